@@ -1,0 +1,221 @@
+"""GAFA: a graph over a batch of ECGs and texts, read by two attention layers.
+
+Section 3.3 of the paper (eq 17-24). The paper describes two graphs. Its equations
+make one node of every pair, the concatenation of ECG i and text i; its prose speaks
+of a bipartite graph with ECGs on one side and texts on the other. Both are here,
+because they differ in what they may know: a pair node holds both halves of its own
+answer, a bipartite node does not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.nn import GATConv
+
+from mccgaa.config import GafaConfig
+
+NEGATIVE_SLOPE = 0.2  # of LeakyReLU inside the attention, as in the original GAT
+
+
+class Gafa(nn.Module):
+    r"""Graph attention feature alignment (section 3.3).
+
+    .. math::
+        f_{sim}(i, j) &= X_i^e \cdot Q_j^e / \tau & (17) \\
+        A_{ij} &= [f_{sim}(i, j) > \text{threshold}] & (18) \\
+        C^{xr} &= X^e \parallel Q^e & (19) \\
+        h_i^{(k)} &= \sum_{j \in \mathcal{N}(i)} \beta_{ij}^{(k)} C_j W^{(k)} & (20) \\
+        \beta_{ij}^{(k)} &= \operatorname{softmax}_{j \in \mathcal{N}(i)}
+            \operatorname{LeakyReLU}(a^{(k)T}[C_i W^{(k)} \parallel C_j W^{(k)}])
+            & (21) \\
+        X^{topo} \parallel Q^{topo} &= H & (23) \\
+        X^{fuse}, Q^{fuse} &= X^{topo} \parallel X^e,\; Q^{topo} \parallel Q^e & (24)
+
+    Every node is its own neighbour, so no softmax runs over an empty set. Layer 1 has
+    `heads` heads whose outputs lie side by side and are `hidden` wide together, then
+    an ELU; layer 2 has one head. The output matrix W_O of eq 22 is the identity: a
+    layer's width is already that of its joined heads. Eq 18 is a step, so no gradient
+    flows through the choice of neighbours. Runs in the precision of its weights,
+    whatever autocast says.
+
+    Args:
+        config: widths, graph, threshold or neighbours; see `GafaConfig`.
+
+    Raises:
+        ValueError: a width, a head count, a temperature or a number of neighbours
+            that cannot be built.
+
+    Example:
+        >>> gafa = Gafa(GafaConfig(embedding_dim=8, hidden=8, output=4))
+        >>> x_fuse, q_fuse = gafa(torch.randn(5, 8), torch.randn(5, 8))
+        >>> x_fuse.shape
+        torch.Size([5, 10])
+    """
+
+    def __init__(self, config: GafaConfig) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        if config.graph == "none":
+            return
+        pair = config.graph == "pair"
+        node_in = 2 * config.embedding_dim if pair else config.embedding_dim
+        node_out = config.output if pair else config.output // 2
+        per_head = config.hidden // config.heads
+        self.layer1 = GATConv(
+            node_in, per_head, heads=config.heads, negative_slope=NEGATIVE_SLOPE
+        )
+        self.layer2 = GATConv(
+            config.hidden, node_out, heads=1, negative_slope=NEGATIVE_SLOPE
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns of the fused embeddings: M + F//2, or M without a graph."""
+        extra = 0 if self.config.graph == "none" else self.config.output // 2
+        return self.config.embedding_dim + extra
+
+    def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse each embedding with what the graph says of it (eq 19-24).
+
+        Args:
+            x: (B, M) ECG embeddings, L2-normalised.
+            q: (B, M) text embeddings, L2-normalised; row i belongs to ECG i. With the
+                bipartite graph it may have any number of rows, such as one a class.
+
+        Returns:
+            x_fuse (B, M + F//2) and q_fuse (rows of q, M + F//2), topology first as
+            in eq 24; x and q unchanged when the graph is "none".
+
+        Raises:
+            ValueError: shapes that do not fit each other or the graph.
+        """
+        self._check_shapes(x, q)
+        if self.config.graph == "none":
+            return x, q
+        with torch.autocast(x.device.type, enabled=False):
+            x, q = self._cast(x), self._cast(q)
+            nodes, edges = self._graph(x, q)
+            hidden = F.elu(self.layer1(nodes, edges))  # (nodes, hidden)
+            h = self.layer2(hidden, edges)  # (B, F) or (B + rows of q, F//2)
+            x_topo, q_topo = self._split(h, len(x))  # (B, F//2), (rows of q, F//2)
+            return torch.cat([x_topo, x], dim=1), torch.cat([q_topo, q], dim=1)
+
+    @torch.no_grad()
+    def adjacency(self, x: Tensor, q: Tensor) -> Tensor:
+        """Decide which ECG is joined to which text (eq 17, 18).
+
+        Args:
+            x: (B, M) ECG embeddings.
+            q: (C, M) text embeddings.
+
+        Returns:
+            (B, C) bool: f_sim above the threshold or, with `neighbours` = k, the k
+            texts most similar to each ECG (all, where there are fewer). Without the
+            self-loops, which the attention layers add.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x, q = self._cast(x), self._cast(q)
+            similarity = x @ q.T / self.config.tau  # (B, C)
+        if self.config.neighbours is None:
+            return similarity > self.config.threshold
+        k = min(self.config.neighbours, len(q))
+        nearest = similarity.topk(k, dim=1).indices  # (B, k)
+        empty = torch.zeros_like(similarity, dtype=torch.bool)
+        return empty.scatter(1, nearest, True)
+
+    @torch.no_grad()
+    def attention(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the attention weights of both layers (eq 21; Fig. 7).
+
+        Args:
+            x: (B, M) ECG embeddings.
+            q: (B, M) text embeddings; any number of rows with the bipartite graph.
+
+        Returns:
+            Two dense tensors (heads, n, n) and (1, n, n) whose entry [k, i, j] is the
+            weight beta that node i gives node j; each row sums to one. Nodes are the
+            B pairs, or with the bipartite graph the ECGs and then the texts.
+
+        Raises:
+            ValueError: there is no graph, or the shapes do not fit.
+        """
+        if self.config.graph == "none":
+            raise ValueError('GafaConfig.graph is "none": there is no attention.')
+        self._check_shapes(x, q)
+        with torch.autocast(x.device.type, enabled=False):
+            nodes, edges = self._graph(self._cast(x), self._cast(q))
+            hidden, first = self.layer1(nodes, edges, return_attention_weights=True)
+            _, second = self.layer2(F.elu(hidden), edges, return_attention_weights=True)
+        return _dense(*first, len(nodes)), _dense(*second, len(nodes))
+
+    def _graph(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Make nodes (n, width) and edges (2, E), each edge from j to i (eq 18, 19)."""
+        i, j = self.adjacency(x, q).nonzero(as_tuple=True)
+        if self.config.graph == "pair":
+            return torch.cat([x, q], dim=1), torch.stack([j, i])  # (B, 2M)
+        ecg, text = i, j + len(x)  # texts are numbered after the ECGs
+        edges = torch.stack([torch.cat([text, ecg]), torch.cat([ecg, text])])
+        return torch.cat([x, q]), edges  # (B + C, M)
+
+    def _split(self, h: Tensor, n_ecg: int) -> tuple[Tensor, Tensor]:
+        """Part the layers' output into its ECG and its text share (eq 23)."""
+        if self.config.graph == "pair":
+            x_topo, q_topo = h.chunk(2, dim=1)  # columns of one vector
+            return x_topo, q_topo
+        return h[:n_ecg], h[n_ecg:]  # rows, one node each
+
+    def _cast(self, t: Tensor) -> Tensor:
+        """Bring a tensor to the precision of the weights."""
+        weight = next(self.parameters(), None)
+        return t.float() if weight is None else t.to(weight.dtype)
+
+    def _check_shapes(self, x: Tensor, q: Tensor) -> None:
+        m = self.config.embedding_dim
+        for name, t in (("x", x), ("q", q)):
+            if t.ndim != 2 or t.shape[1] != m:
+                raise ValueError(
+                    f"{name} has shape {tuple(t.shape)}; expected (rows, {m}), "
+                    "one embedding of GafaConfig.embedding_dim a row."
+                )
+        if self.config.graph == "pair" and len(x) != len(q):
+            raise ValueError(
+                f"x has {len(x)} rows and q has {len(q)}: the pair graph makes one "
+                'node of each ECG and its own text. Use graph="bipartite" to join '
+                "ECGs to a different number of texts."
+            )
+
+
+def _dense(edges: Tensor, weights: Tensor, n: int) -> Tensor:
+    """Lay edge weights (E, heads) out as matrices (heads, n, n)."""
+    source, target = edges
+    dense = weights.new_zeros(weights.shape[1], n, n)
+    dense[:, target, source] = weights.T
+    return dense
+
+
+def _check(config: GafaConfig) -> None:
+    """Refuse settings that no graph attention network can have."""
+    if config.graph not in ("pair", "bipartite", "none"):
+        raise ValueError(
+            f"GafaConfig.graph is {config.graph!r}; expected pair, bipartite or none."
+        )
+    if config.heads < 1 or config.hidden % config.heads:
+        raise ValueError(
+            f"GafaConfig.hidden is {config.hidden} and heads is {config.heads}; "
+            "hidden is the width of all heads together and must be their multiple."
+        )
+    if config.output < 2 or config.output % 2:
+        raise ValueError(
+            f"GafaConfig.output is {config.output}; it is halved between ECG and text "
+            "and must be even."
+        )
+    if config.tau <= 0:
+        raise ValueError(f"GafaConfig.tau is {config.tau}; expected a value above 0.")
+    if config.neighbours is not None and config.neighbours < 1:
+        raise ValueError(
+            f"GafaConfig.neighbours is {config.neighbours}; expected at least 1, or "
+            "none to use the threshold."
+        )

@@ -1,0 +1,170 @@
+"""The alignment losses, cross-modal and unimodal, in one process or many.
+
+Section 3.4 of the paper (eq 25-32). Its "log-sum-exp" loss is the cross-entropy of
+CLIP, summed over the two directions instead of averaged; `kind` keeps the readings
+apart. In a distributed run every process gathers all embeddings with `gather`, runs
+GAFA and the loss on the whole batch, and DDP's mean over processes is then the
+gradient that a single process would have had.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LossKind = Literal["symmetric", "one-sided", "clip", "siglip"]
+
+
+def alignment_loss(
+    x: Tensor,
+    q: Tensor,
+    tau: float | Tensor = 0.07,
+    kind: LossKind = "symmetric",
+    *,
+    bias: float | Tensor = -10.0,
+) -> Tensor:
+    r"""Draw row i of `x` to row i of `q` and away from the others (eq 25-30).
+
+    .. math::
+        f_{sim}(i, j) &= X'_i \cdot Q'_j / \tau & (26) \\
+        f_{prob}(i, j) &= f_{sim}(i, j) - \log \sum_b \exp f_{sim}(i, b) & (27) \\
+        loss_{x2r} &= -\tfrac{1}{B} \sum_i f_{prob}(i, i) & (28)
+
+    Args:
+        x: (B, width) embeddings of one side; normalised here (eq 25).
+        q: (B, width) embeddings of the other side, row i paired with row i of `x`.
+        tau: temperature above 0; a tensor of one element where it is learned.
+        kind: "symmetric": rows and columns of the same matrix, summed (eq 30 as the
+            text explains it). "one-sided": eq 29 to the letter, where transposing the
+            diagonal changes nothing, so twice eq 28. "clip": the mean of the two
+            cross-entropies. "siglip": a sigmoid for each of the B x B pairs.
+        bias: added to the similarities, "siglip" only; -10 is where SigLIP starts.
+
+    Returns:
+        The loss, a scalar in fp32 (fp64 for fp64 embeddings), whatever autocast says.
+
+    Raises:
+        ValueError: an unknown kind, a temperature not above 0, or shapes that do not
+            pair.
+    """
+    _check(x, q, tau, kind)
+    with torch.autocast(x.device.type, enabled=False):
+        x, q = F.normalize(_full(x), dim=1), F.normalize(_full(q), dim=1)  # eq 25
+        logits = x @ q.T / tau  # (B, B), eq 26
+        if kind == "siglip":
+            sign = 2 * torch.eye(len(x), dtype=logits.dtype, device=logits.device) - 1
+            return -F.logsigmoid(sign * (logits + bias)).sum() / len(x)
+        if kind == "clip":
+            target = torch.arange(len(x), device=x.device)
+            rows, columns = (F.cross_entropy(s, target) for s in (logits, logits.T))
+            return (rows + columns) / 2
+        x2r = -_log_probability(logits).diagonal().mean()  # eq 28
+        if kind == "one-sided":
+            return x2r + x2r  # eq 29 and 30, literally
+        r2x = -_log_probability(logits.T).diagonal().mean()
+        return x2r + r2x  # eq 30
+
+
+class UnimodalAlignment(nn.Module):
+    r"""Two random views of one ECG embedding (eq 31).
+
+    .. math::
+        X^{drp1}, X^{drp2} = f_{Dropout}(X^e, \theta^1, \theta^2)
+
+    Each view is a linear map without bias followed by its own dropout; the loss
+    between the views is `alignment_loss` of the two (eq 32).
+
+    Args:
+        embedding_dim: M.
+        dropout: the two rates, each in [0, 1).
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+
+    def __init__(
+        self, embedding_dim: int, dropout: tuple[float, float] = (0.1, 0.1)
+    ) -> None:
+        super().__init__()
+        if len(dropout) != 2 or not all(0.0 <= rate < 1.0 for rate in dropout):
+            raise ValueError(
+                f"dropout is {dropout}; expected two rates in [0, 1), one a view."
+            )
+        self.view1, self.view2 = (
+            nn.Sequential(
+                nn.Linear(embedding_dim, embedding_dim, bias=False), nn.Dropout(rate)
+            )
+            for rate in dropout
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Make both views.
+
+        Args:
+            x: (B, M) ECG features, averaged over time.
+
+        Returns:
+            Two tensors (B, M); without dropout once the module is in eval mode.
+        """
+        return self.view1(x), self.view2(x)
+
+
+def gather(t: Tensor) -> Tensor:
+    """Join the same tensor of all processes, keeping its gradient.
+
+    Args:
+        t: (B, ...) this process's rows; the same shape in every process.
+
+    Returns:
+        (B x processes, ...), in order of rank; `t` itself in a single process. The
+        gradient of `t` is the sum over processes of the gradients of its rows, so that
+        DDP's mean equals the single-process gradient.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return t
+    return t if dist.get_world_size() == 1 else _Gather.apply(t)
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather forwards, sum over processes backwards."""
+
+    @staticmethod
+    def forward(ctx, t: Tensor) -> Tensor:
+        parts = [torch.empty_like(t) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, t.contiguous())
+        ctx.rows = len(t)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.contiguous().clone()
+        dist.all_reduce(grad)
+        start = ctx.rows * dist.get_rank()
+        return grad[start : start + ctx.rows]
+
+
+def _log_probability(logits: Tensor) -> Tensor:
+    """Log-softmax of each row by log-sum-exp (eq 27)."""
+    return logits - logits.logsumexp(dim=1, keepdim=True)
+
+
+def _full(t: Tensor) -> Tensor:
+    return t if t.dtype == torch.float64 else t.float()
+
+
+def _check(x: Tensor, q: Tensor, tau: float | Tensor, kind: str) -> None:
+    if kind not in get_args(LossKind):
+        known = ", ".join(get_args(LossKind))
+        raise ValueError(f"The loss kind is {kind!r}; expected one of {known}.")
+    if x.ndim != 2 or x.shape != q.shape or not len(x):
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and q has {tuple(q.shape)}; expected two "
+            "matrices of one shape, row i of x paired with row i of q."
+        )
+    if not isinstance(tau, Tensor) and not (math.isfinite(tau) and tau > 0):
+        raise ValueError(f"tau is {tau}; expected a finite temperature above 0.")
