@@ -1,0 +1,212 @@
+"""MIMIC-IV-ECG 1.0, the pretraining source (section 4.1): signals and machine reports.
+
+Layout as PhysioNet serves it::
+
+    record_list.csv            subject_id, study_id, file_name, ecg_time, path
+    machine_measurements.csv   subject_id, study_id, ..., report_0 ... report_17, ...
+    files/p1000/p10000032/s40689238/40689238.{hea,dat}
+
+Signals and reports are joined by study_id; the two tables are not in the same order.
+The headers list aVF before aVL, so leads are taken by name (`record.read_record`).
+MIMIC-IV-ECG has no labels: the table has texts, and the distinct ones are counted,
+because equal texts are false negatives in a contrastive batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mccgaa.data.rows import LeftOut, make_rows, read_table
+from mccgaa.errors import StoreError
+
+TASKS: tuple[str, ...] = ()
+MIN_WORDS = 4
+REPORTS = tuple(f"report_{i}" for i in range(18))
+
+_EKG = re.compile("ekg", re.IGNORECASE)
+_MARKS = re.compile(r"\*+|={2,}")  # asterisks, and rules drawn with '='
+
+
+def clean_statement(cell: str) -> str:
+    """Clean one cell of a machine report.
+
+    Args:
+        cell: the text of report_0 ... report_17; may be empty.
+
+    Returns:
+        Lower case, EKG as ecg, no asterisks or runs of '=', single blanks, no blank,
+        full stop or '=' at either end; "" when nothing is left.
+    """
+    text = _MARKS.sub(" ", _EKG.sub("ECG", cell)).lower()
+    return " ".join(text.split()).strip(" .=")
+
+
+def clean_report(cells: Iterable[str]) -> str:
+    """Join a record's statements into its pretraining text.
+
+    Args:
+        cells: report_0 ... report_17 in order; empty cells are skipped.
+
+    Returns:
+        "statement. statement.", or "" when every cell is empty.
+    """
+    statements = [text for text in map(clean_statement, cells) if text]
+    return ". ".join(statements) + "." if statements else ""
+
+
+def split_by_subject(
+    subjects: Iterable[str], val_share: float = 0.02, seed: int = 0
+) -> dict[str, str]:
+    """Give every subject one side, so that no patient stands on both.
+
+    Subjects are ordered by a hash of seed and id, and the first ones validate: the
+    answer depends neither on the order of the records nor on the platform.
+
+    Args:
+        subjects: subject ids, repeated or not.
+        val_share: share of subjects held out, in [0, 1); at least one subject where
+            the share is positive and there are two or more.
+        seed: another seed, another split.
+
+    Returns:
+        "train" or "val" by subject.
+
+    Raises:
+        StoreError: `val_share` is outside [0, 1).
+    """
+    if not 0 <= val_share < 1:
+        raise StoreError(f"val_share is {val_share}; expected a share in [0, 1).")
+    distinct = sorted(
+        set(subjects), key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest()
+    )
+    held_out = round(val_share * len(distinct))
+    if val_share > 0 and len(distinct) > 1:
+        held_out = max(1, held_out)
+    return {s: "val" if i < held_out else "train" for i, s in enumerate(distinct)}
+
+
+def read_rows(
+    root: Path | str,
+    limit: int | None = None,
+    only_ids: Collection[str] | None = None,
+    val_share: float = 0.02,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Read MIMIC-IV-ECG's tables into rows (section 4.1; Table 1, first row).
+
+    Args:
+        root: folder that holds `record_list.csv` and `machine_measurements.csv`.
+        limit: take the first `limit` records of `record_list.csv`; None: all.
+        only_ids: take these study ids only.
+        val_share: share of subjects that validate the pretraining, in [0, 1).
+        seed: of the split by subject.
+
+    Returns:
+        One row a usable record: `text` is the cleaned report, `statements` its parts,
+        `split` is "train" or "val". `attrs` hold `left_out` and `distinct_texts`.
+
+    Raises:
+        StoreError: a table is absent or damaged, or repeats a study_id.
+    """
+    root = Path(root)
+    records = read_table(
+        root / "record_list.csv", ["subject_id", "study_id", "ecg_time", "path"]
+    )
+    if only_ids is not None:
+        records = records[records["study_id"].isin({str(i) for i in only_ids})]
+    if limit is not None:
+        records = records.head(limit)
+    table = root / "machine_measurements.csv"
+    reports = read_table(
+        table,
+        ["subject_id", "study_id", "report_0"],
+        usecols=lambda name: name in {"subject_id", "study_id", *REPORTS},
+    )
+    for name, frame in ((root / "record_list.csv", records), (table, reports)):
+        twice = frame.loc[frame["study_id"].duplicated(), "study_id"]
+        if len(twice):
+            raise StoreError(f"{name} has study_id {twice.iloc[0]} more than once.")
+    joined = records.merge(
+        reports, on="study_id", how="left", suffixes=("", "_report"), validate="1:1"
+    )
+    statements, texts = _texts(joined)
+    reasons = _reasons(joined, texts)
+    dropped = LeftOut()
+    for i in np.flatnonzero([bool(reason) for reason in reasons]):
+        dropped.add(joined["study_id"].iat[i], joined["path"].iat[i], reasons[i])
+    keep = np.array([not reason for reason in reasons], dtype=bool)
+    sides = split_by_subject(joined["subject_id"][keep], val_share, seed)
+    return make_rows(
+        {
+            "record_id": joined["study_id"][keep].to_list(),
+            "path": joined["path"][keep].to_list(),
+            "subject_id": joined["subject_id"][keep].to_list(),
+            "text": [text for text, k in zip(texts, keep, strict=True) if k],
+            "split": [sides[s] for s in joined["subject_id"][keep]],
+            "statements": [s for s, k in zip(statements, keep, strict=True) if k],
+            "ecg_time": joined["ecg_time"][keep].to_list(),
+        },
+        left_out=dropped,
+        distinct_texts=len({t for t, k in zip(texts, keep, strict=True) if k}),
+    )
+
+
+def distinct_texts(rows: pd.DataFrame) -> dict[str, float]:
+    """Count how many texts are distinct, and how often the commonest one stands.
+
+    Args:
+        rows: what `read_rows` returned.
+
+    Returns:
+        `records`, `distinct`, `share` (distinct / records), `most_common` (count).
+    """
+    counts = rows["text"].value_counts()
+    return {
+        "records": len(rows),
+        "distinct": len(counts),
+        "share": len(counts) / len(rows) if len(rows) else 0.0,
+        "most_common": int(counts.iloc[0]) if len(counts) else 0,
+    }
+
+
+def _texts(joined: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
+    """Clean each distinct cell once: a few thousand of them make all reports."""
+    names = [name for name in REPORTS if name in joined]
+    cells = joined[names].fillna("")
+    cleaned = {
+        cell: clean_statement(cell) for cell in pd.unique(cells.to_numpy().ravel())
+    }
+    columns = [cells[name].map(cleaned).to_list() for name in names]
+    statements = [[s for s in row if s] for row in zip(*columns, strict=True)]
+    return statements, [". ".join(s) + "." if s else "" for s in statements]
+
+
+def _reasons(joined: pd.DataFrame, texts: list[str]) -> list[str]:
+    """Say why a record cannot be a pair; "" where it can."""
+    reasons = []
+    for text, subject, other in zip(
+        texts, joined["subject_id"], joined["subject_id_report"], strict=True
+    ):
+        words = len(text.split())
+        if pd.isna(other):
+            reasons.append("no row in machine_measurements.csv has its study_id")
+        elif other != subject:
+            reasons.append(
+                f"subject_id is {subject} in record_list.csv but {other} in "
+                "machine_measurements.csv"
+            )
+        elif not words:
+            reasons.append("the report is empty")
+        elif words < MIN_WORDS:
+            reasons.append(
+                f"the report {text!r} has {words} words, fewer than {MIN_WORDS}"
+            )
+        else:
+            reasons.append("")
+    return reasons
