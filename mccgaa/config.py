@@ -49,7 +49,7 @@ class EncoderConfig:
     embedding_dim: int = 256  # M; Fig. 5 and 6 show 256
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the four stages
     cam: Literal["channel", "none"] = "channel"  # none: ablation "w/o CAM"
-    gate: Literal["sigmoid", "double-sigmoid"] = "sigmoid"  # eq 13 to the letter: double
+    gate: Literal["sigmoid", "double-sigmoid"] = "sigmoid"  # eq 13 literal: double
     pool: Literal["attention", "mean"] = "attention"  # text below eq 16 against eq 15
     pool_heads: int = 4  # heads of the attention pooling
     positions: int = 64  # learned positions, interpolated to any input length
@@ -64,7 +64,7 @@ class TextConfig:
     pooling: Literal["cls", "mean", "pooler"] = "cls"  # MedCPT's authors use [CLS]
     max_length: int = 256  # tokens
     hidden: int = 256  # width of the projection's hidden layer
-    style: Literal["name", "full"] = "name"  # what f_query takes from the knowledge base
+    style: Literal["name", "full"] = "name"  # how f_query words an entry
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ class PretrainConfig:
     selection: Literal["last", "best-retrieval"] = "last"  # never downstream labels
     augment: float = 0.0  # strength in [0, 1] of the signal augmentation; paper: none
     checkpoint_every: int = 100  # steps
-    data_seed: int = 0  # order of the batches, with `seed`
+    snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
+    workers: int = 0  # processes that read batches ahead
     seed: int = 0  # weights, dropout, batch order
 
 
@@ -139,6 +140,12 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     store: str = ""  # fingerprint of the signal store
+    texts: str = ""  # fingerprint of the texts that stand beside its records
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder: its name, and a hash of everything in it."""
+        return f"{self.name}-{stable_hash(self)}"
 
 
 def to_dict(config: Any) -> dict[str, Any]:

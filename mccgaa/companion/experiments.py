@@ -1,0 +1,287 @@
+"""The runs behind the tables and figures: each is loaded if it is there, else made.
+
+A profile (params/*.yaml) says which data, how long, and which variants; this module
+knows none of them by name. Chapters ask a `Lab` for stores, runs and results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mccgaa.config import (
+    ModelConfig,
+    PretrainConfig,
+    RunConfig,
+    from_dict,
+    load_yaml,
+    merge,
+    stable_hash,
+)
+from mccgaa.corpus import load_corpus
+from mccgaa.data import build_store
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import ConfigError
+from mccgaa.knowledge import Knowledge
+from mccgaa.metrics import TaskResult
+from mccgaa.model import MCCGAA
+from mccgaa.pretrain import pretrain
+from mccgaa.text import TextEncoder
+from mccgaa.twin.mirror import write_twin
+from mccgaa.zeroshot import load_model, zero_shot
+
+PROFILE_KEYS = {
+    "tier": "twin, ptbxl or paper: what kind of evidence the profile yields",
+    "title": "one line that says what the data are",
+    "model": "settings of ModelConfig",
+    "pretrain": "settings of PretrainConfig",
+    "variants": "name -> label and settings laid over model and pretrain",
+    "seeds": "list of integers",
+    "twin": "arguments of the synthetic mirror, where it is used",
+    "stores": "name -> how to pack it",
+    "tasks": "task -> name of the store it is tested on",
+    "runs": "folder of runs",
+    "knowledge": "a knowledge base of one's own, or null",
+    "out": "folder for the executed chapters",
+    "chapters": "notebooks that the profile executes",
+    "notebooks": "notebook -> its parameters",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    config: RunConfig
+
+    @cached_property
+    def model(self) -> MCCGAA:
+        """The pretrained model, in evaluation mode."""
+        return load_model(self.folder)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row a step: loss, cma, uma, lr, samples_per_second."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row an epoch: held-out loss and retrieval, plain and fused."""
+        return pd.read_csv(self.folder / "epochs.csv")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """What the run was made of: pairs, seconds, versions."""
+        return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+
+    def snapshot(self, epoch: int) -> MCCGAA:
+        """The weights kept at the end of an epoch (pretrain.snapshots)."""
+        return load_model(self.folder / "snapshots" / f"epoch-{epoch:02d}")
+
+
+def load_profile(params: Path | str) -> dict[str, Any]:
+    """Read a profile, refusing a key that no profile has.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds an unknown key.
+    """
+    profile = load_yaml(params)
+    unknown = sorted(set(profile) - set(PROFILE_KEYS))
+    if unknown:
+        raise ConfigError(
+            f"{params} has no use for {', '.join(map(repr, unknown))}; a profile has "
+            f"{', '.join(PROFILE_KEYS)}."
+        )
+    return profile
+
+
+def run_config(
+    profile: Mapping[str, Any],
+    variant: str = "mccgaa",
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of one run of a profile.
+
+    Args:
+        profile: as `load_profile` gives it.
+        variant: a name among the profile's variants.
+        seed: of weights, dropout and batch order.
+        overrides: nested settings, such as {"pretrain": {"epochs": 2}}.
+
+    Raises:
+        ConfigError: an unknown variant or setting.
+    """
+    variants = profile.get("variants") or {"mccgaa": {}}
+    if variant not in variants:
+        raise ConfigError(
+            f"The profile has no variant {variant!r}; it has {', '.join(variants)}."
+        )
+    settings = {key: profile.get(key) or {} for key in ("model", "pretrain")}
+    own = {k: v for k, v in (variants[variant] or {}).items() if k != "label"}
+    settings = merge(merge(settings, own), dict(overrides or {}))
+    unknown = set(settings) - {"model", "pretrain"}
+    if unknown:
+        raise ConfigError(
+            f"Settings start with model or pretrain, not {', '.join(sorted(unknown))}."
+        )
+    pretrain_config = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
+    return RunConfig(
+        name=variant,
+        model=from_dict(ModelConfig, settings["model"], "model"),
+        pretrain=replace(pretrain_config, seed=seed),
+    )
+
+
+class Lab:
+    """Everything a chapter computes with, under one profile.
+
+    Args:
+        params: the profile's file.
+        overrides: nested settings laid over every variant, such as
+            {"pretrain": {"epochs": 2}}.
+
+    Example:
+        >>> lab = Lab("params/smoke.yaml")
+        >>> lab.run("mccgaa", seed=0).history  # trains once, then loads
+    """
+
+    def __init__(
+        self, params: Path | str, overrides: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path = Path(params)
+        self.params = load_profile(params)
+        self.overrides = dict(overrides or {})
+        self.tier: str = self.params["tier"]
+        self.runs = Path(self.params.get("runs", "runs"))
+        self.seeds: list[int] = list(self.params.get("seeds", [0]))
+        self._stores: dict[str, SignalStore] = {}
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any store of the profile is synthetic."""
+        return bool(self.params.get("twin"))
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The clinical knowledge base K."""
+        return Knowledge.load(self.params.get("knowledge"))
+
+    def text_encoder(self) -> TextEncoder:
+        """The frozen text encoder of the profile's model."""
+        return TextEncoder(self.config().model.text)
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Name -> label in tables."""
+        entries = self.params.get("variants") or {"mccgaa": {}}
+        return {name: (v or {}).get("label", name) for name, v in entries.items()}
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Task -> name of the store it is tested on."""
+        return dict(self.params.get("tasks") or {})
+
+    def badge(self) -> str:
+        """One sentence on what kind of evidence this is, for every page and table."""
+        kind = (
+            "Synthetic data: simulated ECGs, no evidence about patients."
+            if self.synthetic
+            else "Real ECGs."
+        )
+        return f"{kind} {self.params.get('title', '')}".strip()
+
+    def store(self, name: str = "pretrain") -> SignalStore:
+        """Open a store of the profile, packing it first where it is absent.
+
+        Raises:
+            ConfigError: the profile has no such store.
+        """
+        recipes = self.params.get("stores") or {}
+        if name not in recipes:
+            raise ConfigError(
+                f"{self.path} has no store {name!r}; it has {', '.join(recipes)}."
+            )
+        if name not in self._stores:
+            recipe = recipes[name]
+            twin = self.params.get("twin")
+            if twin and not Path(recipe["out"]).exists():
+                write_twin(**twin)
+            self._stores[name] = build_store(**recipe)
+        return self._stores[name]
+
+    def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:
+        """The configuration of a variant; by default of the profile's first."""
+        variant = variant or next(iter(self.variants))
+        return run_config(self.params, variant, seed, self.overrides)
+
+    def run(self, variant: str | None = None, seed: int = 0) -> Run:
+        """Load the run of a variant and seed, or pretrain it."""
+        config = self.config(variant, seed)
+        store = self.store("pretrain")
+        corpus = load_corpus(store, config, self.knowledge, progress=False)
+        note = {"tier": self.tier, "title": self.params.get("title", "")}
+        return Run(pretrain(config, corpus, self.runs, note=note), config)
+
+    def zero_shot(
+        self,
+        variant: str | None = None,
+        seed: int = 0,
+        *,
+        tasks: Sequence[str] | None = None,
+        split: str = "test",
+        fused: bool = False,
+    ) -> dict[str, TaskResult]:
+        """Zero-shot results of a run, kept beside it and computed once."""
+        run = self.run(variant, seed)
+        results: dict[str, TaskResult] = {}
+        for task in tasks or self.tasks:
+            store = self.store(self.tasks[task])
+            key = stable_hash(
+                [store.meta.fingerprint, self.knowledge.fingerprint, split, fused]
+            )
+            path = run.folder / "zeroshot" / f"{task}-{split}-{key}.json"
+            if not path.exists():
+                result = zero_shot(
+                    run.model, store, [task], self.knowledge, split=split, fused=fused
+                )[task]
+                path.parent.mkdir(exist_ok=True)
+                partial = path.with_suffix(".partial")
+                partial.write_text(json.dumps(result.to_dict()), encoding="utf-8")
+                partial.replace(path)
+            results[task] = TaskResult(**json.loads(path.read_text(encoding="utf-8")))
+        return results
+
+    def zero_shot_table(
+        self, variants: Sequence[str] | None = None, split: str = "test"
+    ) -> pd.DataFrame:
+        """Macro AUROC x 100 of every variant, seed and task, in long form.
+
+        Returns:
+            Columns variant, label, seed, task, auroc, low, high; the last two are the
+            bootstrap interval over records.
+        """
+        rows = []
+        for variant in variants or self.variants:
+            for seed in self.seeds:
+                for task, result in self.zero_shot(variant, seed, split=split).items():
+                    low, high = result.ci95
+                    rows.append(
+                        {
+                            "variant": variant,
+                            "label": self.variants[variant],
+                            "seed": seed,
+                            "task": task,
+                            "auroc": 100 * result.macro_auroc,
+                            "low": 100 * low,
+                            "high": 100 * high,
+                        }
+                    )
+        return pd.DataFrame(rows)
