@@ -1,0 +1,1 @@
+"""Every figure of the book, one function each: style, data, method, results."""
