@@ -1,0 +1,278 @@
+"""GAFA against the paper's equations 17-24, written out as loops in float64."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mccgaa.config import GafaConfig
+from mccgaa.gafa import Gafa
+
+B, M, HIDDEN, HEADS, OUT = 5, 3, 6, 2, 4
+
+
+def embeddings(rows: int, seed: int, width: int = M) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    t = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    return normalize(t, dim=1)
+
+
+def make(graph: str = "pair", *, seed: int = 0, **settings) -> Gafa:
+    torch.manual_seed(seed)
+    sizes = {"embedding_dim": M, "hidden": HIDDEN, "heads": HEADS, "output": OUT}
+    gafa = Gafa(GafaConfig(graph=graph, **(sizes | settings))).double()
+    with torch.no_grad():  # biases start at zero, where a mistake would not show
+        for name, value in gafa.named_parameters():
+            if name.endswith("bias"):
+                value.normal_()
+    return gafa
+
+
+# --- the paper's symbols, without torch.nn -------------------------------------------
+
+
+def naive_similarity(x, q, tau):
+    """Eq 17."""
+    return [[sum(a * b for a, b in zip(r, s, strict=True)) / tau for s in q] for r in x]
+
+
+def naive_adjacency(similarity, threshold):
+    """Eq 18."""
+    return [[1 if s > threshold else 0 for s in row] for row in similarity]
+
+
+def naive_head(C, neighbours, W, a_i, a_j):
+    """Eq 20 and 21 of one head, with the LeakyReLU that eq 21 leaves out."""
+    F = len(W[0])
+    CW = [
+        [sum(c[m] * W[m][f] for m in range(len(c))) for f in range(F)] for c in C
+    ]  # row vectors: C W, as in eq 20
+    h, beta = [], []
+    for i in range(len(C)):
+        e = {}
+        for j in neighbours[i]:
+            z = sum(a_i[f] * CW[i][f] for f in range(F))
+            z += sum(a_j[f] * CW[j][f] for f in range(F))
+            e[j] = z if z > 0 else 0.2 * z
+        total = sum(math.exp(e[s]) for s in neighbours[i])
+        beta.append({j: math.exp(e[j]) / total for j in neighbours[i]})
+        h.append([sum(beta[i][j] * CW[j][f] for j in neighbours[i]) for f in range(F)])
+    return h, beta
+
+
+def naive_layer(C, neighbours, conv, heads):
+    """Eq 22, W_O being the identity: the heads side by side, plus the bias."""
+    W = conv.lin.weight.detach().numpy().T  # (in, heads * F)
+    a_i, a_j = conv.att_dst.detach().numpy()[0], conv.att_src.detach().numpy()[0]
+    F = W.shape[1] // heads
+    parts = [
+        naive_head(C, neighbours, W[:, k * F : (k + 1) * F], a_i[k], a_j[k])
+        for k in range(heads)
+    ]
+    bias = conv.bias.detach().numpy()
+    H = [
+        [value for h, _ in parts for value in h[i]] + np.zeros(heads * F) + bias
+        for i in range(len(C))
+    ]
+    return H, [beta for _, beta in parts]
+
+
+def naive_gafa(gafa: Gafa, x, q):
+    """Eq 17-24 for both graphs; returns the fused rows and both layers' betas."""
+    config, x, q = gafa.config, x.tolist(), q.tolist()
+    A = naive_adjacency(naive_similarity(x, q, config.tau), config.threshold)
+    n = len(x)
+    if config.graph == "pair":
+        C = [r + s for r, s in zip(x, q, strict=True)]  # eq 19
+        neighbours = [{i} | {j for j in range(n) if A[i][j]} for i in range(n)]
+    else:
+        C = x + q
+        neighbours = [{i} | {n + j for j in range(len(q)) if A[i][j]} for i in range(n)]
+        neighbours += [
+            {n + j} | {i for i in range(n) if A[i][j]} for j in range(len(q))
+        ]
+    H1, beta1 = naive_layer(C, neighbours, gafa.layer1, config.heads)
+    elu = [[v if v > 0 else math.exp(v) - 1 for v in row] for row in H1]
+    H2, beta2 = naive_layer(elu, neighbours, gafa.layer2, 1)
+    half = config.output // 2
+    if config.graph == "pair":
+        x_topo, q_topo = [h[:half] for h in H2], [h[half:] for h in H2]  # eq 23
+    else:
+        x_topo, q_topo = H2[:n], H2[n:]
+    x_fuse = [list(t) + r for t, r in zip(x_topo, x, strict=True)]  # eq 24
+    q_fuse = [list(t) + s for t, s in zip(q_topo, q, strict=True)]
+    return x_fuse, q_fuse, (beta1, beta2)
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+@pytest.mark.parametrize("threshold", [-100.0, 0.0, 5.0, 100.0])
+def test_fused_embeddings_equal_equations_17_to_24(graph, threshold):
+    gafa = make(graph, threshold=threshold)
+    x, q = embeddings(B, 1), embeddings(B, 2)
+    x_naive, q_naive, _ = naive_gafa(gafa, x, q)
+    x_fuse, q_fuse = gafa(x, q)
+    torch.testing.assert_close(x_fuse, torch.tensor(x_naive).double())
+    torch.testing.assert_close(q_fuse, torch.tensor(q_naive).double())
+    assert x_fuse.shape == (B, gafa.width) == (B, M + OUT // 2)
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+def test_attention_equals_equation_21_in_both_layers(graph):
+    gafa = make(graph)
+    x, q = embeddings(B, 1), embeddings(B, 2)
+    _, _, betas = naive_gafa(gafa, x, q)
+    for dense, naive in zip(gafa.attention(x, q), betas, strict=True):
+        assert len(dense) == len(naive)
+        for head, rows in zip(dense, naive, strict=True):
+            expected = torch.zeros_like(head)
+            for i, row in enumerate(rows):
+                for j, weight in row.items():
+                    expected[i, j] = weight
+            torch.testing.assert_close(head, expected)
+
+
+def test_adjacency_equals_equations_17_and_18():
+    x, q = embeddings(B, 1), embeddings(B, 2)
+    for threshold in (-20.0, 0.0, 3.0, 20.0):
+        naive = naive_adjacency(
+            naive_similarity(x.tolist(), q.tolist(), 0.07), threshold
+        )
+        ours = make(threshold=threshold).adjacency(x, q)
+        assert ours.int().tolist() == naive
+
+
+def test_neighbours_joins_each_ecg_to_its_k_most_similar_texts():
+    x, q = embeddings(B, 1), embeddings(B, 2)
+    adjacency = make(neighbours=2).adjacency(x, q)
+    for row, similar in zip(adjacency, (x @ q.T).tolist(), strict=True):
+        best = sorted(range(B), key=lambda j: -similar[j])[:2]
+        assert set(row.nonzero().flatten().tolist()) == set(best)
+    assert make(neighbours=99).adjacency(x, q).all()
+
+
+# --- what the graphs may and may not know --------------------------------------------
+
+
+def test_pair_graph_follows_a_reordering_of_the_pairs():
+    gafa, x, q = make(), embeddings(B, 1), embeddings(B, 2)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    for fused, reordered in zip(gafa(x, q), gafa(x[order], q[order]), strict=True):
+        torch.testing.assert_close(fused[order], reordered)
+
+
+def test_bipartite_graph_does_not_know_which_text_belongs_to_which_ecg():
+    gafa, x, q = make("bipartite"), embeddings(B, 1), embeddings(B, 2)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    (x_fuse, q_fuse), (x_again, q_again) = gafa(x, q), gafa(x, q[order])
+    torch.testing.assert_close(x_fuse, x_again)
+    torch.testing.assert_close(q_fuse[order], q_again)
+
+
+def test_pair_graph_changes_an_ecg_when_another_text_stands_beside_it():
+    gafa, x, q = make(threshold=1e9), embeddings(B, 1), embeddings(B, 2)
+    assert not torch.allclose(gafa(x, q)[0], gafa(x, q.roll(1, 0))[0])
+
+
+def test_a_node_without_neighbours_attends_to_itself_alone():
+    for graph in ("pair", "bipartite"):
+        gafa = make(graph, threshold=1e9)
+        x, q = embeddings(B, 1), embeddings(B, 2)
+        assert not gafa.adjacency(x, q).any()
+        for weights in gafa.attention(x, q):
+            eye = torch.eye(weights.shape[1], dtype=torch.float64)
+            torch.testing.assert_close(weights, eye.expand_as(weights))
+        assert all(fused.isfinite().all() for fused in gafa(x, q))
+
+
+def test_bipartite_graph_joins_ecgs_to_any_number_of_class_texts():
+    gafa, x, q = make("bipartite"), embeddings(B, 1), embeddings(9, 2)
+    x_naive, q_naive, _ = naive_gafa(gafa, x, q)
+    x_fuse, q_fuse = gafa(x, q)
+    assert (len(x_fuse), len(q_fuse)) == (B, 9)
+    torch.testing.assert_close(x_fuse, torch.tensor(x_naive).double())
+    torch.testing.assert_close(q_fuse, torch.tensor(q_naive).double())
+
+
+def test_without_a_graph_the_embeddings_come_back_unchanged():
+    gafa, x, q = make("none"), embeddings(B, 1), embeddings(7, 2)
+    x_fuse, q_fuse = gafa(x, q)
+    assert x_fuse is x and q_fuse is q
+    assert gafa.width == M and not list(gafa.parameters())
+
+
+# --- gradients and precision ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+def test_gradients_of_inputs_are_those_of_finite_differences(graph):
+    gafa = make(graph)
+    x, q = embeddings(B, 1), embeddings(B, 2)
+    assert (x @ q.T).abs().min() > 1e-4  # no edge flips within the step
+    inputs = (x.requires_grad_(), q.requires_grad_())
+    assert torch.autograd.gradcheck(gafa, inputs, eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+def test_gradients_repeat_bit_for_bit_with_several_threads(graph):
+    torch.manual_seed(0)
+    gafa = Gafa(GafaConfig(graph=graph))
+    x, q = embeddings(192, 1, 256).float(), embeddings(192, 2, 256).float()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        runs = []
+        for _ in range(4):
+            gafa.zero_grad()
+            x_in, q_in = x.clone().requires_grad_(), q.clone().requires_grad_()
+            x_fuse, q_fuse = gafa(x_in, q_in)
+            (x_fuse @ q_fuse.T).exp().mean().backward()
+            grads = [p.grad.clone() for p in gafa.parameters()]
+            runs.append([x_in.grad, q_in.grad, *grads])
+    finally:
+        torch.set_num_threads(threads)
+    for first, second in pairwise(runs):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_autocast_does_not_lower_the_precision():
+    torch.manual_seed(0)
+    gafa = Gafa(GafaConfig())
+    x, q = embeddings(8, 1, 256).float(), embeddings(8, 2, 256).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under = gafa(x, q)
+    for a, b in zip(under, gafa(x, q), strict=True):
+        assert a.dtype == torch.float32
+        assert torch.equal(a, b)
+    assert gafa(x.bfloat16(), q.bfloat16())[0].dtype == torch.float32
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"hidden": 7}, "hidden is 7 and heads is 2"),
+        ({"output": 5}, "output is 5"),
+        ({"output": 0}, "output is 0"),
+        ({"tau": 0.0}, "tau is 0.0"),
+        ({"neighbours": 0}, "neighbours is 0"),
+        ({"graph": "ring"}, "graph is 'ring'"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make(**settings)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"pair graph makes one node"):
+        make()(embeddings(B, 1), embeddings(B + 1, 2))
+    with pytest.raises(ValueError, match=r"q has shape \(5, 4\)"):
+        make("bipartite")(embeddings(B, 1), embeddings(B, 2, M + 1))
+    with pytest.raises(ValueError, match="there is no attention"):
+        make("none").attention(embeddings(B, 1), embeddings(B, 2))

@@ -1,0 +1,237 @@
+"""The losses against equations 25-32 as loops, and two processes against one."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from mccgaa.config import GafaConfig
+from mccgaa.gafa import Gafa
+from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
+
+KINDS = ("symmetric", "one-sided", "clip", "siglip")
+TAU, BIAS = 0.1, -2.0
+
+
+def matrix(rows: int, width: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, width, generator=generator, dtype=torch.float64)
+
+
+# --- the paper's symbols, without torch.nn --------------------------------------------
+
+
+def naive_similarity(x, q, tau):
+    """Eq 25 and 26."""
+    rows = []
+    for left in (x, q):
+        norms = [math.sqrt(sum(v * v for v in row)) for row in left]
+        rows.append([[v / n for v in r] for r, n in zip(left, norms, strict=True)])
+    X, Q = rows
+    return [[sum(a * b for a, b in zip(r, s, strict=True)) / tau for s in Q] for r in X]
+
+
+def naive_probability(f):
+    """Eq 27."""
+    return [[s - math.log(sum(math.exp(t) for t in row)) for s in row] for row in f]
+
+
+def naive_loss(x, q, tau, kind, bias=BIAS):
+    """Eq 28-30, and the two losses that the paper compares itself with."""
+    f = naive_similarity(x.tolist(), q.tolist(), tau)
+    size = len(f)
+    prob = naive_probability(f)
+    x2r = -sum(prob[i][i] for i in range(size)) / size
+    if kind == "one-sided":  # eq 29: the transpose of the same matrix's diagonal
+        transposed = [[prob[j][i] for j in range(size)] for i in range(size)]
+        return x2r - sum(transposed[i][i] for i in range(size)) / size
+    if kind == "siglip":
+        total = 0.0
+        for i in range(size):
+            for j in range(size):
+                z = (1 if i == j else -1) * (f[i][j] + bias)
+                total += math.log(1 + math.exp(-z))
+        return total / size
+    columns = naive_probability([[f[j][i] for j in range(size)] for i in range(size)])
+    r2x = -sum(columns[i][i] for i in range(size)) / size
+    return x2r + r2x if kind == "symmetric" else (x2r + r2x) / 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_loss_equals_equations_25_to_30(kind, size):
+    x, q = matrix(size, 4, 1), matrix(size, 4, 2)
+    ours = alignment_loss(x, q, TAU, kind, bias=BIAS)
+    assert ours.item() == pytest.approx(naive_loss(x, q, TAU, kind), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_finite_differences(kind):
+    x, q = matrix(4, 3, 1).requires_grad_(), matrix(4, 3, 2).requires_grad_()
+    tau = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    bias = torch.tensor(-1.0, dtype=torch.float64, requires_grad=True)
+
+    def loss(x, q, tau, bias):
+        return alignment_loss(x, q, tau, kind, bias=bias)
+
+    assert torch.autograd.gradcheck(loss, (x, q, tau, bias))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_does_not_depend_on_the_order_of_the_pairs(kind):
+    x, q = matrix(6, 4, 1), matrix(6, 4, 2)
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    one, other = (
+        alignment_loss(a, b, TAU, kind) for a, b in ((x, q), (x[order], q[order]))
+    )
+    torch.testing.assert_close(one, other)
+
+
+def test_only_the_one_sided_loss_changes_when_ecg_and_text_swap_places():
+    x, q = matrix(6, 4, 1), matrix(6, 4, 2)
+    for kind in KINDS:
+        gap = alignment_loss(x, q, TAU, kind) - alignment_loss(q, x, TAU, kind)
+        assert (gap.abs().item() > 1e-3) == (kind == "one-sided")
+
+
+def test_loss_ignores_the_length_of_the_embeddings():
+    x, q = matrix(6, 4, 1), matrix(6, 4, 2)
+    for kind in KINDS:
+        one = alignment_loss(x, q, TAU, kind)
+        torch.testing.assert_close(one, alignment_loss(100 * x, 0.01 * q, TAU, kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_and_gradients_stay_finite_at_logits_of_ten_thousand(kind):
+    x = torch.eye(4).requires_grad_()
+    wrong = torch.eye(4).roll(1, 0)  # every pair is the worst one: cosine 0 against 1
+    loss = alignment_loss(x, wrong, 1e-4, kind)
+    loss.backward()
+    assert loss.item() > 9e3
+    assert x.grad.isfinite().all()
+    right = alignment_loss(torch.eye(4), torch.eye(4), 1e-4, kind)
+    assert right.item() < 1e-3
+
+
+def test_low_precision_embeddings_are_scored_in_float32():
+    x, q = matrix(8, 16, 1).bfloat16(), matrix(8, 16, 2).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = alignment_loss(x, q, TAU)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, alignment_loss(x.float(), q.float(), TAU))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        ({"kind": "lse"}, "kind is 'lse'; expected one of symmetric"),
+        ({"tau": 0.0}, "tau is 0.0"),
+        ({"tau": float("nan")}, "tau is nan"),
+        ({"q": matrix(5, 4, 2)}, r"q has \(5, 4\)"),
+        ({"x": matrix(0, 4, 1), "q": matrix(0, 4, 2)}, r"x has shape \(0, 4\)"),
+    ],
+)
+def test_impossible_calls_are_refused(call, sentence):
+    arguments = {"x": matrix(6, 4, 1), "q": matrix(6, 4, 2), "tau": TAU} | call
+    with pytest.raises(ValueError, match=sentence):
+        alignment_loss(**arguments)
+
+
+# --- eq 31: two views -----------------------------------------------------------------
+
+
+def test_views_are_linear_maps_without_bias_then_dropout():
+    torch.manual_seed(0)
+    uma, x = UnimodalAlignment(4, (0.5, 0.25)).double(), matrix(300, 4, 1)
+    layers = (uma.view1, uma.view2)
+    for view, sequence, rate in zip(uma(x), layers, (0.5, 0.25), strict=True):
+        weight = sequence[0].weight.tolist()
+        for i, row in enumerate(x.tolist()):
+            for j in range(4):
+                dense = sum(w * v for w, v in zip(weight[j], row, strict=True))
+                kept = view[i, j].item()
+                assert kept == 0 or kept == pytest.approx(dense / (1 - rate))
+        assert (view == 0).double().mean().item() == pytest.approx(rate, abs=0.06)
+
+
+def test_views_of_one_ecg_differ_by_weights_once_dropout_is_off():
+    torch.manual_seed(0)
+    uma, x = UnimodalAlignment(4, (0.5, 0.5)).double().eval(), matrix(3, 4, 1)
+    one, other = uma(x)
+    torch.testing.assert_close(one, x @ uma.view1[0].weight.T)
+    assert not torch.allclose(one, other)
+    assert torch.equal(one, uma(x)[0])
+
+
+@pytest.mark.parametrize("rates", [(0.1, 1.0), (-0.1, 0.1), (0.1,)])
+def test_impossible_dropout_rates_are_refused(rates):
+    with pytest.raises(ValueError, match="two rates in"):
+        UnimodalAlignment(4, rates)
+
+
+# --- one process and two --------------------------------------------------------------
+
+
+class Towers(nn.Module):
+    """Two linear encoders, GAFA and a learned temperature: all that needs gathering."""
+
+    def __init__(self, graph: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.ecg, self.text = nn.Linear(6, 4), nn.Linear(5, 4)
+        self.gafa = Gafa(
+            GafaConfig(embedding_dim=4, hidden=8, heads=2, output=4, graph=graph)
+        )
+        self.tau = nn.Parameter(torch.tensor(0.2))
+        self.double()
+
+    def forward(self, signals: Tensor, texts: Tensor, kind: str) -> Tensor:
+        x, q = gather(self.ecg(signals)), gather(self.text(texts))
+        return alignment_loss(*self.gafa(x, q), self.tau, kind, bias=BIAS)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    return matrix(8, 6, 3), matrix(8, 5, 4)
+
+
+def rank_main(rank: int, world: int, folder: str) -> None:
+    """One process: its own rows, DDP's mean of gradients, results to a file."""
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", world)  # no port that could be taken
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    results = {}
+    for graph in ("pair", "bipartite"):
+        for kind in KINDS:
+            model = nn.parallel.DistributedDataParallel(
+                Towers(graph), find_unused_parameters=True
+            )
+            rows = slice(rank * 8 // world, (rank + 1) * 8 // world)
+            signals, texts = batch()
+            loss = model(signals[rows], texts[rows], kind)
+            loss.backward()
+            grads = {n: p.grad for n, p in model.module.named_parameters()}
+            results[f"{graph} {kind}"] = loss.detach(), grads
+    torch.save(results, f"{folder}/rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path):
+    mp.spawn(rank_main, args=(2, str(tmp_path)), nprocs=2)
+    for rank in range(2):
+        for name, (loss, grads) in torch.load(tmp_path / f"rank{rank}.pt").items():
+            graph, kind = name.split()
+            model = Towers(graph)
+            expected = model(*batch(), kind)
+            expected.backward()
+            torch.testing.assert_close(loss, expected.detach())
+            for parameter, value in model.named_parameters():
+                torch.testing.assert_close(grads[parameter], value.grad)
+
+
+def test_gather_is_the_identity_in_a_single_process():
+    t = matrix(3, 2, 1)
+    assert gather(t) is t
