@@ -19,12 +19,17 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_safetensors
 
+from mccgaa.errors import TextError
+
 
 class VectorCache:
     """Vectors of texts on disk, in parts that are written whole and never changed.
 
     Args:
         folder: one encoder's own; made when the first part is written.
+
+    Raises:
+        TextError: a part cannot be written (full disk, no right to).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,17 +46,15 @@ class VectorCache:
         """Write texts' vectors (n, d) as one part, whole or not at all."""
         keys = np.frombuffer(b"".join(map(_key, texts)), np.uint8).reshape(-1, 32)
         data = save_safetensors({"keys": keys, "vectors": vectors})
-        self.folder.mkdir(parents=True, exist_ok=True)
         # The name follows from the texts: two processes with equal work write one part.
         part = self.folder / f"{hashlib.sha256(keys).hexdigest()[:24]}.safetensors"
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(name).replace(part)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            self._write(part, data)
+        except OSError as error:
+            raise TextError(
+                f"The text cache {self.folder} cannot be written ({error.strerror}); "
+                "free some space, or name another folder in MCCGAA_CACHE."
+            ) from error
         self._seen.add(part)
         self._index.update({_key(text): (part, i) for i, text in enumerate(texts)})
 
@@ -67,6 +70,18 @@ class VectorCache:
             with safe_open(part, framework="numpy") as stream:
                 vectors[into] = stream.get_tensor("vectors")[taken]
         return vectors
+
+    def _write(self, part: Path, data: bytes) -> None:
+        """Write a file under its name only once it is whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(name).replace(part)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
     def _refresh(self) -> None:
         """Learn the keys of parts written since the last look."""

@@ -1,0 +1,281 @@
+"""The clinical knowledge base K of section 3.1: a class in, its text out (eq 1).
+
+The paper's K is not published. Ours is the YAML beside this module: for each class a
+name, the ECG criteria in our own words, synonyms, and a SNOMED-CT code where one is
+certain. A file of the user's own, in the same form, takes its place whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mccgaa.errors import KnowledgeError
+
+PACKAGED = Path(__file__).with_name("knowledge_base")
+FIELDS = ("name", "abbreviation", "snomed", "criteria", "synonyms", "same_as")
+STYLES = ("name", "full")
+
+Style = Literal["name", "full"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the knowledge base knows of one class."""
+
+    name: str  # as a reader would say it
+    abbreviation: str  # the class's name in its vocabulary
+    snomed: int | None = None  # SNOMED-CT concept
+    criteria: str = ""  # how the ECG shows it
+    synonyms: tuple[str, ...] = ()
+
+    def text(self, style: Style = "name") -> str:
+        """Return the entry as a text for the encoder.
+
+        Args:
+            style: "name" for the plain name; "full" for name, synonyms and criteria
+                in one sentence.
+
+        Raises:
+            KnowledgeError: no such style.
+        """
+        if style not in STYLES:
+            raise KnowledgeError(
+                f"Text style {style!r} is unknown; expected one of {', '.join(STYLES)}."
+            )
+        if style == "name":
+            return self.name
+        called = f" ({', '.join(self.synonyms)})" if self.synonyms else ""
+        shown = f": {self.criteria}" if self.criteria else ""
+        return f"{self.name}{called}{shown}."
+
+
+class Knowledge:
+    """Vocabularies of classes with their entries.
+
+    Args:
+        vocabularies: vocabulary (a task, or "statements") -> class -> entry.
+        source: the file or folder they came from, for error sentences.
+    """
+
+    def __init__(
+        self, vocabularies: dict[str, dict[str, Entry]], source: Path | str = "memory"
+    ) -> None:
+        self.vocabularies = vocabularies
+        self.source = Path(source)
+
+    @classmethod
+    def load(cls, path: Path | str | None = None) -> Knowledge:
+        """Read a knowledge base from YAML or JSON.
+
+        The form is `vocabulary: {class: {name, criteria, synonyms, snomed}}`, a bare
+        string being a name alone; `same_as: vocabulary/class` takes another class's
+        fields, those given beside it going before.
+
+        Args:
+            path: a file, or a folder of .yaml files; the packaged base when None.
+
+        Raises:
+            KnowledgeError: the file cannot be read, or an entry is not of this form;
+                the sentence names file and key.
+        """
+        source = Path(path) if path is not None else PACKAGED
+        raw: dict[str, dict[str, Any]] = {}
+        for file in sorted(source.glob("*.yaml")) if source.is_dir() else [source]:
+            raw |= _read(file)
+        if not raw:
+            raise KnowledgeError(f"{source} holds no vocabulary; give a YAML or JSON.")
+        return cls(
+            {
+                name: {key: _entry(raw, name, key, source) for key in classes}
+                for name, classes in raw.items()
+            },
+            source,
+        )
+
+    def classes(self, task: str) -> list[str]:
+        """Return a vocabulary's classes in its own order.
+
+        Raises:
+            KnowledgeError: no such vocabulary.
+        """
+        if task not in self.vocabularies:
+            raise KnowledgeError(
+                f"{self.source} has no vocabulary {task!r}; it has "
+                f"{', '.join(self.vocabularies)}."
+            )
+        return list(self.vocabularies[task])
+
+    def entry(self, task: str, cls: str) -> Entry:
+        """Return what is known of one class.
+
+        Raises:
+            KnowledgeError: no such vocabulary, or no entry for the class.
+        """
+        known = self.classes(task)
+        if cls not in known:
+            raise KnowledgeError(
+                f"{self.source} has no entry for class {cls!r} in {task!r}; add "
+                f"{task}: {{{cls}: {{name: ...}}}} or use one of {', '.join(known)}."
+            )
+        return self.vocabularies[task][cls]
+
+    def text(self, task: str, cls: str, style: Style = "name") -> str:
+        """Return the text k_i of one class.
+
+        Args:
+            task: super, sub, form, rhythm, cpsc2018, csn, or "statements".
+            cls: the class, as in `classes(task)`.
+            style: "name" or "full".
+        """
+        return self.entry(task, cls).text(style)
+
+    def record_text(
+        self,
+        statements: Iterable[str],
+        vocabulary: str = "statements",
+        style: Style = "name",
+    ) -> str:
+        """Return one text for a record that carries several statements.
+
+        Eq 1 knows one class a record; a real one has several. Their texts are joined
+        in the vocabulary's order (diagnosis, form, rhythm), whatever order and
+        repetition they come in, so that equal findings give equal texts.
+
+        Raises:
+            KnowledgeError: no statement, or one that has no entry.
+        """
+        given = set(statements)
+        if not given:
+            raise KnowledgeError(
+                "A record without statements has no text; leave it out of pretraining."
+            )
+        order = {name: i for i, name in enumerate(self.classes(vocabulary))}
+        for name in sorted(given - set(order)):
+            self.entry(vocabulary, name)  # raises, naming what is missing
+        texts = [
+            self.text(vocabulary, name, style).rstrip(".")
+            for name in sorted(given, key=order.__getitem__)
+        ]
+        return ". ".join(texts) + ("." if style == "full" else "")
+
+
+def f_query(
+    labels: Sequence[str | Iterable[str]],
+    knowledge: Knowledge,
+    task: str,
+    style: Style = "name",
+) -> list[str]:
+    r"""Query the knowledge base for the texts of a batch's labels.
+
+    Section 3.1, eq 1:
+
+    .. math:: Q = f_{query}(Y, K)
+
+    Args:
+        labels: Y, for each of B records one class, or all of its classes.
+        knowledge: K.
+        task: the vocabulary that the labels are from.
+        style: "name" or "full".
+
+    Returns:
+        Q, B texts in the order of Y.
+
+    Raises:
+        KnowledgeError: a label has no entry.
+    """
+    return [
+        knowledge.text(task, label, style)
+        if isinstance(label, str)
+        else knowledge.record_text(label, task, style)
+        for label in labels
+    ]
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    """Read one file's vocabularies, as they stand (JSON is YAML)."""
+    try:
+        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise KnowledgeError(f"{file} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise KnowledgeError(f"{file} is not valid YAML or JSON: {error}") from error
+    if not isinstance(data, dict) or not data:
+        raise KnowledgeError(f"{file} must map vocabularies to their classes.")
+    for name, classes in data.items():
+        if not isinstance(classes, dict) or not classes:
+            raise KnowledgeError(f"{file}: {name} must map classes to their entries.")
+        for key in (name, *classes):
+            if not isinstance(key, str):
+                raise KnowledgeError(f"{file}: {name}: write {key!r} in quotes.")
+    return data
+
+
+def _entry(
+    raw: dict[str, dict[str, Any]],
+    vocabulary: str,
+    key: str,
+    source: Path,
+    trail: tuple[str, ...] = (),
+) -> Entry:
+    """Build one entry, following `same_as`, and refuse what is not of the form."""
+    where = f"{source}: {vocabulary}/{key}"
+    fields = raw[vocabulary][key]
+    if isinstance(fields, str):
+        fields = {"name": fields}
+    if not isinstance(fields, dict):
+        raise KnowledgeError(f"{where} must be a name or a mapping, not {fields!r}.")
+    unknown = [field for field in fields if field not in FIELDS]
+    if unknown:
+        raise KnowledgeError(
+            f"{where} has the unknown field {unknown[0]!r}; "
+            f"expected {', '.join(FIELDS)}."
+        )
+    base: dict[str, Any] = {}
+    if "same_as" in fields:
+        other, _, cls = str(fields["same_as"]).partition("/")
+        target = f"{other}/{cls}"
+        if cls not in raw.get(other, {}) or target in trail:
+            raise KnowledgeError(
+                f"{where} is the same as {target!r}, which "
+                + ("leads back to it." if target in trail else "does not exist.")
+            )
+        found = _entry(raw, other, cls, source, (*trail, f"{vocabulary}/{key}"))
+        base = {"name": found.name, "snomed": found.snomed}
+        base |= {"criteria": found.criteria, "synonyms": found.synonyms}
+    merged = {**base, **{k: v for k, v in fields.items() if k != "same_as"}}
+    merged["abbreviation"] = merged.get("abbreviation", key)
+    return _checked(merged, where)
+
+
+def _checked(fields: dict[str, Any], where: str) -> Entry:
+    """Check the types of an entry's fields."""
+    fields["synonyms"] = fields.get("synonyms") or ()
+    for field in ("name", "abbreviation", "criteria"):
+        value = fields.get(field, "")
+        if not isinstance(value, str) or (field == "name" and not value.strip()):
+            raise KnowledgeError(f"{where}: {field} must be text, not {value!r}.")
+    snomed = fields.get("snomed")
+    if snomed is not None and (not isinstance(snomed, int) or isinstance(snomed, bool)):
+        raise KnowledgeError(f"{where}: snomed must be a number, not {snomed!r}.")
+    synonyms = fields["synonyms"]
+    if isinstance(synonyms, str) or not all(isinstance(s, str) for s in synonyms):
+        raise KnowledgeError(f"{where}: synonyms must be a list, not {synonyms!r}.")
+    return Entry(**{**fields, "synonyms": tuple(synonyms)})
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a class written twice, where plain YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {sorted(twice)[0]!r} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
