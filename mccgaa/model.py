@@ -1,0 +1,266 @@
+"""Figure 1: the encoders, GAFA and the losses put together, and kept on disk.
+
+A saved model is a folder of `config.json` (every setting) and `model.safetensors`
+(weights): nothing in it can run code, and it loads whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mccgaa.config import ModelConfig, from_dict
+from mccgaa.encoder import EcgEncoder
+from mccgaa.errors import ConfigError, RunError
+from mccgaa.gafa import Gafa
+from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
+from mccgaa.text import TextEncoder, TextProjection
+
+FILES = ("config.json", "model.safetensors")
+MAX_LOGIT_SCALE = 100.0  # of a learned 1 / tau
+SIGLIP_BIAS = -10.0  # where the bias of the "siglip" loss starts
+
+CARD = """---
+{{ card_data }}
+---
+# MCCGAA
+
+An ECG encoder aligned with clinical text, for zero-shot classification of 12-lead
+ECGs. `config.json` says which input it expects and how it was built.
+
+```python
+from mccgaa.model import MCCGAA
+
+model = MCCGAA.from_pretrained("this-folder")
+embeddings = model.encode_ecg(signals)  # (records, leads, samples) -> (records, M)
+classes = model.encode_text(["atrial fibrillation", "sinus rhythm"])
+scores = embeddings @ classes.T
+```
+
+A research model: not a medical device, and not fit for decisions about patients.
+"""
+
+
+class ModelOutput(NamedTuple):
+    """What one batch gives: the losses, and this process's embeddings."""
+
+    loss: Tensor  # weighted sum of the two below
+    cma: Tensor  # cross-modal alignment (eq 32)
+    uma: Tensor  # unimodal alignment (eq 32)
+    x: Tensor  # (B, M) ECG embeddings of length one
+    q: Tensor  # (B, M) text embeddings of length one
+
+
+def scale_input(x: Tensor, scaling: str) -> Tensor:
+    """Scale signals as the input configuration says.
+
+    Args:
+        x: (B, leads, T), in mV or z-scores.
+        scaling: "none", or "minmax": each record to [0, 1] by its minimum and maximum
+            over all leads and samples; a record of one value becomes 0.
+    """
+    if scaling == "none":
+        return x
+    low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
+    span = high - low
+    return (x - low) / torch.where(span > 0, span, 1)  # (B, leads, T)
+
+
+class MCCGAA(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="mccgaa",
+    license="mit",
+    tags=["ecg", "zero-shot-classification"],
+    model_card_template=CARD,
+):
+    """The whole model of figure 1.
+
+    Args:
+        config: of its parts and of the input that they expect.
+
+    Example:
+        >>> model = MCCGAA(ModelConfig())
+        >>> output = model(torch.randn(8, 12, 1000), torch.randn(8, 768))
+        >>> output.loss.backward()
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.encoder.embedding_dim
+        self.encoder = EcgEncoder(config.encoder)
+        self.projection = TextProjection(config.text.dim, config.text.hidden, width)
+        self.gafa = Gafa(config.gafa)
+        self.unimodal = UnimodalAlignment(width, config.loss.dropout)
+        if config.loss.learn_tau:
+            self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.loss.tau)))
+        self.bias: float | nn.Parameter = SIGLIP_BIAS  # learned with tau, as SigLIP's
+        if config.loss.learn_tau and config.loss.kind == "siglip":
+            self.bias = nn.Parameter(torch.tensor(SIGLIP_BIAS))
+        self._text_encoder: TextEncoder | None = None
+
+    @property
+    def tau(self) -> float | Tensor:
+        """The temperature of eq 26: fixed, or learned and at least 1/100."""
+        if not self.config.loss.learn_tau:
+            return self.config.loss.tau
+        return torch.exp(-self.logit_scale)
+
+    def encode_ecg(self, x: Tensor) -> Tensor:
+        """Encode ECGs (eq 2-15).
+
+        Args:
+            x: (B, leads, T) at the rate and with the transform of `config.input`; the
+                scaling of `config.input` is applied here.
+
+        Returns:
+            (B, M), float32, every row of length one.
+
+        Raises:
+            ValueError: a shape or type that the encoder does not take.
+        """
+        return self.encoder(scale_input(x, self.config.input.scaling))
+
+    def encode_text(self, text: list[str] | Tensor) -> Tensor:
+        """Encode texts (eq 16 and the projection below it).
+
+        Args:
+            text: B texts, which the frozen encoder of `config.text` reads (loaded at
+                the first call, remembered on disk), or its vectors (B, d).
+
+        Returns:
+            (B, M), float32, every row of length one.
+
+        Raises:
+            ValueError: vectors of another width than `config.text.dim`.
+            TextError: the text encoder cannot be had.
+        """
+        place = next(self.projection.parameters())
+        if not isinstance(text, Tensor):
+            if self._text_encoder is None:
+                self._text_encoder = TextEncoder(self.config.text, device=place.device)
+            text = self._text_encoder.encode(text)  # (B, d)
+        if text.dim() != 2 or text.shape[1] != self.config.text.dim:
+            raise ValueError(
+                f"The text vectors have shape {tuple(text.shape)}; the model expects "
+                f"(batch, {self.config.text.dim}), the width of encoder "
+                f"{self.config.text.encoder!r}."
+            )
+        with torch.autocast(place.device.type, enabled=False):
+            return self.projection(text.to(place))
+
+    def alignment(self, x: Tensor, q: Tensor) -> Tensor:
+        """Compute loss_all of two views of one batch (eq 25-30).
+
+        Args:
+            x: (B, width) one side, such as fused ECG embeddings.
+            q: (B, width) the other side, row i belonging to row i of `x`.
+        """
+        return alignment_loss(x, q, self.tau, self.config.loss.kind, bias=self.bias)
+
+    def forward(self, x: Tensor, q_vectors: Tensor) -> ModelOutput:
+        """Encode one batch of pairs and compute both losses (eq 2-32).
+
+        In a distributed run the losses are those of all processes' pairs together.
+
+        Args:
+            x: (B, leads, T), as in `encode_ecg`.
+            q_vectors: (B, d) vectors of the texts, row i belonging to ECG i.
+        """
+        if self.config.loss.learn_tau and self.training:
+            with torch.no_grad():
+                self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        features = self.encoder.features(
+            scale_input(x, self.config.input.scaling)
+        )  # (B, M, T')
+        x_local = self.encoder.pool(features)  # (B, M)
+        q_local = self.encode_text(q_vectors)  # (B, M)
+        with torch.autocast(x.device.type, enabled=False):
+            moments = features.to(x_local.dtype).mean(-1)  # (B, M)
+            first, second = (gather(view) for view in self.unimodal(moments))  # eq 31
+            fused = self.gafa(gather(x_local), gather(q_local))
+            cma = self.alignment(*fused)  # eq 25-30 on eq 24
+            uma = self.alignment(first, second)  # eq 32
+            weights = self.config.loss
+            loss = weights.cma_weight * cma + weights.uma_weight * uma
+        return ModelOutput(loss, cma, uma, x_local, q_local)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        map_location: str | torch.device = "cpu",
+        **hub: Any,
+    ) -> MCCGAA:
+        """Load a model that `save_pretrained` wrote, in eval mode.
+
+        Args:
+            pretrained_model_name_or_path: its folder (a run's folder is one), or its
+                name on the Hugging Face hub.
+            map_location: device of the weights.
+            hub: `revision`, `cache_dir`, `token` ... of `snapshot_download`.
+
+        Raises:
+            RunError: no such model, a damaged file, a configuration with unknown or
+                impossible settings, or weights that are not this configuration's.
+        """
+        folder = _locate(pretrained_model_name_or_path, hub)
+        config_file, weights_file = (folder / name for name in FILES)
+        try:
+            data = json.loads(config_file.read_text(encoding="utf-8"))
+            model = cls(from_dict(ModelConfig, data, "config"))
+        except (ValueError, ConfigError) as error:  # JSONDecodeError is a ValueError
+            raise RunError(
+                f"{config_file} is not the configuration of a model: {error}"
+            ) from error
+        try:
+            model.load_state_dict(load_file(weights_file, device=str(map_location)))
+        except (OSError, SafetensorError) as error:
+            raise RunError(
+                f"{weights_file} cannot be read ({error}); save the model again."
+            ) from error
+        except RuntimeError as error:
+            raise RunError(
+                f"{weights_file} holds the weights of another configuration than "
+                f"{config_file}: {_first_lines(error)}"
+            ) from error
+        return model.to(map_location).eval()
+
+
+def _locate(name: str | Path, hub: dict[str, Any]) -> Path:
+    """Find the folder of a saved model, fetching it from the hub if need be."""
+    folder = Path(name)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(str(name), allow_patterns=FILES, **hub))
+        except (OSError, ValueError, RuntimeError, HFValidationError) as error:
+            raise RunError(
+                f"{name} is no folder, and no model of that name could be had from "
+                f"the Hugging Face hub ({type(error).__name__}); give the folder of a "
+                "finished run."
+            ) from error
+    missing = [file for file in FILES if not (folder / file).is_file()]
+    if missing:
+        raise RunError(
+            f"{folder} has no {' and no '.join(missing)}: it is not a saved model, or "
+            "the run that writes there is not finished."
+        )
+    return folder
+
+
+def _first_lines(error: RuntimeError, count: int = 3) -> str:
+    """Shorten torch's list of every parameter that does not fit."""
+    lines = [line.strip() for line in str(error).splitlines()[1:]]
+    more = f" ... and {len(lines) - count} more" if len(lines) > count else ""
+    return " ".join(line[:200] for line in lines[:count]) + more
