@@ -14,18 +14,18 @@ because equal texts are false negatives in a contrastive batch.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.rows import LeftOut, make_rows, read_table
+from mccgaa.data.rows import LeftOut, as_ids, make_rows, read_table
+from mccgaa.data.splits import by_subject
 from mccgaa.errors import StoreError
 
-TASKS: tuple[str, ...] = ()
+TASKS: Mapping[str, tuple[str, ...]] = {}
 MIN_WORDS = 4
 REPORTS = tuple(f"report_{i}" for i in range(18))
 
@@ -60,41 +60,10 @@ def clean_report(cells: Iterable[str]) -> str:
     return ". ".join(statements) + "." if statements else ""
 
 
-def split_by_subject(
-    subjects: Iterable[str], val_share: float = 0.02, seed: int = 0
-) -> dict[str, str]:
-    """Give every subject one side, so that no patient stands on both.
-
-    Subjects are ordered by a hash of seed and id, and the first ones validate: the
-    answer depends neither on the order of the records nor on the platform.
-
-    Args:
-        subjects: subject ids, repeated or not.
-        val_share: share of subjects held out, in [0, 1); at least one subject where
-            the share is positive and there are two or more.
-        seed: another seed, another split.
-
-    Returns:
-        "train" or "val" by subject.
-
-    Raises:
-        StoreError: `val_share` is outside [0, 1).
-    """
-    if not 0 <= val_share < 1:
-        raise StoreError(f"val_share is {val_share}; expected a share in [0, 1).")
-    distinct = sorted(
-        set(subjects), key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest()
-    )
-    held_out = round(val_share * len(distinct))
-    if val_share > 0 and len(distinct) > 1:
-        held_out = max(1, held_out)
-    return {s: "val" if i < held_out else "train" for i, s in enumerate(distinct)}
-
-
 def read_rows(
     root: Path | str,
     limit: int | None = None,
-    only_ids: Collection[str] | None = None,
+    only_ids: Collection[str] | Path | str | None = None,
     val_share: float = 0.02,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -103,7 +72,7 @@ def read_rows(
     Args:
         root: folder that holds `record_list.csv` and `machine_measurements.csv`.
         limit: take the first `limit` records of `record_list.csv`; None: all.
-        only_ids: take these study ids only.
+        only_ids: take these study ids only; a list, or a file with one a line.
         val_share: share of subjects that validate the pretraining, in [0, 1).
         seed: of the split by subject.
 
@@ -118,8 +87,9 @@ def read_rows(
     records = read_table(
         root / "record_list.csv", ["subject_id", "study_id", "ecg_time", "path"]
     )
-    if only_ids is not None:
-        records = records[records["study_id"].isin({str(i) for i in only_ids})]
+    wanted = as_ids(only_ids)
+    if wanted is not None:
+        records = records[records["study_id"].isin(wanted)]
     if limit is not None:
         records = records.head(limit)
     table = root / "machine_measurements.csv"
@@ -141,7 +111,7 @@ def read_rows(
     for i in np.flatnonzero([bool(reason) for reason in reasons]):
         dropped.add(joined["study_id"].iat[i], joined["path"].iat[i], reasons[i])
     keep = np.array([not reason for reason in reasons], dtype=bool)
-    sides = split_by_subject(joined["subject_id"][keep], val_share, seed)
+    sides = by_subject(joined["subject_id"][keep], val_share, seed)
     return make_rows(
         {
             "record_id": joined["study_id"][keep].to_list(),

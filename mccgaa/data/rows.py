@@ -8,7 +8,7 @@ the packer adds them to `rejected.csv`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +138,16 @@ def read_ids(path: Path | str) -> list[str]:
     if not ids:
         raise StoreError(f"The list of ids {path} is empty; write one id a line.")
     return ids
+
+
+def as_ids(only_ids: Collection[str] | Path | str | None) -> set[str] | None:
+    """Turn a reader's `only_ids` into a set of ids; None keeps every record.
+
+    Args:
+        only_ids: ids, or the path of a file with one id a line.
+    """
+    if only_ids is None:
+        return None
+    if isinstance(only_ids, str | Path):
+        only_ids = read_ids(only_ids)
+    return {str(i) for i in only_ids}

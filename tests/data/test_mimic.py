@@ -117,18 +117,6 @@ def test_no_subject_is_on_both_sides_and_small_trees_have_a_validation_side(
     assert set(rows["split"]) == {"train", "val"}
 
 
-def test_the_split_depends_on_ids_and_seed_only() -> None:
-    subjects = [str(i) for i in range(2000)]
-    sides = mimic.split_by_subject(subjects, val_share=0.02)
-    assert sides == mimic.split_by_subject(subjects[::-1] * 2, val_share=0.02)
-    assert sides != mimic.split_by_subject(subjects, val_share=0.02, seed=1)
-    assert sum(side == "val" for side in sides.values()) == 40
-    assert set(mimic.split_by_subject(["1"], 0.5).values()) == {"train"}
-    assert set(mimic.split_by_subject(subjects, 0.0).values()) == {"train"}
-    with pytest.raises(StoreError, match="val_share is 1"):
-        mimic.split_by_subject(subjects, 1)
-
-
 def test_distinct_texts_are_counted(tmp_path: Path) -> None:
     studies = [
         ("1", "11", ["Sinus rhythm", "Normal ECG"]),

@@ -1,0 +1,105 @@
+"""The published splits, on tables of the published sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mccgaa.data import splits
+from mccgaa.errors import StoreError
+
+# The first records of the split that the literature shares for Chapman (MERL's
+# chapman_test.csv), in the order in which they stand there.
+CHAPMAN_TEST = """18048 24831 30521 36026 2721 42616 39493 41925 20539 3021 36266 40825
+40750 1344 9199 36937 36178 36488 38641 16355 16637 36759 10992 43708 19597 39124 16494
+38757 24658 38341 15412 35936 34734 40031 13844 28907 40422 30452 16591 43537 37206
+43872 41625 1817 22757 1705 39241 35972 23937 11048 44824 14045 33566 24314"""
+
+
+def side(*, train: int, val: int, test: int) -> dict[str, int]:
+    return {"train": train, "val": val, "test": test}
+
+
+def test_cpsc2018_is_split_as_published() -> None:
+    assert splits.counts(splits.published(6877)) == side(train=4950, val=551, test=1376)
+
+
+def test_the_rule_is_sklearns_and_the_published_tables() -> None:
+    """MERL's icbeb_test.csv begins with records 677, 6114, 3616 of its listing."""
+    split = np.array(splits.published(6877))
+    assert (split[[676, 6113, 3615, 4303, 5591, 3567, 5961, 1352]] == "test").all()
+    order = np.random.RandomState(42).permutation(6877)
+    assert set(np.flatnonzero(split == "test")) == set(order[:1376])
+
+
+def test_chapman_was_split_before_its_records_without_a_class_were_dropped() -> None:
+    """16546/1860/4620 is no split of 23,026 rows; it is what is left of 31,961."""
+    assert splits.counts(splits.published(23_026)) == side(
+        train=16_578, val=1842, test=4606
+    )
+    before = splits.counts(splits.published(31_961))
+    assert before == side(train=23_011, val=2557, test=6393)
+    kept = side(train=16_546, val=1860, test=4620)
+    assert sum(kept.values()) == 23_026
+    for name, n in kept.items():  # a random 72 % of each side, within four deviations
+        share = 23_026 / 31_961
+        assert abs(n - share * before[name]) < 4 * (before[name] * share * 0.28) ** 0.5
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(31_961, True), (23_026, False)])
+def test_the_published_order_of_chapmans_test_records_tells_the_tables_size(
+    rows: int, fits: bool
+) -> None:
+    """The shared table lists test records in the order of sklearn's permutation.
+
+    With 31,961 rows the first 54 kept records are found, in order, among the first
+    100 of the permutation, near where their record numbers say; with 23,026 not.
+    """
+    order = np.random.RandomState(42).permutation(rows)[:100] / rows
+    numbers = [int(number) / 45_152 for number in CHAPMAN_TEST.split()]
+    found = 0
+    for place in order:
+        if found < len(numbers) and abs(place - numbers[found]) < 0.13:
+            found += 1
+    assert (found == len(numbers)) is fits
+
+
+@pytest.mark.parametrize(
+    ("folds", "expected"),
+    [
+        ((17_084, 2146, 2158), side(train=17_084, val=2146, test=2158)),
+        ((7197, 901, 880), side(train=7197, val=901, test=880)),
+        ((16_832, 2100, 2098), side(train=16_832, val=2100, test=2098)),
+    ],
+)
+def test_ptbxl_is_split_by_its_folds(
+    folds: tuple[int, int, int], expected: dict[str, int]
+) -> None:
+    train, val, test = folds
+    column = [1 + i % 8 for i in range(train)] + [9] * val + [10] * test
+    order = np.random.default_rng(0).permutation(len(column))
+    assert splits.counts(splits.by_fold(np.array(column)[order])) == expected
+
+
+def test_a_fold_that_ptbxl_does_not_have_is_refused() -> None:
+    for fold in (0, 11, 2.5, float("nan")):
+        with pytest.raises(StoreError, match="folds are 1 to 10"):
+            splits.by_fold([1, fold])
+
+
+def test_small_tables_split_without_failing() -> None:
+    assert [splits.published(n) for n in (0, 1)] == [[], ["test"]]
+    assert sorted(splits.published(2)) == ["test", "train"]
+    assert sorted(splits.published(10)) == ["test"] * 2 + ["train"] * 7 + ["val"]
+
+
+def test_the_split_depends_on_ids_and_seed_only() -> None:
+    subjects = [str(i) for i in range(2000)]
+    sides = splits.by_subject(subjects, val_share=0.02)
+    assert sides == splits.by_subject(subjects[::-1] * 2, val_share=0.02)
+    assert sides != splits.by_subject(subjects, val_share=0.02, seed=1)
+    assert sum(side == "val" for side in sides.values()) == 40
+    assert set(splits.by_subject(["1"], 0.5).values()) == {"train"}
+    assert set(splits.by_subject(subjects, 0.0).values()) == {"train"}
+    with pytest.raises(StoreError, match="val_share is 1"):
+        splits.by_subject(subjects, 1)
