@@ -8,12 +8,14 @@ certain. A file of the user's own, in the same form, takes its place whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from mccgaa.config import stable_hash
 from mccgaa.errors import KnowledgeError
 
 PACKAGED = Path(__file__).with_name("knowledge_base")
@@ -98,6 +100,16 @@ class Knowledge:
                 for name, classes in raw.items()
             },
             source,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name the knowledge base by its content, wherever it was read from."""
+        return stable_hash(
+            {
+                name: {key: asdict(entry) for key, entry in classes.items()}
+                for name, classes in self.vocabularies.items()
+            }
         )
 
     def classes(self, task: str) -> list[str]:

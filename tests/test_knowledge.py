@@ -185,6 +185,13 @@ def test_a_folder_of_files_is_one_base(tmp_path):
     assert Knowledge.load(tmp_path).text("y", "B") == "first"
 
 
+def test_the_fingerprint_follows_the_content_not_the_place(tmp_path):
+    for name, text in (("a", "x: {A: one}"), ("b", "x: {A: one}"), ("c", "x: {A: 1b}")):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    one, same, other = (Knowledge.load(tmp_path / f"{n}.yaml") for n in "abc")
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
