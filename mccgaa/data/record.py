@@ -1,0 +1,246 @@
+"""ONE record in, any format: twelve leads by name, mV, and what is wrong with them.
+
+Every dataset and every file of one's own comes through `read_record`. It trusts no
+order of leads (MIMIC-IV-ECG stores aVR aVF aVL), no length and no unit that it has not
+checked, and whatever it cannot vouch for is a `RecordError` with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mccgaa.config import LEADS
+from mccgaa.data import files
+from mccgaa.data.wfdb_fast import UNCALIBRATED, Traces, check_extent, read_wfdb
+from mccgaa.errors import RecordError
+
+SUFFIXES = (".hea", ".mat", ".npy", ".edf", ".csv")
+NORMALISED = "NU"  # WFDB's "normalised units": z-scored before it reached us
+
+_TO_MILLIVOLT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+_BY_NAME = {lead.casefold(): i for i, lead in enumerate(LEADS)}
+_PREFIXES = ("mdc_ecg_lead_", "ecg ", "lead ")
+_IMPLAUSIBLE = 30.0  # mV that 1 % of an ECG's samples never pass
+_RAIL_SECONDS = 0.02  # at least this long on a lead's extreme value: clipped
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a reader of the signal should know before trusting it."""
+
+    nan_share: float  # of all samples of the leads present, [0, 1]
+    flat_leads: tuple[str, ...]  # leads present that never change
+    clipped_share: float  # of samples resting on their lead's extreme value, [0, 1]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Twelve leads in the order of `mccgaa.config.LEADS`."""
+
+    path: str
+    signal: np.ndarray  # (12, T) float32 in `units`; NaN kept; absent leads are 0
+    sampling_rate: float  # Hz
+    units: str  # mV | NU (z-scored at the source) | uncalibrated (no gain stated)
+    present: np.ndarray  # (12,) bool
+    quality: Quality
+    comments: list[str] = field(default_factory=list)  # of the header, in order
+    info: dict[str, Any] = field(default_factory=dict)  # age, sex where stated
+    leads: tuple[str, ...] = LEADS
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.signal.shape[1] / self.sampling_rate
+
+
+def lead_of(name: str) -> str | None:
+    """Return the standard name of a lead, or None if it is none of the twelve.
+
+    Args:
+        name: as a file writes it; case does not matter, nor a prefix such as "ECG ".
+    """
+    plain = name.strip().casefold()
+    for prefix in _PREFIXES:
+        plain = plain.removeprefix(prefix)
+    index = _BY_NAME.get(plain)
+    return None if index is None else LEADS[index]
+
+
+def read_record(
+    path: Path | str,
+    *,
+    allow_missing_leads: bool = False,
+    sampling_rate: float | None = None,
+    units: str | None = None,
+    leads: tuple[str, ...] | list[str] | None = None,
+) -> Record:
+    """Read one ECG file as twelve leads in standard order.
+
+    Args:
+        path: a `.hea`, `.mat`, `.npy`, `.edf` or `.csv` file, or a WFDB record's path
+            without ending.
+        allow_missing_leads: fill absent leads with zeros and mark them in `present`,
+            instead of refusing the record.
+        sampling_rate: Hz, for files that do not state it (`.npy`, `.csv`).
+        units: mV, uV or V, for files that do not state them; None means mV.
+        leads: names of a `.npy` array's leads in its order; None means the twelve.
+
+    Returns:
+        The record; its signal is float32 (12, T) in mV unless `units` says otherwise.
+
+    Raises:
+        RecordError: anything that keeps the file from being twelve trustworthy leads.
+    """
+    file = _locate(Path(path))
+    kind = file.suffix.lower()
+    if kind == ".hea":
+        traces = read_wfdb(file)
+    elif kind == ".mat":
+        traces = files.read_mat(file, sampling_rate, units)
+    elif kind == ".npy":
+        traces = files.read_npy(file, sampling_rate, units, leads)
+    elif kind == ".edf":
+        traces = files.read_edf(file)
+    else:
+        traces = files.read_csv(file, sampling_rate, units)
+    return _assemble(file, traces, allow_missing_leads)
+
+
+def _locate(path: Path) -> Path:
+    """Find the file that describes the record named by `path`."""
+    suffix = path.suffix.lower()
+    beside = path.with_suffix(".hea")
+    if suffix in (".dat", ".mat") and beside.is_file():
+        return beside
+    if suffix in SUFFIXES:
+        if path.is_file():
+            return path
+        raise RecordError(f"{path} does not exist.")
+    for ending in SUFFIXES:
+        candidate = path.with_name(path.name + ending)
+        if candidate.is_file():
+            return candidate
+    if path.is_file():
+        raise RecordError(
+            f"{path} is of no known format; expected one of {', '.join(SUFFIXES)}."
+        )
+    raise RecordError(f"{path}.hea does not exist.")
+
+
+def _assemble(path: Path, traces: Traces, allow_missing: bool) -> Record:
+    """Sort traces into the twelve leads by name, in mV, and judge them."""
+    check_extent(path, traces.sampling_rate, traces.data.shape[1])
+    places = _places(path, traces.names, allow_missing)
+    rows = list(places.values())
+    unit, factors = _common_unit(path, [traces.units[row] for row in rows])
+    signal = np.zeros((len(LEADS), traces.data.shape[1]), dtype=np.float32)  # (12, T)
+    present = np.zeros(len(LEADS), dtype=bool)
+    for (lead, row), factor in zip(places.items(), factors, strict=True):
+        signal[lead] = traces.data[row] if factor == 1 else traces.data[row] * factor
+        present[lead] = True
+    if np.isinf(signal).any():
+        raise RecordError(f"{path} holds infinite values.")
+    if not traces.units_stated and unit == "mV":
+        _check_amplitude(path, signal)
+    quality = _quality(path, signal, present, traces.sampling_rate)
+    return Record(
+        path=str(path),
+        signal=signal,
+        sampling_rate=float(traces.sampling_rate),
+        units=unit,
+        present=present,
+        quality=quality,
+        comments=list(traces.comments),
+        info=dict(traces.info),
+    )
+
+
+def _places(path: Path, names: list[str], allow_missing: bool) -> dict[int, int]:
+    """Map each lead's index to the row that carries its name."""
+    places: dict[int, int] = {}
+    unknown = []
+    for row, name in enumerate(names):
+        lead = lead_of(name)
+        if lead is None:
+            unknown.append(name)
+        elif LEADS.index(lead) in places:
+            raise RecordError(f"{path} has lead {lead} twice.")
+        else:
+            places[LEADS.index(lead)] = row
+    missing = [lead for i, lead in enumerate(LEADS) if i not in places]
+    # Beside all twelve, other channels (Frank leads, respiration) do no harm.
+    if missing and unknown:
+        raise RecordError(
+            f"{path} has unknown leads {', '.join(map(repr, unknown))} and lacks "
+            f"{', '.join(missing)}; expected {', '.join(LEADS)}."
+        )
+    if not places or (missing and not allow_missing):
+        raise RecordError(
+            f"{path} has {len(places)} of the twelve leads: {', '.join(missing)} "
+            "missing. Allow missing leads to have them filled with zeros."
+        )
+    return dict(sorted(places.items()))
+
+
+def _common_unit(path: Path, units: list[str]) -> tuple[str, list[float]]:
+    """Name the unit that all leads share, and each lead's factor into it."""
+    plain = [unit.strip() for unit in units]
+    for special in (NORMALISED, UNCALIBRATED):
+        if all(unit.casefold() == special.casefold() for unit in plain):
+            return special, [1.0] * len(plain)
+    factors = [_TO_MILLIVOLT.get(unit.casefold()) for unit in plain]
+    for unit, factor in zip(plain, factors, strict=True):
+        if factor is None:
+            raise RecordError(
+                f"{path} states its leads in {', '.join(sorted(set(plain)))}; "
+                f"{unit!r} is no voltage that all of them share (mV, uV, V, or NU)."
+            )
+    return "mV", factors  # type: ignore[return-value]
+
+
+def _check_amplitude(path: Path, signal: np.ndarray) -> None:
+    """Refuse millivolts that no heart makes: the unit was guessed wrong."""
+    share = np.mean(np.abs(signal) > _IMPLAUSIBLE)
+    if share > 0.01:
+        raise RecordError(
+            f"{path} passes {_IMPLAUSIBLE:g} mV in {share:.0%} of its samples, which "
+            "no ECG does; pass its true units (uV?)."
+        )
+
+
+def _quality(
+    path: Path, signal: np.ndarray, present: np.ndarray, sampling_rate: float
+) -> Quality:
+    """Measure invalid samples, flat leads and clipping; refuse what is all invalid."""
+    used = signal[present]  # (n, T)
+    names = [lead for lead, here in zip(LEADS, present, strict=True) if here]
+    nan = np.isnan(used)
+    any_nan = bool(nan.any())
+    if any_nan and nan.all(axis=1).any():
+        lead = names[int(np.argmax(nan.all(axis=1)))]
+        raise RecordError(f"{path}: lead {lead} has no valid sample.")
+    low = np.nanmin(used, axis=1) if any_nan else used.min(axis=1)
+    high = np.nanmax(used, axis=1) if any_nan else used.max(axis=1)
+    flat = low == high
+    if flat.all():
+        raise RecordError(f"{path}: every lead is flat.")
+    rails = (used == low[:, None]) | (used == high[:, None])
+    rails[flat] = False
+    least = max(2, round(_RAIL_SECONDS * sampling_rate))
+    resting = sum(_in_runs(lead, least) for lead in rails if lead.sum() >= least)
+    return Quality(
+        nan_share=float(nan.mean()) if any_nan else 0.0,
+        flat_leads=tuple(n for n, is_flat in zip(names, flat, strict=True) if is_flat),
+        clipped_share=resting / used.size,
+    )
+
+
+def _in_runs(mask: np.ndarray, least: int) -> int:
+    """Count the true samples that lie in runs of at least `least`."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.view(np.int8), [0]))))
+    lengths = edges[1::2] - edges[::2]
+    return int(lengths[lengths >= least].sum())

@@ -1,0 +1,180 @@
+"""SignalStore: packed ECGs as a memory map beside a table of what they are.
+
+A finished store is a folder with
+
+- `signals.npy`, int16 (N, 12, T), in thousandths of a mV or of a standard deviation,
+- `records.parquet`, one row a record: what the reader said, and its signal's quality,
+- `rejected.csv`, the records left out, each with the reason,
+- `store.json`, the description, written last.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mccgaa.data.packing import PackReport, is_synthetic, pack
+from mccgaa.errors import StoreError
+
+__all__ = ["PackReport", "SignalStore", "is_synthetic", "pack"]
+
+
+class SignalStore:
+    """A finished store, opened for reading; signals stay on disk until asked for.
+
+    Attributes:
+        path: its folder.
+        meta: source, sampling_rate (Hz), length (samples), transform, scale, synthetic,
+            tasks {task: classes}, fingerprint and the rest of `store.json`.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any]) -> None:
+        self.path = path
+        self.meta = meta
+
+    @classmethod
+    def open(cls, path: Path | str) -> SignalStore:
+        """Open a finished store.
+
+        Raises:
+            StoreError: it is absent, unfinished or damaged.
+        """
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        try:
+            meta = json.loads((path / "store.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            hint = (
+                f"its packing was interrupted (see {partial}): start it again."
+                if partial.is_dir()
+                else "make it with `mccgaa pack`."
+            )
+            raise StoreError(f"There is no signal store at {path}; {hint}") from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}/store.json cannot be read ({error}).") from error
+        store = cls(path, meta)
+        shape = (meta["records"], 12, meta["length"])
+        if store.signals.shape != shape or store.signals.dtype != np.int16:
+            raise StoreError(
+                f"{path}/signals.npy is {store.signals.dtype} {store.signals.shape}; "
+                f"store.json says int16 {shape}. Pack it again."
+            )
+        return store
+
+    def __len__(self) -> int:
+        return self.meta["records"]
+
+    def __repr__(self) -> str:
+        return f"SignalStore({str(self.path)!r}, {len(self)} records)"
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """One row a record, in the order of the signals."""
+        try:
+            table = pd.read_parquet(self.path / "records.parquet")
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.path}: records.parquet is damaged ({error})."
+            ) from error
+        for column in table.select_dtypes("object"):
+            table[column] = [
+                v.tolist() if isinstance(v, np.ndarray) else v for v in table[column]
+            ]
+        if len(table) != len(self):
+            raise StoreError(f"{self.path}: records.parquet has {len(table)} rows.")
+        return table
+
+    @cached_property
+    def signals(self) -> np.ndarray:
+        """The memory map, int16 (N, 12, T)."""
+        try:
+            return np.load(self.path / "signals.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.path}: signals.npy is damaged ({error})."
+            ) from error
+
+    def batch(self, index: np.ndarray | list[int] | slice) -> np.ndarray:
+        """Read some records.
+
+        Args:
+            index: positions in the store.
+
+        Returns:
+            float32 (B, 12, T) in mV, or standard deviations for `bandpass-zscore`.
+        """
+        picked = self.signals[index]  # (B, 12, T) int16
+        return np.multiply(picked, np.float32(self.meta["scale"]), dtype=np.float32)
+
+    def indices(self, split: str | None = None, task: str | None = None) -> np.ndarray:
+        """Find the records of a split that have a label in a task.
+
+        Args:
+            split: train, val or test; None takes all.
+            task: None takes labelled and unlabelled alike.
+
+        Returns:
+            int64 (n,), ascending.
+
+        Raises:
+            StoreError: no such split or task.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        if split is not None:
+            if split not in ("train", "val", "test"):
+                raise StoreError(f"{split!r} is no split; use train, val or test.")
+            keep &= (self.records["split"] == split).to_numpy()
+        if task is not None:
+            self.classes(task)
+            keep &= self.records[task].notna().to_numpy()
+        return np.flatnonzero(keep)
+
+    def classes(self, task: str) -> list[str]:
+        """Return a task's class names.
+
+        Raises:
+            StoreError: the store has no such task.
+        """
+        if task not in self.meta["tasks"]:
+            raise StoreError(
+                f"{self.path} has no task {task!r}; it has "
+                f"{', '.join(self.meta['tasks']) or 'none'}."
+            )
+        return list(self.meta["tasks"][task])
+
+    def labels(
+        self, task: str, index: np.ndarray | list[int] | None = None
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return a task's labels.
+
+        Args:
+            task: super, sub, form, rhythm, cpsc2018 or csn.
+            index: positions in the store; None takes `indices(task=task)`.
+
+        Returns:
+            uint8 (n, C), one column a class, and the C class names.
+
+        Raises:
+            StoreError: no such task, a record without label in it, or a label that is
+                none of its classes.
+        """
+        classes = self.classes(task)
+        index = self.indices(task=task) if index is None else np.asarray(index)
+        column = {name: i for i, name in enumerate(classes)}
+        y = np.zeros((len(index), len(classes)), dtype=np.uint8)  # (n, C)
+        for row, labels in enumerate(self.records[task].iloc[index]):
+            if labels is None:
+                raise StoreError(
+                    f"{self.path}: record {index[row]} has no label in task {task}; "
+                    "ask indices(task=...) for those that have."
+                )
+            for name in labels:
+                if name not in column:
+                    raise StoreError(f"{self.path}: {name!r} is no class of {task}.")
+                y[row, column[name]] = 1
+        return y, classes

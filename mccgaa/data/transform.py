@@ -1,0 +1,179 @@
+"""A record into a model's input: the one path that packing and `classify` share.
+
+Order of the steps, and why:
+
+1. short runs of invalid samples are interpolated, longer ones refuse the record;
+2. `bandpass-zscore` filters at the record's own rate, where 40 Hz is far from Nyquist;
+3. `scipy.signal.resample_poly` goes to the wanted rate;
+4. the wanted seconds are cut out;
+5. `bandpass-zscore` standardises each lead over the samples that were cut out, and
+6. what is short is padded with zeros last, so that padding never sways the z-score.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from scipy import signal as dsp
+
+from mccgaa.config import LEADS, InputConfig
+from mccgaa.data.record import NORMALISED, Record
+from mccgaa.errors import RecordError
+
+Policy = Literal["first-10s", "first-5s-padded"]
+
+BAND = (0.5, 40.0)  # Hz
+ORDER = 4  # Butterworth, run forwards and backwards
+MAX_GAP = 0.2  # seconds; shorter than any two beats lie apart
+MAX_NAN_SHARE = 0.05  # of a lead's samples, in however many short gaps
+_FIRST = {"first-10s": None, "first-5s-padded": 5.0}
+
+
+def prepare(
+    record: Record,
+    config: InputConfig,
+    policy: Policy = "first-10s",
+    *,
+    start: float = 0.0,
+    seconds: float | None = None,
+) -> np.ndarray:
+    """Turn a record into the array that a model or a store takes (section 4.1).
+
+    `config.scaling` is not applied here: it belongs to the batch (see `minmax`).
+
+    Args:
+        record: what `read_record` returned.
+        config: rate (Hz), duration (s) and transform.
+        policy: `first-10s` keeps `config.duration` seconds and pads what is shorter
+            with zeros; `first-5s-padded` keeps 5 s and pads the rest (MERL's reading
+            of CPSC2018).
+        start: seconds into the record at which the window begins.
+        seconds: the length that the record must have, or None for any length.
+
+    Returns:
+        float32 (12, config.length) in mV (`raw`) or standard deviations.
+
+    Raises:
+        RecordError: physical units are wanted of a record without them, the length is
+            wrong, too many samples are invalid, or the rate cannot hold the band.
+    """
+    if policy not in _FIRST:
+        raise RecordError(f"{policy!r} is no length policy; use {', '.join(_FIRST)}.")
+    if seconds is not None and record.signal.shape[1] != round(
+        seconds * record.sampling_rate
+    ):
+        raise RecordError(
+            f"{record.path} lasts {record.duration:g} s; this dataset's records last "
+            f"{seconds:g} s."
+        )
+    standardise = config.transform == "bandpass-zscore"
+    if not standardise and record.units != "mV":
+        why = "z-scored" if record.units == NORMALISED else "without a stated gain"
+        raise RecordError(
+            f"{record.path} is {why} (units {record.units}), so its amplitude is lost; "
+            "pack it with the transform bandpass-zscore."
+        )
+    signal = fill_gaps(record)  # (12, T)
+    # NU came to us filtered and z-scored; a second pass would narrow its band.
+    if standardise and record.units != NORMALISED:
+        signal = _bandpass(record, signal)
+    signal = _resample(signal, record.sampling_rate, config.sampling_rate)
+    first = round(start * config.sampling_rate)
+    kept = round((_FIRST[policy] or config.duration) * config.sampling_rate)
+    window = signal[:, first : first + min(kept, config.length)]
+    if window.shape[1] < 2:
+        raise RecordError(f"{record.path} has nothing {start:g} s after its start.")
+    if standardise:
+        window = _zscore(window, record)
+    out = np.zeros((len(LEADS), config.length), dtype=np.float32)
+    out[:, : window.shape[1]] = window
+    out[~record.present] = 0
+    return out
+
+
+def minmax(batch: np.ndarray) -> np.ndarray:
+    """Scale each record of a batch to [0, 1] over all its leads (section 4.1, MERL).
+
+    Args:
+        batch: (B, 12, T), any unit.
+
+    Returns:
+        float32 (B, 12, T); a constant record becomes 0.
+    """
+    low = batch.min(axis=(1, 2), keepdims=True)
+    span = batch.max(axis=(1, 2), keepdims=True) - low
+    return ((batch - low) / np.where(span > 0, span, 1)).astype(np.float32)
+
+
+def fill_gaps(record: Record) -> np.ndarray:
+    """Interpolate invalid samples in short runs.
+
+    Returns:
+        (12, T) without NaN; the record's own array when nothing was to be filled.
+
+    Raises:
+        RecordError: a run is longer than 0.2 s, or over 5 % of a lead is invalid.
+    """
+    if record.quality.nan_share == 0:
+        return record.signal
+    signal = record.signal.copy()
+    longest = MAX_GAP * record.sampling_rate
+    for lead, trace in zip(LEADS, signal, strict=True):
+        bad = np.isnan(trace)
+        if not bad.any():
+            continue
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], bad.view(np.int8), [0]))))
+        gap = int((edges[1::2] - edges[::2]).max())
+        if gap > longest:
+            raise RecordError(
+                f"{record.path}: lead {lead} is invalid for "
+                f"{gap / record.sampling_rate:.2f} s; up to {MAX_GAP} s are "
+                "interpolated."
+            )
+        if bad.mean() > MAX_NAN_SHARE:
+            raise RecordError(
+                f"{record.path}: {bad.mean():.1%} of lead {lead} is invalid; "
+                f"up to {MAX_NAN_SHARE:.0%} is interpolated."
+            )
+        trace[bad] = np.interp(np.flatnonzero(bad), np.flatnonzero(~bad), trace[~bad])
+    return signal
+
+
+@lru_cache(maxsize=8)
+def _filter(sampling_rate: float) -> np.ndarray:
+    return dsp.butter(ORDER, BAND, "bandpass", fs=sampling_rate, output="sos")
+
+
+def _bandpass(record: Record, signal: np.ndarray) -> np.ndarray:
+    """Filter without shifting anything in time."""
+    if record.sampling_rate <= 2 * BAND[1]:
+        raise RecordError(
+            f"{record.path} has {record.sampling_rate:g} Hz; the band up to "
+            f"{BAND[1]:g} Hz needs more than {2 * BAND[1]:g} Hz."
+        )
+    sections = _filter(record.sampling_rate)
+    edge = 3 * (2 * len(sections) + 1)
+    if signal.shape[1] <= edge:
+        raise RecordError(f"{record.path} is too short ({record.duration:g} s).")
+    return dsp.sosfiltfilt(sections, signal, axis=1)
+
+
+def _resample(signal: np.ndarray, have: float, want: float) -> np.ndarray:
+    """Change the rate; ends are extended along a line, so offsets make no edge."""
+    if have == want:
+        return signal
+    ratio = Fraction(want / have).limit_denominator(1000)
+    return dsp.resample_poly(
+        signal, ratio.numerator, ratio.denominator, axis=1, padtype="line"
+    )
+
+
+def _zscore(window: np.ndarray, record: Record) -> np.ndarray:
+    """Standardise each lead over its own samples; a flat lead becomes zeros."""
+    window = window - window.mean(axis=1, keepdims=True)
+    deviation = window.std(axis=1, keepdims=True)
+    flat = np.isin(LEADS, record.quality.flat_leads)[:, None] | (deviation < 1e-9)
+    return np.where(flat, 0, window / np.where(flat, 1, deviation))

@@ -1,0 +1,163 @@
+"""The processes that prepare records for a store, and what they note of each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mccgaa.config import LEADS, InputConfig
+from mccgaa.data.record import read_record
+from mccgaa.data.transform import Policy, prepare
+from mccgaa.errors import RecordError, StoreError
+
+STEPS = 1000  # integer steps a mV or a standard deviation
+NOTES = (
+    "recorded_rate",  # Hz, of the file
+    "recorded_seconds",
+    "missing_leads",
+    "flat_leads",
+    "nan_share",
+    "clipped_share",  # at the source's own limits
+    "stored_clipped",  # samples beyond what int16 holds
+)
+MAX_STORED_CLIPPED = 0.01  # of a record's samples; beyond, its unit is doubtful
+
+Chunk = list[tuple[str, float]]  # path under the root, start in seconds
+
+
+@dataclass(frozen=True)
+class Options:
+    """How every record of one packing is read and prepared."""
+
+    root: str
+    input: InputConfig
+    policy: Policy
+    seconds: float | None  # the length that each record must have
+    allow_missing_leads: bool
+    read: dict[str, Any] = field(default_factory=dict)
+
+
+def pack_one(path: str, start: float, options: Options) -> tuple[np.ndarray, dict]:
+    """Read and prepare one record.
+
+    Returns:
+        int16 (12, T) in thousandths of a mV or of a standard deviation, and notes.
+
+    Raises:
+        RecordError: the record is to be rejected, with the reason.
+    """
+    record = read_record(
+        Path(options.root) / path,
+        allow_missing_leads=options.allow_missing_leads,
+        **options.read,
+    )
+    signal = prepare(
+        record, options.input, options.policy, start=start, seconds=options.seconds
+    )
+    steps = np.rint(signal * STEPS)
+    clipped = int((np.abs(steps) > 32767).sum())
+    if clipped > MAX_STORED_CLIPPED * steps.size:
+        raise RecordError(
+            f"{record.path} passes 32.767 {'mV' if record.units == 'mV' else 'z'} in "
+            f"{clipped / steps.size:.0%} of its samples; its gain or unit is wrong."
+        )
+    absent = [n for n, here in zip(LEADS, record.present, strict=True) if not here]
+    values = (
+        record.sampling_rate,
+        round(record.duration, 4),
+        absent,
+        list(record.quality.flat_leads),
+        record.quality.nan_share,
+        record.quality.clipped_share,
+        clipped,
+    )
+    notes = dict(zip(NOTES, values, strict=True))
+    return np.clip(steps, -32767, 32767).astype("<i2"), notes
+
+
+def pack_chunk(chunk: Chunk, options: Options) -> tuple[np.ndarray, list[dict]]:
+    """Prepare a chunk: the accepted records' samples, and a note for every record."""
+    blocks, notes = [], []
+    for path, start in chunk:
+        try:
+            block, note = pack_one(path, start, options)
+        except RecordError as error:
+            note = {"reason": str(error).replace(options.root + os.sep, "")}
+        # One odd file among 800,000 must not end the night's work; it is listed.
+        except Exception as error:
+            note = {"reason": f"{path}: unforeseen {type(error).__name__}: {error}"}
+        else:
+            blocks.append(block)
+        notes.append(note)
+    empty = np.empty((0, len(LEADS), options.input.length), dtype="<i2")
+    return (np.stack(blocks) if blocks else empty), notes
+
+
+def run_chunks(
+    chunks: Iterable[Chunk], options: Options, jobs: int | None
+) -> Iterator[tuple[np.ndarray, list[dict]]]:
+    """Prepare chunks in parallel and yield them in order, few at a time.
+
+    Args:
+        chunks: what is to be done.
+        options: the same for all.
+        jobs: processes; None means one a usable core, 1 means this process.
+
+    Raises:
+        StoreError: a worker died, for want of memory as a rule.
+    """
+    jobs = jobs or usable_cores()
+    if jobs == 1:
+        for chunk in chunks:
+            yield pack_chunk(chunk, options)
+        return
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in methods else "spawn"
+    )
+    pending: deque[Future] = deque()
+    with ProcessPoolExecutor(jobs, context, _start_worker) as pool:
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(pack_chunk, chunk, options))
+                if len(pending) > 2 * jobs:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise StoreError(
+                "A packing process was killed, probably for want of memory; start the "
+                "same command again with fewer --jobs: it continues."
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """End this worker when the process that packs is gone, however it went."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
