@@ -1,0 +1,355 @@
+"""The whole model: what a batch gives, and what a folder keeps of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mccgaa import model as model_module
+from mccgaa.config import (
+    EncoderConfig,
+    GafaConfig,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+    TextConfig,
+)
+from mccgaa.errors import RunError
+from mccgaa.model import MCCGAA, scale_input
+
+SMALL = ModelConfig(
+    input=InputConfig(sampling_rate=100, duration=1.0),
+    encoder=EncoderConfig(
+        widths=(4, 6, 8, 10), embedding_dim=8, pool_heads=2, positions=5
+    ),
+    text=TextConfig(dim=6, hidden=5),
+    gafa=GafaConfig(embedding_dim=8, hidden=8, output=4, heads=2),
+    loss=LossConfig(dropout=(0.0, 0.0)),
+)
+
+
+def make(config: ModelConfig = SMALL, seed: int = 0) -> MCCGAA:
+    torch.manual_seed(seed)
+    return MCCGAA(config)
+
+
+def batch(size: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    signals = torch.randn(size, 12, 100, generator=generator)
+    return signals, torch.randn(size, 6, generator=generator)
+
+
+# ---- one batch --------------------------------------------------------------------
+
+
+def naive_loss_all(x: Tensor, q: Tensor, tau: float) -> float:
+    """Eq 25-30 pair by pair, both directions."""
+    rows = [[float(v) for v in row] for row in x.detach()]
+    columns = [[float(v) for v in row] for row in q.detach()]
+
+    def unit(v: list[float]) -> list[float]:  # eq 25
+        norm = math.sqrt(sum(a * a for a in v))
+        return [a / norm for a in v]
+
+    rows, columns = [unit(v) for v in rows], [unit(v) for v in columns]
+    count = len(rows)
+    sim = [  # eq 26
+        [sum(a * b for a, b in zip(r, c, strict=True)) / tau for c in columns]
+        for r in rows
+    ]
+    x2r = r2x = 0.0
+    for i in range(count):
+        x2r -= sim[i][i] - math.log(sum(math.exp(sim[i][b]) for b in range(count)))
+        r2x -= sim[i][i] - math.log(sum(math.exp(sim[b][i]) for b in range(count)))
+    return (x2r + r2x) / count  # eq 28-30
+
+
+def test_losses_are_equation_32_on_the_parts() -> None:
+    model = make().double()
+    signals, vectors = (t.double() for t in batch())
+    output = model(signals, vectors)
+    features = model.encoder.features(signals)
+    views = model.unimodal(features.mean(-1))  # eq 31 without dropout
+    fused = model.gafa(output.x, output.q)  # eq 17-24
+    tau = SMALL.loss.tau
+    assert output.uma.item() == pytest.approx(naive_loss_all(*views, tau), rel=1e-9)
+    assert output.cma.item() == pytest.approx(naive_loss_all(*fused, tau), rel=1e-9)
+    assert output.loss.item() == pytest.approx((output.cma + output.uma).item())
+
+
+def test_embeddings_of_a_batch_are_those_of_the_encoders() -> None:
+    model = make().eval()
+    signals, vectors = batch()
+    output = model(signals, vectors)
+    torch.testing.assert_close(output.x, model.encode_ecg(signals))
+    torch.testing.assert_close(output.q, model.encode_text(vectors))
+    torch.testing.assert_close(output.x.norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(output.q.norm(dim=1), torch.ones(5))
+
+
+def test_losses_are_weighted() -> None:
+    weighted = replace(SMALL, loss=replace(SMALL.loss, cma_weight=2.0, uma_weight=0.5))
+    output = make(weighted)(*batch())
+    torch.testing.assert_close(output.loss, 2 * output.cma + 0.5 * output.uma)
+
+
+def test_every_parameter_learns_from_one_batch() -> None:
+    model = make(replace(SMALL, loss=replace(SMALL.loss, learn_tau=True)))
+    model(*batch())[0].backward()
+    silent = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.isfinite().all()
+    ]
+    assert silent == []
+
+
+def test_losses_and_embeddings_stay_float32_under_bf16() -> None:
+    model = make()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(*batch())
+        features = model.encoder.features(batch()[0])
+    assert features.dtype == torch.bfloat16
+    assert {t.dtype for t in output} == {torch.float32}
+
+
+def test_without_a_graph_the_loss_compares_the_embeddings_themselves() -> None:
+    model = make(replace(SMALL, gafa=replace(SMALL.gafa, graph="none")))
+    output = model(*batch())
+    expected = naive_loss_all(output.x, output.q, SMALL.loss.tau)
+    assert output.cma.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_learned_tau_starts_at_the_configured_one_and_stops_at_a_hundredth() -> None:
+    fixed = make()
+    learned = make(replace(SMALL, loss=replace(SMALL.loss, learn_tau=True)))
+    assert fixed.tau == SMALL.loss.tau
+    assert learned.tau.item() == pytest.approx(SMALL.loss.tau)
+    with torch.no_grad():
+        learned.logit_scale.fill_(math.log(1000.0))
+    output = learned(*batch())
+    assert learned.tau.item() == pytest.approx(0.01)
+    output.loss.backward()  # at the bound it still has a gradient to come back by
+    assert learned.logit_scale.grad.item() != 0
+
+
+def test_siglip_learns_its_bias_with_its_temperature() -> None:
+    siglip = replace(SMALL.loss, kind="siglip", learn_tau=True)
+    model = make(replace(SMALL, loss=siglip))
+    model(*batch()).cma.backward()
+    assert model.bias.grad.item() != 0
+    assert model.bias.item() == make().bias
+
+
+# ---- input ------------------------------------------------------------------------
+
+
+def test_minmax_takes_each_record_to_zero_and_one_over_all_its_leads() -> None:
+    x = batch()[0] * torch.tensor([1.0, 3.0, 10.0, 0.1, 1e-4])[:, None, None] + 2
+    x[2] = 7.0  # a record without any signal
+    scaled = scale_input(x, "minmax")
+    for i in (0, 1, 3, 4):
+        low, high = x[i].min(), x[i].max()
+        torch.testing.assert_close(scaled[i], (x[i] - low) / (high - low))
+    assert scaled[2].eq(0).all()
+
+
+def test_scaling_of_the_configuration_is_applied_when_encoding() -> None:
+    plain = make().eval()
+    scaled = make(replace(SMALL, input=replace(SMALL.input, scaling="minmax"))).eval()
+    x, vectors = batch()
+    expected = plain.encode_ecg(scale_input(x, "minmax"))
+    torch.testing.assert_close(scaled.encode_ecg(x), expected)
+    torch.testing.assert_close(scaled(x, vectors).x, expected)
+    assert not torch.allclose(plain.encode_ecg(x), expected)
+
+
+class CountingEncoder:
+    """Stands for the frozen text encoder; counts how often it is made."""
+
+    made = 0
+
+    def __init__(self, config: TextConfig, **_: object) -> None:
+        type(self).made += 1
+        self.dim = config.dim
+
+    def encode(self, texts: list[str]) -> Tensor:
+        return torch.tensor([[float(len(t))] * self.dim for t in texts])
+
+
+def test_texts_are_read_by_the_configured_encoder_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model_module, "TextEncoder", CountingEncoder)
+    model = make()
+    assert CountingEncoder.made == 0
+    texts = ["sinus rhythm", "pacemaker"]
+    vectors = torch.tensor([[12.0] * 6, [9.0] * 6])
+    for _ in range(2):
+        torch.testing.assert_close(model.encode_text(texts), model.encode_text(vectors))
+    assert CountingEncoder.made == 1
+
+
+def test_vectors_of_another_encoder_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 7\).*expects \(batch, 6\)"):
+        make().encode_text(torch.zeros(3, 7))
+
+
+# ---- saving and loading -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("learn_tau", [False, True])
+def test_a_saved_model_comes_back_the_same(tmp_path: Path, learn_tau: bool) -> None:
+    loss = replace(SMALL.loss, learn_tau=learn_tau, kind="siglip", tau=0.1)
+    config = replace(SMALL, loss=loss)
+    model = make(config)
+    model(*batch())  # moves the running statistics
+    model.eval().save_pretrained(tmp_path)
+    again = MCCGAA.from_pretrained(tmp_path)
+    assert again.config == config
+    assert not again.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    assert torch.equal(again.encode_ecg(batch()[0]), model.encode_ecg(batch()[0]))
+    weight = again.encoder.stem[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_saved_model_is_json_and_safetensors_and_nothing_else(tmp_path: Path) -> None:
+    make().save_pretrained(tmp_path)
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"config.json", "model.safetensors", "README.md"}
+    assert "MCCGAA.from_pretrained" in (tmp_path / "README.md").read_text("utf-8")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    make().save_pretrained(tmp_path)
+    return tmp_path
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    data = json.loads(path.read_text("utf-8"))
+    for section, values in changes.items():
+        data[section] = data.get(section, {}) | values
+    path.write_text(json.dumps(data), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"encoder": {"colour": "red"}}, "no setting 'colour'"),
+        ({"encoder": {"depth": 19}}, "depth is 19; expected one of 18, 34"),
+        ({"encoder": {"embedding_dim": 16}}, r"gafa\.embedding_dim is 8"),
+        ({"gafa": {"heads": 3}}, "hidden is 8 and heads is 3"),
+        ({"decoder": {"depth": 18}}, "no setting 'decoder'"),
+    ],
+)
+def test_an_impossible_configuration_is_told(
+    saved: Path, changes: dict, sentence: str
+) -> None:
+    edit(saved, **changes)
+    with pytest.raises(RunError, match=f"config.json is not .*{sentence}"):
+        MCCGAA.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": {"depth": 34}},
+        {"encoder": {"cam": "none"}},
+        {"gafa": {"graph": "none"}},
+        {"text": {"dim": 12}},
+    ],
+)
+def test_weights_of_another_configuration_are_refused(
+    saved: Path, changes: dict
+) -> None:
+    edit(saved, **changes)
+    with pytest.raises(RunError, match="weights of another configuration"):
+        MCCGAA.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_folder_without_its_files_is_told(saved: Path, file: str) -> None:
+    (saved / file).unlink()
+    with pytest.raises(RunError, match=f"has no {file}"):
+        MCCGAA.from_pretrained(saved)
+
+
+def test_damaged_files_are_told(saved: Path) -> None:
+    weights = saved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"model\.safetensors cannot be read"):
+        MCCGAA.from_pretrained(saved)
+    (saved / "config.json").write_text("{", "utf-8")
+    with pytest.raises(RunError, match=r"config\.json is not the configuration"):
+        MCCGAA.from_pretrained(saved)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="absent is no folder"):
+        MCCGAA.from_pretrained(tmp_path / "absent")
+    with pytest.raises(RunError, match="nobody/nothing is no folder"):
+        MCCGAA.from_pretrained("nobody/nothing", local_files_only=True)
+
+
+# ---- several processes ------------------------------------------------------------
+
+WORKER = """
+import sys, torch, torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+sys.path.insert(0, sys.argv[1])
+from test_model import SMALL, batch, make
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+model = make().double().eval()  # batch norm by running statistics: same in any split
+signals, vectors = (t.double()[rank * 3 : rank * 3 + 3] for t in batch(6))
+parallel = DistributedDataParallel(model)
+output = parallel(signals, vectors)
+output.loss.backward()
+if rank == 0:
+    gradients = {n: p.grad for n, p in model.named_parameters()}
+    torch.save({"loss": output.loss.detach(), **gradients}, sys.argv[2])
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script, result = tmp_path / "worker.py", tmp_path / "result.pt"
+    script.write_text(WORKER, "utf-8")
+    network = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, script, str(Path(__file__).parent), result],
+            env=os.environ | network | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]
+    try:
+        assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
+    two = torch.load(result, weights_only=True)
+    model = make().double().eval()
+    output = model(*(t.double() for t in batch(6)))
+    output.loss.backward()
+    torch.testing.assert_close(two.pop("loss"), output.loss.detach())
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(two[name], parameter.grad, msg=name)
