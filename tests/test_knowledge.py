@@ -32,6 +32,7 @@ CLASSES = {
     "csn": "AQW UW SR WPW 2AVB AT VB ARS STTC SA STE VPB TWO STTU ALS APB 2AVB1 PRIE "
     "CCR CR AF AVB QTIE LBBB VEB SVT RBBB 1AVB STDD MI AFIB TWC PWC ERV RVH LVH ST JEB",
 }
+VOCABULARIES = (*TASKS, "statements", "csn_statements")
 COUNTS = {"super": 5, "sub": 23, "form": 19, "rhythm": 12, "cpsc2018": 9, "csn": 38}
 
 
@@ -64,7 +65,7 @@ def test_all_71_statements_of_ptb_xl_have_an_entry(knowledge):
 
 
 @pytest.mark.parametrize("style", ["name", "full"])
-@pytest.mark.parametrize("task", [*TASKS, "statements"])
+@pytest.mark.parametrize("task", VOCABULARIES)
 def test_no_two_classes_of_a_task_have_the_same_text(knowledge, task, style):
     texts = [
         knowledge.text(task, cls, style).lower() for cls in knowledge.classes(task)
@@ -72,7 +73,7 @@ def test_no_two_classes_of_a_task_have_the_same_text(knowledge, task, style):
     assert len(set(texts)) == len(texts)
 
 
-@pytest.mark.parametrize("task", [*TASKS, "statements"])
+@pytest.mark.parametrize("task", VOCABULARIES)
 def test_texts_are_one_plain_sentence(knowledge, task):
     for cls in knowledge.classes(task):
         name, full = (knowledge.text(task, cls, style) for style in ("name", "full"))
@@ -89,7 +90,7 @@ def test_full_texts_fit_the_embedded_encoder_whole(knowledge, tmp_path):
     from mccgaa.text import TextEncoder, preset_config
 
     encoder = TextEncoder(preset_config("minilm"), cache_dir=tmp_path)
-    for task in (*TASKS, "statements"):
+    for task in VOCABULARIES:
         texts = [knowledge.text(task, cls, "full") for cls in knowledge.classes(task)]
         assert max(encoder.token_count(texts)) <= 60
 
@@ -98,8 +99,10 @@ def test_full_texts_fit_the_embedded_encoder_whole(knowledge, tmp_path):
 def test_csn_codes_are_those_of_its_own_table(knowledge):
     with CONDITIONS.open(newline="") as stream:
         codes = {r["Acronym Name"]: r["Snomed_CT"] for r in csv.DictReader(stream)}
-    for cls in knowledge.classes("csn"):
-        assert str(knowledge.entry("csn", cls).snomed) == codes[cls], cls
+    assert knowledge.classes("csn_statements") == list(codes)
+    for task in ("csn", "csn_statements"):
+        for cls in knowledge.classes(task):
+            assert str(knowledge.entry(task, cls).snomed) == codes[cls], cls
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,7 @@ def test_csn_codes_are_those_of_its_own_table(knowledge):
 )
 def test_csn_acronyms_mean_what_their_table_says(knowledge, cls, meaning):
     assert knowledge.text("csn", cls) == meaning
+    assert knowledge.text("csn_statements", cls) == meaning
 
 
 def test_f_query_gives_each_label_its_unique_text_in_order(knowledge):
