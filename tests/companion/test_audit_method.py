@@ -1,0 +1,52 @@
+"""The audit's findings on eq 20-22 and on the losses hold, and could have failed."""
+
+import math
+
+import pytest
+import torch
+
+from mccgaa.companion.audit import method
+
+
+def test_only_the_repaired_products_of_equations_20_to_22_exist():
+    shapes = method.attention_shapes().set_index("written")["exists"]
+    assert shapes["C_j W"] and not shapes["W C_i"]
+    assert shapes["a [..], a in R^{1 x 2F}"] and not shapes["a^T [..], a in R^{1 x 2F}"]
+    assert shapes["(h_1 .. h_N) W_O, W_O in R^{FN x F}"]
+    assert not shapes["(h_1 .. h_N) W_O, W_O in R^{HN x F}, H = N"]
+
+
+def test_log_sum_exp_is_twice_clip_to_the_last_digits_of_float64():
+    table = method.log_sum_exp_is_clip()
+    assert table["loss_gap"].max() < 1e-15
+    assert table["gradient_gap"].max() < 1e-14
+    assert (table["ratio"] - 2).abs().max() < 1e-14
+
+
+def test_equation_29_as_written_repeats_equation_28():
+    sums = method.equation_29()
+    assert sums["loss_r2x as written (eq 29)"] == sums["loss_x2r (eq 28)"]
+    assert sums["one-sided sum"] == pytest.approx(2 * sums["loss_x2r (eq 28)"], abs=0)
+    assert sums["loss_r2x over columns"] != sums["loss_x2r (eq 28)"]
+
+
+def test_softmax_written_out_fails_only_beyond_the_range_of_its_precision():
+    table = method.stability().set_index(["precision", "tau"])
+    limits = {"float32": 88.7, "bfloat16": 88.7, "float16": 11.09}  # log of the largest
+    for (precision, tau), row in table.iterrows():
+        overflows = 1 / tau > limits[precision]
+        assert math.isfinite(row["written_out"]) != overflows
+        assert math.isfinite(row["log_sum_exp"])
+        assert math.isfinite(row["cross_entropy"])
+    assert math.isfinite(table.loc[("float32", 0.07), "written_out"])
+
+
+def test_adamw_ends_at_the_same_weights_with_the_loss_and_with_its_double():
+    table = method.training_with(("symmetric", "clip", "one-sided"), steps=40)
+    assert table.loc["clip", "distance"] < 1e-6
+    assert table.loc["one-sided", "distance"] > 1e-3
+
+
+def test_unit_rows_have_length_one():
+    rows = method.unit_rows(7, 5, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rows.square().sum(1), torch.ones(7))
