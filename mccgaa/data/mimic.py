@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.rows import LeftOut, as_ids, make_rows, read_table
+from mccgaa.data.rows import LeftOut, as_ids, make_rows, note_absent, read_table
 from mccgaa.data.splits import by_subject
 from mccgaa.errors import StoreError
 
@@ -88,7 +88,9 @@ def read_rows(
         root / "record_list.csv", ["subject_id", "study_id", "ecg_time", "path"]
     )
     wanted = as_ids(only_ids)
+    dropped = LeftOut()
     if wanted is not None:
+        note_absent(wanted, records["study_id"], dropped)
         records = records[records["study_id"].isin(wanted)]
     if limit is not None:
         records = records.head(limit)
@@ -107,7 +109,6 @@ def read_rows(
     )
     statements, texts = _texts(joined)
     reasons = _reasons(joined, texts)
-    dropped = LeftOut()
     for i in np.flatnonzero([bool(reason) for reason in reasons]):
         dropped.add(joined["study_id"].iat[i], joined["path"].iat[i], reasons[i])
     keep = np.array([not reason for reason in reasons], dtype=bool)

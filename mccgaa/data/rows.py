@@ -57,7 +57,7 @@ def make_rows(
     """
     rows = pd.DataFrame(
         {name: pd.Series(v, dtype=object) for name, v in columns.items()}
-    )
+    ).infer_objects()
     for name in COLUMNS:
         if name not in rows:
             rows[name] = None
@@ -103,7 +103,9 @@ def read_table(path: Path, needs: Sequence[str], **options: Any) -> pd.DataFrame
         StoreError: the file is absent, is no CSV, or lacks a column.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
+        )
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} does not exist; give the dataset's own folder, as its publisher "
@@ -151,3 +153,15 @@ def as_ids(only_ids: Collection[str] | Path | str | None) -> set[str] | None:
     if isinstance(only_ids, str | Path):
         only_ids = read_ids(only_ids)
     return {str(i) for i in only_ids}
+
+
+def note_absent(wanted: set[str] | None, seen: Iterable[str], dropped: LeftOut) -> None:
+    """List the ids that were asked for and are not in the dataset.
+
+    Args:
+        wanted: what `as_ids` gave.
+        seen: the ids that the dataset has here.
+        dropped: the reader's list of records left out; grows.
+    """
+    for name in sorted((wanted or set()).difference(seen)):
+        dropped.add(name, "", "it was asked for, but the dataset does not have it here")
