@@ -149,6 +149,22 @@ def test_one_statement_makes_the_text_of_its_class(knowledge, style):
         assert text == knowledge.text("statements", cls, style)
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("Atrial Fibrillation", "atrial fibrillation"),
+        ("AFIB", "atrial fibrillation"),
+        ("AF", "atrial fibrillation"),  # a synonym here; CSN's acronym for flutter
+        ("complete heart block ", "third degree AV block"),
+        ("early repolarization", "early repolarization of the ventricles"),
+        ("bundle branch block", None),  # wider than any one class
+        ("broken heart", None),
+    ],
+)
+def test_a_users_words_find_their_class(knowledge, words, text):
+    assert knowledge.lookup(words) == text
+
+
 def test_what_is_not_known_is_refused_by_name(knowledge):
     with pytest.raises(KnowledgeError, match=r"no vocabulary 'retina'.*super"):
         knowledge.classes("retina")
