@@ -149,25 +149,6 @@ class Knowledge:
         """
         return self.entry(task, cls).text(style)
 
-    def lookup(self, name: str, style: Style = "name") -> str | None:
-        """Find the text of a finding named in plain words.
-
-        Args:
-            name: a class, name, abbreviation or synonym of any vocabulary; case does
-                not matter.
-            style: "name" or "full".
-
-        Returns:
-            The entry's text, or None where the knowledge base does not hold the name.
-        """
-        wanted = name.strip().casefold()
-        for entries in self.vocabularies.values():
-            for cls, entry in entries.items():
-                known = (entry.name, cls, entry.abbreviation or "", *entry.synonyms)
-                if wanted in (word.casefold() for word in known):
-                    return entry.text(style)
-        return None
-
     def lookup(self, words: str, style: Style = "name") -> str | None:
         """Return the text of the class that a user means, or None.
 
@@ -181,14 +162,13 @@ class Knowledge:
         said = words.strip().lower()
         order = sorted(self.vocabularies, key=lambda name: name != "statements")
         entries = [e for name in order for e in self.vocabularies[name].values()]
-        kinds = (
-            [(entry.name,) for entry in entries],
-            [entry.synonyms for entry in entries],
-            [(entry.abbreviation,) for entry in entries],
-        )
-        for terms in kinds:
-            for entry, own in zip(entries, terms, strict=True):
-                if said in (term.lower() for term in own):
+        for terms in (
+            lambda entry: (entry.name,),
+            lambda entry: entry.synonyms,
+            lambda entry: (entry.abbreviation,),
+        ):
+            for entry in entries:
+                if said in (term.lower() for term in terms(entry)):
                     return entry.text(style)
         return None
 
