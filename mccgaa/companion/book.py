@@ -21,35 +21,11 @@ from typing import Any
 
 import nbformat
 
-from mccgaa.companion import notebook
-from mccgaa.config import load_yaml, stable_hash
+from mccgaa.companion import notebook, profiles
+from mccgaa.companion.profiles import Chapter
 from mccgaa.errors import BookError
 
-ROOT = Path(__file__).resolve().parents[2]
-_LAYOUT = ("out", "chapters", "notebooks")  # keys of a profile that change no result
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One script under one profile, and where its executed copy goes."""
-
-    script: Path
-    page: Path
-    profile: Path
-    parameters: dict[str, Any]
-    settings: str  # hash of what else the profile says
-    prefix: str  # laid before its labels, so that two pages may show one chapter
-
-    @property
-    def name(self) -> str:
-        """The script's name without its ending."""
-        return self.script.stem
-
-    @property
-    def kept(self) -> Path:
-        """Where the copy lies while it is executed, and after it failed."""
-        return ROOT / "_build" / "failed" / f"{self.profile.stem}-{self.name}.ipynb"
 
 
 @dataclass(frozen=True)
@@ -61,67 +37,12 @@ class Problem:
     sentence: str
 
 
-def chapters(profile: Path | str, out: Path | str | None = None) -> list[Chapter]:
-    """List what a profile executes.
-
-    Args:
-        profile: path of a parameter file, or its bare name ("twin").
-        out: folder for the executed copies instead of the profile's own `out`.
-
-    Raises:
-        BookError: an absent profile or script, or parameters for a notebook that the
-            profile does not execute.
-    """
-    path = profile_path(profile)
-    settings = load_yaml(path)
-    names = settings.get("chapters") or []
-    own = settings.get("notebooks") or {}
-    stray = sorted(set(own) - set(names))
-    if stray:
-        raise BookError(
-            f"{path} gives parameters to {', '.join(stray)}, which its `chapters` do "
-            f"not name; they are {', '.join(names) or 'empty'}."
-        )
-    own_place = Path(settings.get("out") or "_build/notebooks")
-    prefix = "" if own_place.name == "notebooks" else f"{own_place.name}-"
-    place = ROOT / (out or own_place)
-    rest = stable_hash({k: v for k, v in settings.items() if k not in _LAYOUT})
-    shown = _relative(path)
-    found = []
-    for name in names:
-        script = ROOT / "notebooks" / f"{name}.py"
-        if not script.is_file():
-            have = ", ".join(sorted(p.stem for p in script.parent.glob("*.py")))
-            raise BookError(
-                f"{shown} executes {name}, but notebooks/{name}.py does not exist; "
-                f"there are {have or 'none'}."
-            )
-        parameters = {"params": shown.as_posix(), **(own.get(name) or {})}
-        page = place / f"{name}.ipynb"
-        found.append(Chapter(script, page, path, parameters, rest, prefix))
-    return found
-
-
-def profile_path(profile: Path | str) -> Path:
-    """Find a profile by path or by bare name.
-
-    Raises:
-        BookError: there is no such file.
-    """
-    given = Path(profile)
-    for path in (given, ROOT / given, ROOT / "params" / f"{given.name}.yaml"):
-        if path.is_file():
-            return path.resolve()
-    known = ", ".join(sorted(p.stem for p in (ROOT / "params").glob("*.yaml")))
-    raise BookError(f"There is no profile {str(profile)!r}; params/ has {known}.")
-
-
 def run(
     profile: Path | str,
     only: Sequence[str] | str | None = None,
     out: Path | str | None = None,
     *,
-    stale: bool = False,
+    force: bool = False,
     parameters: dict[str, Any] | None = None,
     echo: Any = print,
 ) -> list[Path]:
@@ -131,10 +52,11 @@ def run(
 
     Args:
         profile: path of a parameter file, or its bare name.
-        only: names of chapters, by default all of the profile's.
+        only: names of chapters to run, fresh or not; by default the profile's stale
+            ones.
         out: folder for the executed copies instead of the profile's own; the tables
             then go to `<out>/_tables`.
-        stale: leave alone what is published and fresh.
+        force: run fresh chapters too.
         parameters: laid over those of the profile, for every chapter run.
         echo: takes each line of progress.
 
@@ -144,14 +66,14 @@ def run(
     Raises:
         BookError: an unknown chapter or parameter, or chapters that failed.
     """
-    work = _select(chapters(profile, out), only, profile)
+    work = profiles.select(profiles.chapters(profile, out), only, profile)
     for one in work:
         one.parameters.update(parameters or {})
         source = notebook.from_script(one.script)
         notebook.refuse_unknown(source, one.parameters, one.name)
-    if stale:
+    if not (force or only):
         work = [one for one in work if problem(one) is not None]
-    tables = ROOT / (Path(out) / "_tables" if out else "book/_tables")
+    tables = profiles.ROOT / (Path(out) / "_tables" if out else "book/_tables")
     done, failed = [], []
     for i, one in enumerate(work, start=1):
         echo(f"[{i}/{len(work)}] {one.name} under {one.profile.stem}: running ...")
@@ -161,7 +83,7 @@ def run(
         except notebook.CellFailure as failure:
             failed.append(one.name)
             echo(f"{failure.traceback}\n[{i}/{len(work)}] {one.name}: FAILED")
-            echo(f"    {failure.cell}; as far as it came: {_relative(one.kept)}")
+            echo(f"    {failure.cell}; the rest is in {profiles.relative(one.kept)}")
             continue
         if said:
             echo(said)
@@ -180,7 +102,7 @@ def run(
 def problem(one: Chapter) -> Problem | None:
     """Say what is wrong with one published page, reading but not executing it."""
     redo = f"run `mccgaa book run --profile {one.profile.stem} --only {one.name}`"
-    where = _relative(one.page)
+    where = profiles.relative(one.page)
 
     def found(kind: str, why: str) -> Problem:
         return Problem(one.page, kind, f"{where} {why}: {redo}.")
@@ -198,7 +120,7 @@ def problem(one: Chapter) -> Problem | None:
     if not stamp:
         return found("unstamped", "carries no stamp, so nothing tells what made it")
     if stamp["code"] != notebook.code_hash(notebook.from_script(one.script)):
-        return found("stale", f"is stale: {_relative(one.script)} has other code now")
+        return found("stale", f"is stale: notebooks/{one.name}.py has other code now")
     if stamp["parameters"] != one.parameters:
         return found("stale", "is stale: its parameters changed")
     if stamp["settings"] != one.settings:
@@ -206,24 +128,19 @@ def problem(one: Chapter) -> Problem | None:
     return None
 
 
-def check(profiles: Sequence[Path | str] | None = None) -> list[Problem]:
-    """List every published page that is missing, stale or failed.
-
-    Args:
-        profiles: which to look at; by default all that publish into `book/`.
-    """
-    return [p for one in published(profiles) if (p := problem(one)) is not None]
-
-
-def published(profiles: Sequence[Path | str] | None = None) -> list[Chapter]:
+def published() -> list[Chapter]:
     """List the chapters that the book shows, over all profiles."""
-    if profiles is None:
-        profiles = [
-            path
-            for path in sorted((ROOT / "params").glob("*.yaml"))
-            if Path(str(load_yaml(path).get("out") or "")).parts[:1] == ("book",)
-        ]
-    return [one for profile in profiles for one in chapters(profile)]
+    return [one for path in profiles.publishing() for one in profiles.chapters(path)]
+
+
+def problems() -> list[Problem]:
+    """List every page of the book that is missing, stale or failed."""
+    return [found for one in published() if (found := problem(one)) is not None]
+
+
+def check() -> list[str]:
+    """Say in sentences what `problems` finds; nothing where all is well."""
+    return [found.sentence for found in problems()]
 
 
 def build(*, strict: bool = True) -> Path:
@@ -241,19 +158,27 @@ def build(*, strict: bool = True) -> Path:
         BookError: a page that cannot be trusted, the wrong Jupyter Book, or a warning.
     """
     refuse_other_jupyter_book()
-    problems = [p for p in check() if strict or p.kind == "failed"]
-    if problems:
-        raise BookError("\n".join(p.sentence for p in problems))
+    bad = [p.sentence for p in problems() if strict or p.kind == "failed"]
+    if bad:
+        raise BookError("\n".join(bad))
     for one in published():
         if one.page.is_file():
             notebook.carry_prose(one.page, one.script, one.prefix)
     command = [sys.executable, "-c", _JUPYTER_BOOK, "build", "book"]
-    command += ["--toc", str(ROOT / "_toc.yml"), "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    index = ROOT / "_build" / "html" / "index.html"
+    command += ["--toc", str(profiles.ROOT / "_toc.yml"), "-W", "-n", "--keep-going"]
+    done = subprocess.run(
+        command,
+        cwd=profiles.ROOT,
+        capture_output=True,
+        text=True,
+        env=_plain_environment(),
+    )
+    index = profiles.ROOT / "_build" / "html" / "index.html"
     if done.returncode or not index.is_file():
-        output = f"{done.stdout}\n{done.stderr}".strip().splitlines()
-        raise BookError("The book did not build:\n" + "\n".join(output[-40:]))
+        lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line]
+        why = "\n".join(told or lines[-40:])
+        raise BookError(f"The book did not build:\n{why}")
     return index
 
 
@@ -282,13 +207,13 @@ def _execute(one: Chapter, tables: Path) -> str:
     """Execute one chapter and publish it; returns what it wrote to stderr."""
     start = time.monotonic()
     with _environment(tables):
-        page = notebook.execute(one.script, one.parameters, ROOT, one.kept)
+        page = notebook.execute(one.script, one.parameters, profiles.ROOT, one.kept)
     said = notebook.tidy(page)
     notebook.lift_banner(page, one.name)
     page.metadata["mccgaa"] = {
         **page.metadata.get("mccgaa", {}),
         "code": notebook.code_hash(notebook.from_script(one.script)),
-        "script": _relative(one.script).as_posix(),
+        "script": profiles.relative(one.script).as_posix(),
         "parameters": one.parameters,
         "settings": one.settings,
         "package": importlib.metadata.version("mccgaa"),
@@ -322,6 +247,11 @@ def _environment(tables: Path) -> Iterator[None]:
                 os.environ[key] = value
 
 
+def _plain_environment() -> dict[str, str]:
+    """An environment in which Sphinx writes no colours."""
+    return {**os.environ, "NO_COLOR": "1", "TERM": "dumb"}
+
+
 def _device() -> str:
     """Name what the chapter computed on."""
     import torch
@@ -329,25 +259,3 @@ def _device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU, {os.cpu_count()} cores"
-
-
-def _select(
-    work: list[Chapter], only: Sequence[str] | str | None, profile: Path | str
-) -> list[Chapter]:
-    """Keep the chapters asked for, refusing a name that the profile lacks."""
-    if only is None:
-        return work
-    names = [only] if isinstance(only, str) else list(only)
-    known = [one.name for one in work]
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise BookError(
-            f"The profile {Path(profile).stem} does not execute "
-            f"{', '.join(unknown)}; it executes {', '.join(known)}."
-        )
-    return [one for one in work if one.name in names]
-
-
-def _relative(path: Path) -> Path:
-    """Write a path from the project's root where it lies inside."""
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path

@@ -181,12 +181,14 @@ def table_html(
         rows.append(f"<tr{ours}>{cells}</tr>")
     tag = kind(lab)
     badge = "" if tag == "none" else f'<span class="tag">{TITLES[tag]}</span> '
+    anchor = html.escape(f"table-{name}")
     return (
-        f'<div class="table-card tier-{tag}" id="table-{html.escape(name)}">'
-        f'<div class="table-scroll" tabindex="0"><table class="numbers">'
-        f"<caption>{badge}{html.escape(caption)}</caption>"
+        f'<figure class="table-card tier-{tag}" id="{anchor}">'
+        f'<figcaption id="{anchor}-caption">{badge}{html.escape(caption)}</figcaption>'
+        f'<div class="table-scroll" tabindex="0" role="region" '
+        f'aria-labelledby="{anchor}-caption"><table class="numbers">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        "</table></div></div>"
+        "</table></div></figure>"
     )
 
 

@@ -73,7 +73,6 @@ def mark_synthetic(fig: Figure) -> None:
         fontsize=8,
         fontstyle="italic",
         color=ORANGE,
-        in_layout=False,
         gid="synthetic",
     )
 
