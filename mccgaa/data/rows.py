@@ -36,7 +36,7 @@ class LeftOut(list[dict[str, str]]):
 
 def make_rows(
     columns: Mapping[str, Sequence[Any]],
-    tasks: Iterable[str] = (),
+    tasks: Mapping[str, Sequence[str]] | None = None,
     left_out: LeftOut | None = None,
     **attrs: Any,
 ) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def make_rows(
 
     Args:
         columns: the table by column; absent common columns are filled with None.
-        tasks: names of the label columns, which must be in `columns`.
+        tasks: classes by task; each task is a label column in `columns`.
         left_out: records that the reader could not use.
         **attrs: plain facts about the tree, kept in `rows.attrs`.
 
@@ -61,7 +61,7 @@ def make_rows(
     for name in COLUMNS:
         if name not in rows:
             rows[name] = None
-    first = [*COLUMNS, *tasks]
+    first = [*COLUMNS, *(tasks or {})]
     rows = rows[first + [name for name in rows if name not in first]]
     repeated = rows.loc[rows["record_id"].duplicated(), "record_id"]
     if len(repeated):
@@ -69,6 +69,7 @@ def make_rows(
             f"record_id {repeated.iloc[0]!r} stands in more than one row "
             f"({len(repeated)} such rows); every record needs an id of its own."
         )
+    rows.attrs["tasks"] = {task: list(names) for task, names in (tasks or {}).items()}
     rows.attrs["left_out"] = left_out if left_out is not None else LeftOut()
     rows.attrs.update(attrs)
     return rows

@@ -1,0 +1,192 @@
+r"""ECGs of one's own: a CSV that says where each is, and what is known of it.
+
+Ten lines are enough. `my-ecgs.csv`::
+
+    path,text,labels,subject,split
+    clinic/0001.hea,"sinus rhythm. normal ecg.",SR,p1,train
+    clinic/0002.edf,"atrial fibrillation with rapid response.",AFIB,p2,train
+    clinic/0003.csv,,AFIB|PVC,p3,test
+    clinic/0004.npy,,SR,p4,test
+
+and then::
+
+    mccgaa pack own --root my-ecgs.csv --out stores/mine --sampling-rate 100
+    echo "own: {SR: sinus rhythm, AFIB: atrial fibrillation, PVC: ventricular \
+      premature complex}" > my-classes.yaml
+    mccgaa zeroshot --run runs/RUN --store stores/mine --tasks own \
+      --knowledge my-classes.yaml --json out.json
+
+- `path`: needed; relative to the CSV's folder, any file that `read_record` knows (WFDB
+  .hea or a WFDB record without ending, CPSC .mat, .edf, .csv, .npy);
+- `text`: a report, for pretraining; `labels`: classes joined by "|", for testing; at
+  least one of the two columns. An empty cell means that nothing is known; a record
+  with none of the classes has the label "-";
+- `id`: by default the path; `subject`: by default the id (say who it is when a patient
+  has several records); `split`: train, val or test, by default all "test" where there
+  are labels, else subjects are split into train and val;
+- `sampling_rate` (Hz) and `units` (mV, uV or V): for .npy and .csv files that do not
+  state them; one value for the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mccgaa.data.rows import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.splits import SPLITS, by_subject
+from mccgaa.errors import StoreError
+
+TASK = "own"
+NO_CLASS = "-"
+COLUMNS = ("path", "text", "labels", "id", "subject", "split")
+READ_OPTIONS = ("sampling_rate", "units")
+
+
+def read_rows(
+    root: Path | str,
+    task: str = TASK,
+    limit: int | None = None,
+    only_ids: Collection[str] | Path | str | None = None,
+    val_share: float = 0.02,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Read a table of one's own ECGs into rows.
+
+    Args:
+        root: the CSV, as described above.
+        task: name of the task that the labels belong to; a name of the paper's tasks
+            ("super", "csn", ...) lets the knowledge base say what the classes mean.
+        limit: keep the first `limit` rows.
+        only_ids: keep these ids; a list, or a file with one a line.
+        val_share: share of subjects that validate, where the CSV has no split.
+        seed: of that split.
+
+    Returns:
+        One row an ECG. `attrs["tasks"]` names the classes met, in order of their names;
+        `attrs["read_options"]` has the rate and units that the CSV states. Columns
+        that are none of the known ones are kept as they are.
+
+    Raises:
+        StoreError: the CSV cannot be read, lacks a column, or has a wrong value; the
+            sentence names the line.
+    """
+    root = Path(root)
+    if root.is_dir():
+        raise StoreError(f"{root} is a folder; give the CSV that lists your ECGs.")
+    table = read_table(root, ["path"])
+    if "text" not in table and "labels" not in table:
+        raise StoreError(
+            f"{root} has neither a column text nor a column labels; add what is known "
+            "of each ECG: a report to learn from, or classes to test."
+        )
+    table = table.apply(lambda column: column.str.strip())
+    table["id"] = _or(table, "id", table["path"])
+    table["line"] = range(2, len(table) + 2)
+    _check(root, table)
+    wanted, dropped = as_ids(only_ids), LeftOut()
+    if wanted is not None:
+        note_absent(wanted, table["id"], dropped)
+        table = table[table["id"].isin(wanted)]
+    table = table.head(len(table) if limit is None else limit)
+    subjects = _or(table, "subject", table["id"])
+    columns: dict[str, Any] = {
+        "record_id": table["id"],
+        "path": [str((root.parent / path).resolve()) for path in table["path"]],
+        "subject_id": subjects,
+        "text": [text or None for text in table["text"]] if "text" in table else None,
+        "split": _splits(table, subjects, val_share, seed),
+    }
+    columns = {k: list(v) for k, v in columns.items() if v is not None}
+    tasks: dict[str, tuple[str, ...]] = {}
+    if "labels" in table:
+        labels = [_labels(cell) for cell in table["labels"]]
+        tasks[task] = tuple(sorted({n for names in labels for n in names or ()}))
+        columns[task] = labels
+        columns["statements"] = [names or [] for names in labels]
+    else:
+        columns["statements"] = [[] for _ in range(len(table))]
+    known = {*COLUMNS, *READ_OPTIONS, "line", *columns}
+    columns |= {name: list(table[name]) for name in table if name not in known}
+    return make_rows(
+        columns,
+        tasks=tasks,
+        left_out=dropped,
+        read_options=_read_options(root, table),
+    )
+
+
+def _or(table: pd.DataFrame, name: str, other: pd.Series) -> pd.Series:
+    """A column, with empty cells (or all of them) taken from another."""
+    return table[name].where(table[name] != "", other) if name in table else other
+
+
+def _labels(cell: str) -> list[str] | None:
+    """Split a cell of labels: None is unknown, [] is none of the classes."""
+    names = [name.strip() for name in cell.split("|") if name.strip()]
+    return None if not names else [name for name in names if name != NO_CLASS]
+
+
+def _splits(
+    table: pd.DataFrame, subjects: pd.Series, val_share: float, seed: int
+) -> list[str]:
+    """The CSV's split; else test what has labels, and hold subjects out of the rest."""
+    if "split" in table:
+        return list(table["split"])
+    if "labels" in table:
+        return ["test"] * len(table)
+    sides = by_subject(subjects, val_share, seed)
+    return [sides[subject] for subject in subjects]
+
+
+def _check(root: Path, table: pd.DataFrame) -> None:
+    """Refuse what cannot be meant, naming the line."""
+    for line, path in zip(table["line"], table["path"], strict=True):
+        if not path:
+            raise StoreError(f"{root}, line {line}: the path is empty.")
+    twice = table[table["id"].duplicated()]
+    if len(twice):
+        raise StoreError(
+            f"{root}, line {twice['line'].iloc[0]}: {twice['id'].iloc[0]!r} stands "
+            "there already; give each ECG an id of its own in a column id."
+        )
+    if "split" in table:
+        wrong = table[~table["split"].isin(SPLITS)]
+        if len(wrong):
+            raise StoreError(
+                f"{root}, line {wrong['line'].iloc[0]}: split is "
+                f"{wrong['split'].iloc[0]!r}; expected {', '.join(SPLITS)}."
+            )
+        if "subject" in table:
+            sides = table[table["subject"] != ""].groupby("subject")["split"].nunique()
+            if (sides > 1).any():
+                raise StoreError(
+                    f"{root}: subject {sides[sides > 1].index[0]!r} is in more than "
+                    "one split; a patient belongs on one side only."
+                )
+
+
+def _read_options(root: Path, table: pd.DataFrame) -> dict[str, Any]:
+    """What the CSV says of files that do not state their rate or units."""
+    options: dict[str, Any] = {}
+    for name in READ_OPTIONS:
+        stated = sorted(set(table[name]) - {""}) if name in table else []
+        if len(stated) > 1:
+            raise StoreError(
+                f"{root} states several values of {name} ({', '.join(stated)}); files "
+                "that do not say it themselves must share one: make a CSV for each."
+            )
+        if stated:
+            options[name] = stated[0]
+    if "sampling_rate" in options:
+        try:
+            options["sampling_rate"] = float(options["sampling_rate"])
+        except ValueError as error:
+            raise StoreError(
+                f"{root}: sampling_rate is {options['sampling_rate']!r}; expected Hz, "
+                "such as 500."
+            ) from error
+    return options

@@ -1,0 +1,128 @@
+"""ECGs of one's own: a CSV of paths with texts or labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mccgaa.config import LEADS, InputConfig
+from mccgaa.data import own
+from mccgaa.data.record import read_record
+from mccgaa.data.rows import left_out
+from mccgaa.data.store import SignalStore, pack
+from mccgaa.errors import StoreError
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_example_of_the_docstring_is_read(tmp_path: Path) -> None:
+    lines = [line.strip() for line in own.__doc__.splitlines()]
+    start = lines.index("path,text,labels,subject,split")
+    example = lines[start : lines.index("", start)]
+    assert len(example) == 5
+    rows = own.read_rows(write(tmp_path, "\n".join(example) + "\n"))
+    assert rows["split"].to_list() == ["train", "train", "test", "test"]
+    assert rows["own"].to_list() == [["SR"], ["AFIB"], ["AFIB", "PVC"], ["SR"]]
+    assert rows["text"][0] == "sinus rhythm. normal ecg."
+    assert rows["text"][2] is None
+    assert rows.attrs["tasks"] == {"own": ["AFIB", "PVC", "SR"]}
+    assert rows["path"][0] == str((tmp_path / "clinic" / "0001.hea").resolve())
+
+
+def test_reports_alone_are_split_by_subject(tmp_path: Path) -> None:
+    lines = [f"{i}.hea,sinus rhythm {i},p{i // 3},{i}" for i in range(30)]
+    table = "\n".join(["path,text,subject,site", *lines])
+    rows = own.read_rows(write(tmp_path, table), val_share=0.2)
+    assert rows.groupby("subject_id")["split"].nunique().max() == 1
+    assert (rows["split"] == "val").sum() == 6
+    assert rows.attrs["tasks"] == {}
+    assert rows["site"][3] == "3"
+
+
+def test_labels_alone_are_tested_and_unknown_differs_from_none(
+    tmp_path: Path,
+) -> None:
+    rows = own.read_rows(write(tmp_path, "path,labels\na.hea,AF\nb.hea,-\nc.hea,\n"))
+    assert rows["own"].to_list() == [["AF"], [], None]
+    assert set(rows["split"]) == {"test"}
+    assert rows["subject_id"].to_list() == ["a.hea", "b.hea", "c.hea"]
+
+
+def test_a_part_is_taken_and_absent_ids_are_listed(tmp_path: Path) -> None:
+    path = write(tmp_path, "id,path,labels\nx,a.hea,A\ny,b.hea,B\nz,c.hea,A\n")
+    rows = own.read_rows(path, only_ids=["z", "w"], task="csn")
+    assert rows["record_id"].to_list() == ["z"]
+    assert rows.attrs["tasks"] == {"csn": ["A"]}
+    assert left_out(rows)["record_id"].to_list() == ["w"]
+    assert own.read_rows(path, limit=2)["record_id"].to_list() == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("file,text\na,b\n", "has no column path"),
+        ("path,note\na,b\n", "neither a column text nor a column labels"),
+        ("path,text\n,b\n", "line 2: the path is empty"),
+        ("path,text\na,b\na,c\n", "line 3: 'a' stands there already"),
+        ("path,text,split\na,b,dev\n", "line 2: split is 'dev'"),
+        (
+            "path,text,subject,split\na,b,p,train\nc,d,p,test\n",
+            "subject 'p' is in more than one split",
+        ),
+        ("path,text,units\na,b,mV\nc,d,uV\n", "several values of units"),
+        ("path,text,sampling_rate\na,b,fast\n", "sampling_rate is 'fast'"),
+    ],
+)
+def test_what_is_wrong_with_the_table_is_said(
+    tmp_path: Path, table: str, sentence: str
+) -> None:
+    with pytest.raises(StoreError, match=sentence):
+        own.read_rows(write(tmp_path, table))
+
+
+def test_a_folder_or_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder; give the CSV"):
+        own.read_rows(tmp_path)
+    with pytest.raises(StoreError, match="does not exist"):
+        own.read_rows(tmp_path / "mine.csv")
+
+
+def test_arrays_and_tables_without_a_header_are_packed(tmp_path: Path) -> None:
+    """Rate and units of the CSV reach the reader of signals through the rows."""
+    time = np.arange(5000) / 500
+    volts = 1000 * np.sin(2 * np.pi * time) * np.arange(1, 13)[:, None]  # (12, T) uV
+    np.save(tmp_path / "a.npy", volts)
+    header = ",".join(LEADS)
+    np.savetxt(tmp_path / "b.csv", volts.T, delimiter=",", header=header, comments="")
+    path = write(
+        tmp_path,
+        "path,labels,sampling_rate,units\na.npy,SR,500,uV\nb.csv,SR,500,uV\n"
+        "c.npy,SR,500,uV\n",
+    )
+    rows = own.read_rows(path)
+    options = rows.attrs["read_options"]
+    assert options == {"sampling_rate": 500.0, "units": "uV"}
+    record = read_record(rows["path"][1], **options)
+    assert record.signal[11].max() == pytest.approx(12, rel=1e-3)
+    report = pack(
+        rows,
+        path.parent,
+        tmp_path / "store",
+        source="own",
+        tasks=rows.attrs["tasks"],
+        input=InputConfig(sampling_rate=100),
+        jobs=1,
+        progress=False,
+        read_options=options,
+    )
+    assert (report.packed, report.rejected) == (2, 1)
+    store = SignalStore.open(tmp_path / "store")
+    assert store.labels("own")[0].tolist() == [[1], [1]]
+    assert store.batch([0]).max() == pytest.approx(12, rel=1e-2)
