@@ -42,7 +42,7 @@ def prepare(
 ) -> np.ndarray:
     """Turn a record into the array that a model or a store takes (section 4.1).
 
-    `config.scaling` is not applied here: it belongs to the batch (see `minmax`).
+    `config.scaling` is not applied here: the model scales its batches.
 
     Args:
         record: what `read_record` returned.
@@ -92,20 +92,6 @@ def prepare(
     out[:, : window.shape[1]] = window
     out[~record.present] = 0
     return out
-
-
-def minmax(batch: np.ndarray) -> np.ndarray:
-    """Scale each record of a batch to [0, 1] over all its leads (section 4.1, MERL).
-
-    Args:
-        batch: (B, 12, T), any unit.
-
-    Returns:
-        float32 (B, 12, T); a constant record becomes 0.
-    """
-    low = batch.min(axis=(1, 2), keepdims=True)
-    span = batch.max(axis=(1, 2), keepdims=True) - low
-    return ((batch - low) / np.where(span > 0, span, 1)).astype(np.float32)
 
 
 def fill_gaps(record: Record) -> np.ndarray:

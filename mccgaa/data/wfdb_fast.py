@@ -26,7 +26,9 @@ from mccgaa.errors import RecordError
 MAX_SECONDS = 3600.0  # longer is a Holter recording, or a header that lies
 UNCALIBRATED = "uncalibrated"  # gain absent or 0: amplitudes have no unit
 
-_RECORD = re.compile(r"[-\w]+[ \t]+(\d+)[ \t]+(\d+(?:\.\d+)?)[ \t]+(\d+)(?:[ \t].*)?")
+_RECORD = re.compile(
+    r"[-\w]+[ \t]+(\d+)[ \t]+(\d+(?:\.\d+)?)[ \t]+(\d+)(?:[ \t].*)?", re.ASCII
+)
 _SIGNAL = re.compile(
     r"(?P<file>[-\w]+\.\w+)[ \t]+16(?:\+(?P<offset>\d+))?"
     r"[ \t]+(?P<gain>\d+(?:\.\d+)?)(?:\((?P<baseline>-?\d+)\))?/(?P<units>[A-Za-z]+)"
@@ -180,52 +182,52 @@ def _verify(
 
 def _read_any(path: Path, text: str) -> Traces:
     """Read through `wfdb` (other formats, FLAC, unusual headers)."""
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            record = _rdrecord(path, text, Path(scratch))
-            physical = record.dac(return_res=64).T  # (n, T)
-        except RecordError:
-            raise
-        except FileNotFoundError as error:
-            raise RecordError(
-                f"{path} names the signal file {Path(error.filename or '?').name}, "
-                "which is not there."
-            ) from error
-        # wfdb and libsndfile raise whatever a damaged file makes them stumble over.
-        except Exception as error:
-            raise RecordError(
-                f"{path} is not a WFDB record that can be read "
-                f"({type(error).__name__}: {error})."
-            ) from error
+    try:
+        record = _rdrecord(path, text)
+        physical = record.dac(return_res=64).T  # (n, T)
+        units = _units(text, record)
+    except RecordError:
+        raise
+    # wfdb and libsndfile raise whatever a damaged file makes them stumble over.
+    except Exception as error:
+        raise RecordError(
+            f"{path} is not a WFDB record that can be read "
+            f"({type(error).__name__}: {error})."
+        ) from error
     checksums = record.checksum or [None] * record.n_sig
-    _verify(path, record.sig_name, record.d_signal.T, checksums)
     names = [str(name) for name in record.sig_name]
-    return Traces(physical, names, _units(text, record), record.fs, record.comments)
+    _verify(path, names, record.d_signal.T, checksums)
+    return Traces(physical, names, units, record.fs, record.comments)
 
 
-def _rdrecord(path: Path, text: str, scratch: Path) -> Any:
+def _rdrecord(path: Path, text: str) -> Any:
     """Call `wfdb`, without the first line's date when that is what it refuses."""
     import wfdb
 
-    name = path.with_suffix("")
+    name = str(path.with_suffix(""))
     try:
-        header = wfdb.rdheader(str(name))
-    except FileNotFoundError:
-        raise
-    except Exception:
-        lines = text.splitlines()
-        first = next(i for i, s in enumerate(lines) if s and not s.startswith("#"))
-        lines[first] = " ".join(lines[first].split()[:4])
-        (scratch / path.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        for file in path.parent.iterdir():
-            if file.name.startswith(name.name) and file != path:
-                (scratch / file.name).symlink_to(file.resolve())
-        name = scratch / name.name
-        header = wfdb.rdheader(str(name))
+        return _checked(path, name, wfdb.rdheader(name))
+    except ValueError:
+        lines = [s for s in text.splitlines() if s.strip() and s[0] != "#"]
+        if not lines or len(lines[0].split()) <= 4:
+            raise
+    with tempfile.TemporaryDirectory() as scratch:
+        name = str(Path(scratch) / path.stem)
+        lines[0] = " ".join(lines[0].split()[:4])
+        comments = [s for s in text.splitlines() if s.startswith("#")]
+        Path(f"{name}.hea").write_text("\n".join(lines + comments), encoding="utf-8")
+        for file in {line.split()[0] for line in lines[1:]}:
+            if Path(file).name == file and (path.parent / file).is_file():
+                (Path(scratch) / file).symlink_to((path.parent / file).resolve())
+        return _checked(path, name, wfdb.rdheader(name))
+
+
+def _checked(path: Path, name: str, header: Any) -> Any:
+    """Read the samples of a header that describes one 12-lead ECG."""
+    import wfdb
+
     if getattr(header, "n_seg", None):
-        raise RecordError(
-            f"{path} is a multi-segment record; expected one 12-lead ECG."
-        )
+        raise RecordError(f"{path} has several segments; expected one 12-lead ECG.")
     if not header.n_sig or not header.file_name:
         raise RecordError(f"{path} describes no leads.")
     if set(header.samps_per_frame) != {1} or any(header.skew or []):
@@ -238,21 +240,18 @@ def _rdrecord(path: Path, text: str, scratch: Path) -> Any:
         if not (path.parent / file).is_file():
             raise RecordError(f"{path} names the signal file {file}, which is missing.")
     check_extent(path, header.fs or 0, header.sig_len or 1)
-    record = wfdb.rdrecord(str(name), physical=False)
-    if record.d_signal is None or record.d_signal.shape != (
-        header.sig_len or record.sig_len,
-        header.n_sig,
-    ):
+    record = wfdb.rdrecord(name, physical=False)
+    length = header.sig_len or record.sig_len
+    if record.d_signal is None or record.d_signal.shape != (length, header.n_sig):
         raise RecordError(f"{path} does not hold the samples that its header states.")
-    check_extent(path, record.fs, record.sig_len)
     return record
 
 
 def _units(text: str, record: Any) -> list[str]:
     """Take wfdb's units, but own up to a gain that the header left out."""
     lines = [s.split() for s in text.splitlines() if s.strip() and s[0] != "#"]
-    stated = [re.match(r"\d*\.?\d+", [*line, "", ""][2]) for line in lines[1:]]
+    stated = [re.match(r"\d*\.?\d+", [*line, "", "", ""][2]) for line in lines[1:]]
     return [
         unit if match and float(match[0]) > 0 else UNCALIBRATED
-        for unit, match in zip(record.units, stated, strict=True)
+        for unit, match in zip(record.units, stated, strict=False)
     ]

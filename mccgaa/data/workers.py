@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -33,7 +34,15 @@ NOTES = (
 )
 MAX_STORED_CLIPPED = 0.01  # of a record's samples; beyond, its unit is doubtful
 
-Chunk = list[tuple[str, float]]  # path under the root, start in seconds
+
+@dataclass(frozen=True)
+class Item:
+    """One record to prepare."""
+
+    path: str  # under the root
+    start: float = 0.0  # seconds into the record
+    policy: Policy = "first-10s"
+    read: dict[str, Any] = field(default_factory=dict)  # keywords of `read_record`
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,11 @@ class Options:
 
     root: str
     input: InputConfig
-    policy: Policy
-    seconds: float | None  # the length that each record must have
-    allow_missing_leads: bool
-    read: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None  # the length that each record must have
+    allow_missing_leads: bool = False
 
 
-def pack_one(path: str, start: float, options: Options) -> tuple[np.ndarray, dict]:
+def pack_one(item: Item, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
     """Read and prepare one record.
 
     Returns:
@@ -58,15 +65,15 @@ def pack_one(path: str, start: float, options: Options) -> tuple[np.ndarray, dic
         RecordError: the record is to be rejected, with the reason.
     """
     record = read_record(
-        Path(options.root) / path,
+        Path(options.root) / item.path,
         allow_missing_leads=options.allow_missing_leads,
-        **options.read,
+        **item.read,
     )
-    signal = prepare(
-        record, options.input, options.policy, start=start, seconds=options.seconds
+    prepared = prepare(
+        record, options.input, item.policy, start=item.start, seconds=options.seconds
     )
-    steps = np.rint(signal * STEPS)
-    clipped = int((np.abs(steps) > 32767).sum())
+    steps = np.rint(prepared * np.float32(STEPS))  # (12, T)
+    clipped = int(np.count_nonzero(np.abs(steps) > 32767))
     if clipped > MAX_STORED_CLIPPED * steps.size:
         raise RecordError(
             f"{record.path} passes 32.767 {'mV' if record.units == 'mV' else 'z'} in "
@@ -86,17 +93,20 @@ def pack_one(path: str, start: float, options: Options) -> tuple[np.ndarray, dic
     return np.clip(steps, -32767, 32767).astype("<i2"), notes
 
 
-def pack_chunk(chunk: Chunk, options: Options) -> tuple[np.ndarray, list[dict]]:
+def pack_chunk(
+    chunk: list[Item], options: Options
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Prepare a chunk: the accepted records' samples, and a note for every record."""
     blocks, notes = [], []
-    for path, start in chunk:
+    for item in chunk:
         try:
-            block, note = pack_one(path, start, options)
+            block, note = pack_one(item, options)
         except RecordError as error:
             note = {"reason": str(error).replace(options.root + os.sep, "")}
         # One odd file among 800,000 must not end the night's work; it is listed.
         except Exception as error:
-            note = {"reason": f"{path}: unforeseen {type(error).__name__}: {error}"}
+            kind = type(error).__name__
+            note = {"reason": f"{item.path}: unforeseen {kind}: {error}"}
         else:
             blocks.append(block)
         notes.append(note)
@@ -105,8 +115,8 @@ def pack_chunk(chunk: Chunk, options: Options) -> tuple[np.ndarray, list[dict]]:
 
 
 def run_chunks(
-    chunks: Iterable[Chunk], options: Options, jobs: int | None
-) -> Iterator[tuple[np.ndarray, list[dict]]]:
+    chunks: Iterable[list[Item]], options: Options, jobs: int | None
+) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
     """Prepare chunks in parallel and yield them in order, few at a time.
 
     Args:
@@ -122,12 +132,14 @@ def run_chunks(
         for chunk in chunks:
             yield pack_chunk(chunk, options)
         return
+    # Not fork: a worker must hold neither the caller's threads nor its lock.
     methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in methods else "spawn"
-    )
+    method = "forkserver" if "forkserver" in methods else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])
     pending: deque[Future] = deque()
-    with ProcessPoolExecutor(jobs, context, _start_worker) as pool:
+    with ProcessPoolExecutor(jobs, context, _start_worker, (os.getpid(),)) as pool:
         try:
             for chunk in chunks:
                 pending.append(pool.submit(pack_chunk, chunk, options))
@@ -151,13 +163,24 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _start_worker() -> None:
+def _start_worker(packer: int) -> None:
     """End this worker when the process that packs is gone, however it went."""
-    parent = os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the packer stops its workers
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while _alive(packer):
             time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _alive(process: int) -> bool:
+    """Tell whether a process exists."""
+    if os.name == "nt":  # its workers end with their pipe
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
