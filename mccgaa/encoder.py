@@ -67,15 +67,17 @@ class ChannelAttention(nn.Module):
         self.fc2 = nn.Linear(channels // 2, channels)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Compute alpha (B, C) of a feature map (B, C, ...) (eq 8-13)."""
-        time = tuple(range(2, x.dim()))
-        pooled = torch.stack([x.mean(time), x.amax(time)])  # (2, B, C)
+        """Compute alpha (B, C) of a map (B, C, T) or (B, C, 1, T) (eq 8-13)."""
+        x = x.unsqueeze(2) if x.dim() == 3 else x  # (B, C, 1, T)
+        # Not x.amax: its gradient looks for the maximum a second time.
+        largest = F.adaptive_max_pool2d(x, 1).flatten(1)
+        pooled = torch.stack([x.mean((2, 3)), largest])  # (2, B, C)
         z = self.fc2(F.relu(self.fc1(pooled))).sum(0)  # (B, C)
         alpha = torch.sigmoid(z)
         return torch.sigmoid(alpha) if self.gate == "double-sigmoid" else alpha
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale a feature map (B, C, ...) by its own channel weights (eq 14)."""
+        """Scale a map (B, C, T) or (B, C, 1, T) by its channel weights (eq 14)."""
         alpha = self.weights(x).to(x.dtype)
         return x * alpha.reshape(*alpha.shape, *[1] * (x.dim() - 2))
 

@@ -188,7 +188,7 @@ def test_attention_stands_between_the_last_norm_and_the_residual_sum() -> None:
 def naive_attention_pool(features: Tensor, pool: AttentionPool) -> Tensor:
     """One learned query over the moments of one sample, head by head."""
     batch, dim, length = features.shape
-    position = naive_stretch(pool.position, length)  # (T', M)
+    position = naive_stretch(pool.position.detach(), length)  # (T', M)
 
     def linear(layer: torch.nn.Linear, v: list[float]) -> list[float]:
         return [
