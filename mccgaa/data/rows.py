@@ -125,7 +125,7 @@ def read_table(path: Path, needs: Sequence[str], **options: Any) -> pd.DataFrame
 
 
 def read_ids(path: Path | str) -> list[str]:
-    """Read record ids, one a line; blank lines and lines after # do not count.
+    """Read record ids, one a line; what follows a # does not count.
 
     Args:
         path: a text file, such as the committed list of the real subset.
@@ -137,7 +137,7 @@ def read_ids(path: Path | str) -> list[str]:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"The list of ids {path} cannot be read: {error}") from error
-    ids = [line.strip() for line in lines if line.strip() and line.strip()[0] != "#"]
+    ids = [name for line in lines for name in line.partition("#")[0].split()]
     if not ids:
         raise StoreError(f"The list of ids {path} is empty; write one id a line.")
     return ids
