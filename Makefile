@@ -1,0 +1,52 @@
+# Two commands suffice: `make test` and `make reproduce`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= twin
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install test lint reproduce book check bench clean
+
+help: ## list the targets
+	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=twin]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make the environment, with the pinned versions
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; give another: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable ".[book,offline,test]"
+	@touch $@
+
+lint: install ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint ## install, lint, and run every test
+	$(BIN)/python -m pytest
+
+reproduce: install ## data, pretraining, every chapter, the book: all from nothing
+	$(BIN)/mccgaa run --params params/$(PROFILE).yaml
+	$(BIN)/mccgaa book run --profile $(PROFILE) --force
+	@echo "The book: $$($(BIN)/mccgaa book build)"
+
+book: install ## execute what is stale, and build the book
+	$(BIN)/mccgaa book run --profile $(PROFILE)
+	@echo "The book: $$($(BIN)/mccgaa book build)"
+
+check: install ## say which pages of the book are stale or failed
+	$(BIN)/mccgaa book check
+
+bench: install ## time a training step and packing; prints the ratios
+	@for script in bench/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+clean: ## remove what was built; data, stores and runs stay
+	rm -rf _build book/_build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -f $(INSTALLED)
+	find mccgaa tests notebooks -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""Every chapter keeps the form that a reader, papermill and the book rely on."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mccgaa.companion import book, notebook, profiles
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
+CHAPTERS = [path for path in SCRIPTS if path.name[0].isdigit()]
+PROFILES = sorted((ROOT / "params").glob("*.yaml"))
+PAGES = [one.page for one in book.published() if one.page.is_file()]
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    page = notebook.from_script(path)
+    return [c.source for c in page.cells if c.cell_type == kind and c.source.strip()]
+
+
+def lines(source: str) -> int:
+    return sum(bool(line.strip()) for line in source.splitlines())
+
+
+def prose(path: Path) -> str:
+    text = "\n".join(cells(path, "markdown"))
+    return re.sub(r"\$\$.*?\$\$|\$[^$]*\$|```.*?```", " ", text, flags=re.S)
+
+
+def test_the_seven_chapters_of_the_paper_are_there():
+    assert [path.name[:2] for path in CHAPTERS][:7] == [f"{i:02d}" for i in range(1, 8)]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_a_chapter_opens_with_its_claims_its_outcome_and_its_needs(path):
+    head = notebook.from_script(path).cells[0]
+    assert head.cell_type == "markdown"
+    assert re.match(r"# \S", head.source)
+    for word in ("paper", "will have", "needs"):
+        assert word in head.source.lower(), f"the head does not say {word!r}"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_parameters_are_typed_commented_and_begin_with_the_profile(path):
+    tagged = [
+        c
+        for c in notebook.from_script(path).cells
+        if "parameters" in c.metadata.get("tags", [])
+    ]
+    assert len(tagged) == 1, "one cell is tagged `parameters`"
+    body = ast.parse(tagged[0].source).body
+    assert all(isinstance(line, ast.AnnAssign) for line in body)
+    assert body[0].target.id == "params"
+    for line in tagged[0].source.splitlines():
+        assert re.search(r"  # \S", line), f"no comment explains `{line}`"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_the_default_profile_of_a_chapter_exists(path):
+    default = re.search(
+        r'^params: str = "(.+?)"', path.read_text(encoding="utf-8"), re.M
+    )
+    assert (ROOT / default[1]).is_file()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_cells_are_small_and_a_chapter_stays_readable(path):
+    code = [lines(source) for source in cells(path, "code")]
+    assert statistics.median(code) < 10
+    assert sum(code) <= 450
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=name)
+def test_a_chapter_explains_in_two_to_four_thousand_words(path):
+    words = len(re.findall(r"[A-Za-z][\w'-]*", prose(path)))
+    assert 1900 <= words <= 4100
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_a_chapter_says_what_its_ecgs_are(path):
+    code = "\n".join(cells(path, "code"))
+    assert "page.start(" in code
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_a_script_carries_no_outputs_and_no_version_of_its_tools(path):
+    text = path.read_text(encoding="utf-8")
+    assert "jupytext_version" not in text
+    assert "%matplotlib" not in text
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=name)
+def test_a_profile_gives_only_parameters_that_its_notebooks_have(path):
+    for one in profiles.chapters(path):
+        source = notebook.from_script(one.script)
+        notebook.refuse_unknown(source, one.parameters, one.name)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT / "book")))
+def test_every_figure_has_a_caption_and_alternative_text(path):
+    page = nbformat.read(path, as_version=4)
+    for cell in page.cells:
+        images = [
+            output
+            for output in cell.get("outputs", [])
+            if any(kind.startswith("image/") for kind in output.get("data", {}))
+        ]
+        if images:
+            told = cell.metadata.get("mystnb", {})
+            where = f"{path.name}, cell `{cell.source.splitlines()[0]}`"
+            assert len(told.get("image", {}).get("alt", "")) > 20, f"no alt: {where}"
+            assert told.get("figure", {}).get("caption"), f"no caption: {where}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT / "book")))
+def test_a_published_page_is_stamped_banners_its_tier_and_shows_no_error(path):
+    page = nbformat.read(path, as_version=4)
+    stamp = page.metadata["mccgaa"]
+    assert {"code", "parameters", "package", "device", "seconds"} <= set(stamp)
+    assert stamp["banner"]["title"] in page.cells[0].source
+    assert notebook.first_error(page) is None
+    assert all(
+        o.get("name") != "stderr" for c in page.cells for o in c.get("outputs", [])
+    )
