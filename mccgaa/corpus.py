@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mccgaa.config import PretrainConfig, RunConfig, TextConfig
+from mccgaa.data.sources import VOCABULARIES
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError
 from mccgaa.knowledge import Knowledge
 from mccgaa.runtime import world
+from mccgaa.text import TextEncoder
 
 
 def record_texts(
@@ -35,8 +37,9 @@ def record_texts(
     """
     if pretrain.text == "report":
         return [t if isinstance(t, str) and t else None for t in store.records["text"]]
+    vocabulary = VOCABULARIES.get(store.meta["source"], "statements")
     return [
-        knowledge.record_text(list(names), store.meta.vocabulary, text.style)
+        knowledge.record_text(list(names), vocabulary, text.style)
         if names is not None and len(names)
         else None
         for names in store.records["statements"]

@@ -69,7 +69,7 @@ def pretrain(
             of another configuration, or a loss that is not finite.
     """
     config = replace(
-        config, store=corpus.store.meta.fingerprint, texts=corpus.fingerprint
+        config, store=corpus.store.meta["fingerprint"], texts=corpus.fingerprint
     )
     folder = Path(out) / config.folder
     if (folder / "metrics.json").exists():
@@ -85,7 +85,7 @@ def _check_input(config: RunConfig, store: SignalStore) -> None:
     """Refuse a store whose signals are not what the model expects."""
     wanted, meta = config.model.input, store.meta
     for name in ("sampling_rate", "length", "transform"):
-        have, want = getattr(meta, name), getattr(wanted, name)
+        have, want = meta[name], getattr(wanted, name)
         if have != want:
             raise RunError(
                 f"{store.path} has {name} {have}, but the model expects {want}: "
@@ -333,8 +333,8 @@ class _Run:
         store = self.corpus.store
         metrics = {
             **note,
-            "synthetic": store.meta.synthetic,
-            "store": {"source": store.meta.source, "fingerprint": self.config.store},
+            "synthetic": store.meta["synthetic"],
+            "store": {"source": store.meta["source"], "fingerprint": self.config.store},
             "pairs": {
                 "train": len(self.corpus.train),
                 "held_out": len(self.corpus.held_out),

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from mccgaa.data.record import Record, prepare
+from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
+from mccgaa.data.transform import prepare
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult, evaluate
@@ -54,7 +55,7 @@ def embed(
     """
     wanted = model.config.input
     for name in ("sampling_rate", "length", "transform"):
-        have, want = getattr(store.meta, name), getattr(wanted, name)
+        have, want = store.meta[name], getattr(wanted, name)
         if have != want:
             raise StoreError(
                 f"{store.path} has {name} {have}, but the model was pretrained with "
@@ -131,11 +132,11 @@ def zero_shot(
         ConfigError: a task that the store does not have.
         StoreError: no record of the task in this split.
     """
-    unknown = [task for task in tasks if task not in store.meta.tasks]
+    unknown = [task for task in tasks if task not in store.meta["tasks"]]
     if unknown:
         raise ConfigError(
             f"{store.path} has no task {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(store.meta.tasks)}."
+            f"{', '.join(store.meta['tasks'])}."
         )
     index = store.indices(split=split)
     embeddings = embed(model, store, index, device=device, progress=progress)
@@ -151,6 +152,12 @@ def zero_shot(
         texts = [knowledge.text(task, c, model.config.text.style) for c in classes]
         own = embeddings[[position[row] for row in rows]]
         scores = class_scores(model, own, texts, fused=fused)
+        if "group" in store.records:  # windows of one record: their mean is its score
+            groups = store.records["group"].iloc[rows].to_numpy()
+            _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+            total = np.zeros((len(first), len(classes)))
+            np.add.at(total, group, scores)
+            scores, labels = total / np.bincount(group)[:, None], labels[first]
         results[task] = evaluate(labels, scores, list(classes), bootstrap=bootstrap)
     return results
 

@@ -25,7 +25,7 @@ from mccgaa.config import (
     stable_hash,
 )
 from mccgaa.corpus import load_corpus
-from mccgaa.data import build_store
+from mccgaa.data.sources import build_store
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
 from mccgaa.knowledge import Knowledge
@@ -245,7 +245,7 @@ class Lab:
         for task in tasks or self.tasks:
             store = self.store(self.tasks[task])
             key = stable_hash(
-                [store.meta.fingerprint, self.knowledge.fingerprint, split, fused]
+                [store.meta["fingerprint"], self.knowledge.fingerprint, split, fused]
             )
             path = run.folder / "zeroshot" / f"{task}-{split}-{key}.json"
             if not path.exists():
