@@ -63,8 +63,8 @@ def read_rows(
         only_ids: keep these records (A0001, ...); a list, or a file with one a line.
 
     Returns:
-        One row a record, or one a window: `start` (seconds) and `attrs["policy"]` tell
-        the packer what to cut, `group` is the record. `cpsc2018` has the classes.
+        One row a record, or one a window: `start` (seconds) and `policy` tell the
+        packer what to cut, `group` is the record. `cpsc2018` has the classes.
         Subjects are not published, so `subject_id` is the record's id.
 
     Raises:
@@ -100,7 +100,8 @@ def read_rows(
     columns: dict[str, list[Any]] = {n: [r[n] for r in found] for n in names}
     columns["subject_id"] = columns["group"]
     columns["statements"] = [list(labels) for labels in columns["cpsc2018"]]
-    return make_rows(columns, tasks=TASKS, left_out=dropped, policy=policy)
+    columns["policy"] = [policy] * len(found)
+    return make_rows(columns, tasks=TASKS, left_out=dropped)
 
 
 def window_starts(duration: float, window: float = WINDOW) -> list[float]:

@@ -24,13 +24,13 @@ and then::
 - `id`: by default the path; `subject`: by default the id (say who it is when a patient
   has several records); `split`: train, val or test, by default all "test" where there
   are labels, else subjects are split into train and val;
-- `sampling_rate` (Hz) and `units` (mV, uV or V): for .npy and .csv files that do not
-  state them; one value for the whole table.
+- `sampling_rate` (Hz) and `units` (mV, uV or V): for .npy and .csv files, which do not
+  state them; empty for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,9 @@ from mccgaa.data.splits import SPLITS, by_subject
 from mccgaa.errors import StoreError
 
 TASK = "own"
+TASKS: Mapping[str, tuple[str, ...]] = {}  # the CSV's own: `attrs["tasks"]`
 NO_CLASS = "-"
 COLUMNS = ("path", "text", "labels", "id", "subject", "split")
-READ_OPTIONS = ("sampling_rate", "units")
 
 
 def read_rows(
@@ -66,9 +66,9 @@ def read_rows(
         seed: of that split.
 
     Returns:
-        One row an ECG. `attrs["tasks"]` names the classes met, in order of their names;
-        `attrs["read_options"]` has the rate and units that the CSV states. Columns
-        that are none of the known ones are kept as they are.
+        One row an ECG, its path relative to the CSV's folder. `attrs["tasks"]` names
+        the classes met, in order of their names. Columns that are none of the known
+        ones are kept as they are.
 
     Raises:
         StoreError: the CSV cannot be read, lacks a column, or has a wrong value; the
@@ -95,7 +95,7 @@ def read_rows(
     subjects = _or(table, "subject", table["id"])
     columns: dict[str, Any] = {
         "record_id": table["id"],
-        "path": [str((root.parent / path).resolve()) for path in table["path"]],
+        "path": table["path"],
         "subject_id": subjects,
         "text": [text or None for text in table["text"]] if "text" in table else None,
         "split": _splits(table, subjects, val_share, seed),
@@ -109,14 +109,13 @@ def read_rows(
         columns["statements"] = [names or [] for names in labels]
     else:
         columns["statements"] = [[] for _ in range(len(table))]
-    known = {*COLUMNS, *READ_OPTIONS, "line", *columns}
+    if "sampling_rate" in table:
+        columns["sampling_rate"] = _rates(root, table)
+    if "units" in table:
+        columns["units"] = [cell or None for cell in table["units"]]
+    known = {*COLUMNS, "line", *columns}
     columns |= {name: list(table[name]) for name in table if name not in known}
-    return make_rows(
-        columns,
-        tasks=tasks,
-        left_out=dropped,
-        read_options=_read_options(root, table),
-    )
+    return make_rows(columns, tasks=tasks, left_out=dropped)
 
 
 def _or(table: pd.DataFrame, name: str, other: pd.Series) -> pd.Series:
@@ -169,24 +168,15 @@ def _check(root: Path, table: pd.DataFrame) -> None:
                 )
 
 
-def _read_options(root: Path, table: pd.DataFrame) -> dict[str, Any]:
-    """What the CSV says of files that do not state their rate or units."""
-    options: dict[str, Any] = {}
-    for name in READ_OPTIONS:
-        stated = sorted(set(table[name]) - {""}) if name in table else []
-        if len(stated) > 1:
-            raise StoreError(
-                f"{root} states several values of {name} ({', '.join(stated)}); files "
-                "that do not say it themselves must share one: make a CSV for each."
-            )
-        if stated:
-            options[name] = stated[0]
-    if "sampling_rate" in options:
+def _rates(root: Path, table: pd.DataFrame) -> list[float | None]:
+    """Read the rates of files that do not state theirs."""
+    rates: list[float | None] = []
+    for line, cell in zip(table["line"], table["sampling_rate"], strict=True):
         try:
-            options["sampling_rate"] = float(options["sampling_rate"])
+            rates.append(float(cell) if cell else None)
         except ValueError as error:
             raise StoreError(
-                f"{root}: sampling_rate is {options['sampling_rate']!r}; expected Hz, "
+                f"{root}, line {line}: sampling_rate is {cell!r}; expected Hz, "
                 "such as 500."
             ) from error
-    return options
+    return rates
