@@ -1,0 +1,1 @@
+"""The synthetic mirror: physiologically simulated ECGs in PhysioNet's folder trees."""
