@@ -38,9 +38,6 @@ def plain_network(config: EncoderConfig) -> torch.nn.Module:
     return module.PlainEncoder(config)
 
 
-# ---- eq 2-7: convolution, batch normalisation, ReLU -------------------------------
-
-
 def naive_convolution(x: Tensor, w: Tensor, stride: int) -> Tensor:
     """Eq 2-4 for several channels: chi_i^o = sum_j chi_{i+j} w_j, zero-padded."""
     batch, channels, length = x.shape
@@ -96,9 +93,6 @@ def test_first_half_of_a_block_is_equations_2_to_7() -> None:
     )
     expected = torch.where(expected > 0, expected, torch.zeros_like(expected))  # eq 7
     torch.testing.assert_close(ours, expected)
-
-
-# ---- eq 8-14: channel attention ---------------------------------------------------
 
 
 def sigma(z: float) -> float:
@@ -180,9 +174,6 @@ def test_attention_stands_between_the_last_norm_and_the_residual_sum() -> None:
     expected = block.cam.weights(block.branch(x))[:, :, None, None] * block.branch(x)
     torch.testing.assert_close(block(x), torch.relu(expected + x))
     assert isinstance(block.branch[-1], torch.nn.BatchNorm2d)
-
-
-# ---- eq 15 and the text below eq 16: pooling, projection, norm --------------------
 
 
 def naive_attention_pool(features: Tensor, pool: AttentionPool) -> Tensor:
@@ -288,8 +279,6 @@ def test_embeddings_have_length_one_and_at_least_float32() -> None:
     assert unit(random(3, 5)).dtype == torch.float64
     torch.testing.assert_close(unit(v).norm(dim=-1), torch.ones(3))
 
-
-# ---- the network ------------------------------------------------------------------
 
 VARIANTS = [
     {},

@@ -49,9 +49,6 @@ def batch(size: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
     return signals, torch.randn(size, 6, generator=generator)
 
 
-# ---- one batch --------------------------------------------------------------------
-
-
 def naive_loss_all(x: Tensor, q: Tensor, tau: float) -> float:
     """Eq 25-30 pair by pair, both directions."""
     rows = [[float(v) for v in row] for row in x.detach()]
@@ -151,9 +148,6 @@ def test_siglip_learns_its_bias_with_its_temperature() -> None:
     assert model.bias.item() == make().bias
 
 
-# ---- input ------------------------------------------------------------------------
-
-
 def test_minmax_takes_each_record_to_zero_and_one_over_all_its_leads() -> None:
     x = batch()[0] * torch.tensor([1.0, 3.0, 10.0, 0.1, 1e-4])[:, None, None] + 2
     x[2] = 7.0  # a record without any signal
@@ -203,9 +197,6 @@ def test_texts_are_read_by_the_configured_encoder_made_once(
 def test_vectors_of_another_encoder_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 7\).*expects \(batch, 6\)"):
         make().encode_text(torch.zeros(3, 7))
-
-
-# ---- saving and loading -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("learn_tau", [False, True])
@@ -304,8 +295,6 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nobody/nothing is no folder"):
         MCCGAA.from_pretrained("nobody/nothing", local_files_only=True)
 
-
-# ---- several processes ------------------------------------------------------------
 
 WORKER = """
 import sys, torch, torch.distributed as dist
