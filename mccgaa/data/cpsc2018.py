@@ -44,7 +44,6 @@ SNOMED = {
     "17338001": "VPC",  # ventricular premature beats
     "429622005": "STD",
     "164931005": "STE",
-    "164930006": "STE",  # what Chapman's table calls ST extension
 }
 
 
