@@ -18,3 +18,31 @@ def real_data() -> Path:
             f"Real ECGs are absent ({folder}); set MCCGAA_REAL_DATA to their folder."
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def twin_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic PTB-XL, as PhysioNet lays it out."""
+    from mccgaa.twin.mirror import write_twin
+
+    out = tmp_path_factory.mktemp("twin") / "data"
+    write_twin(out, ptbxl=96, mimic=0, seed=1, jobs=1, progress=False)
+    return out / "ptb-xl"
+
+
+@pytest.fixture(scope="session")
+def twin_store(twin_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, packed at 100 Hz."""
+    from mccgaa.data.sources import build_store
+
+    out = tmp_path_factory.mktemp("stores") / "twin-100"
+    build_store(
+        "ptbxl",
+        twin_tree,
+        out,
+        sampling_rate=100,
+        transform="bandpass-zscore",
+        jobs=1,
+        progress=False,
+    )
+    return out
