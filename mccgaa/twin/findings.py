@@ -25,6 +25,7 @@ import numpy as np
 
 from mccgaa.errors import MccgaaError
 from mccgaa.twin import effects as e
+from mccgaa.twin import qrs_effects as q
 from mccgaa.twin import rhythm_effects as r
 from mccgaa.twin.physiology import Heart
 from mccgaa.twin.statements import STATEMENTS
@@ -56,78 +57,78 @@ CRITERIA: dict[str, Finding] = {
     "LVH": Finding(
         "S V1 + R V5/V6 > 3.5 mV or R aVL > 1.1 mV; often lateral ST-T strain",
         "AHA V",
-        e.thicken_left,
+        q.thicken_left,
     ),
     "VCLVH": Finding(
         "S V1 + R V5/V6 > 3.5 mV or R aVL > 1.1 mV, ST-T normal",
         "AHA V",
-        e.raise_left_voltage,
+        q.raise_left_voltage,
     ),
     "RVH": Finding(
-        "R > S in V1, axis > 90, T inverted in V1-V3", "AHA V", e.thicken_right
+        "R > S in V1, axis > 90, T inverted in V1-V3", "AHA V", q.thicken_right
     ),
     "SEHYP": Finding(
         "deep narrow Q in I, V5, V6 or II, III, aVF with tall R in V1-V2",
         "AHA V",
-        e.thicken_septum,
+        q.thicken_septum,
     ),
     "LAO/LAE": Finding(
         "P > 120 ms, notched in II, terminal negative part in V1 >= 40 ms x 0.1 mV",
         "AHA V",
-        e.widen_left_atrium,
+        q.widen_left_atrium,
     ),
-    "RAO/RAE": Finding("P > 0.25 mV in II, pointed", "AHA V", e.raise_right_atrium),
+    "RAO/RAE": Finding("P > 0.25 mV in II, pointed", "AHA V", q.raise_right_atrium),
     "LVOLT": Finding(
         "QRS < 0.5 mV in all limb leads or < 1 mV in all chest leads",
         "Goldman",
-        e.lower_voltage,
+        q.lower_voltage,
     ),
     "HVOLT": Finding(
-        "QRS amplitudes above the normal range for age", "AHA V", e.raise_voltage
+        "QRS amplitudes above the normal range for age", "AHA V", q.raise_voltage
     ),
     # Conduction
     "CRBBB": Finding(
         "QRS >= 120 ms, rsR' or R' > r in V1-V2, S wider than 40 ms in I and V6",
         "AHA III",
-        e.block_right,
+        q.block_right,
     ),
     "IRBBB": Finding(
         "the shape of right bundle branch block, QRS 100-119 ms",
         "AHA III",
-        e.block_right_partly,
+        q.block_right_partly,
     ),
     "CLBBB": Finding(
         "QRS >= 120 ms, broad R in I, aVL, V5, V6 without q, rS or QS in V1",
         "AHA III",
-        e.block_left,
+        q.block_left,
     ),
     "ILBBB": Finding(
         "no septal q in I, V5, V6, R peak late in V4-V6, QRS 110-119 ms",
         "AHA III",
-        e.block_left_partly,
+        q.block_left_partly,
     ),
     "LAFB": Finding(
         "axis -45..-90, qR in aVL, rS in II, III, aVF, QRS < 120 ms",
         "AHA III",
-        e.block_anterior_fascicle,
+        q.block_anterior_fascicle,
     ),
     "LPFB": Finding(
         "axis 90..180, rS in I and aVL, qR in III and aVF, QRS < 120 ms",
         "AHA III",
-        e.block_posterior_fascicle,
+        q.block_posterior_fascicle,
     ),
     "IVCD": Finding(
         "QRS > 110 ms without the shape of a bundle branch block",
         "AHA III",
-        e.delay_diffusely,
+        q.delay_diffusely,
     ),
     "WPW": Finding(
-        "PR < 120 ms, delta wave, QRS > 110 ms, secondary ST-T", "SVT 15", e.preexcite
+        "PR < 120 ms, delta wave, QRS > 110 ms, secondary ST-T", "SVT 15", q.preexcite
     ),
     "1AVB": Finding(
-        "PR > 200 ms, every P conducted", "ACC 18", e.lengthen_pr(204, 330)
+        "PR > 200 ms, every P conducted", "ACC 18", q.lengthen_pr(204, 330)
     ),
-    "LPR": Finding("PR > 200 ms", "ACC 18", e.lengthen_pr(202, 270)),
+    "LPR": Finding("PR > 200 ms", "ACC 18", q.lengthen_pr(202, 270)),
     # Infarction
     **{
         code: Finding(_Q.format(leads=leads), "UDMI, AHA VI", e.infarct(territory))
@@ -160,9 +161,9 @@ CRITERIA: dict[str, Finding] = {
     "ANEUR": Finding(
         "domed ST elevation that stays, over QS in V1-V4", "AHA VI", e.aneurysm
     ),
-    "QWAVE": Finding("Q >= 30 ms and 0.1 mV in neighbouring leads", "UDMI", e.q_waves),
+    "QWAVE": Finding("Q >= 30 ms and 0.1 mV in neighbouring leads", "UDMI", q.q_waves),
     "ABQRS": Finding(
-        "notched QRS, lone Q waves or poor R progression", "AHA III", e.alter_qrs
+        "notched QRS, lone Q waves or poor R progression", "AHA III", q.alter_qrs
     ),
     # Repolarisation
     **{

@@ -334,25 +334,3 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "Consider hypokalemia",
     ),
 }
-
-VERDICTS: dict[str, tuple[str, ...]] = {
-    "normal": ("Normal ECG", "Normal tracing", "Within normal limits"),
-    "otherwise": ("Otherwise normal ECG", "Otherwise within normal limits"),
-    "borderline": ("Borderline ECG",),
-    "abnormal": ("Abnormal ECG", "Abnormal tracing", "Clinical correlation advised"),
-}
-
-MEASURED: dict[str, tuple[str, ...]] = {
-    "rate": ("Ventricular rate {} bpm", "Rate {}", "Heart rate of {} beats a minute"),
-    "pr": ("PR interval {} ms", "PR {}"),
-    "qrs": ("QRS duration {} ms", "QRS {} ms"),
-    "qtc": ("QTc {} ms", "QT corrected (Bazett) {} ms"),
-    "axis": ("QRS axis {} degrees", "Axis {}"),
-}
-
-# What a program wrongly says most often: baseline wander read as fibrillation, lead
-# placement as an old infarct, a fast T as its absence.
-COMMON_ERRORS: dict[str, tuple[str, ...]] = {
-    "rhythm": ("SR", "AFIB", "SVARR", "SARRH", "AFLT", "STACH"),
-    "finding": ("ASMI", "IMI", "NDT", "LAO/LAE", "VCLVH", "NST_", "LNGQT", "IRBBB"),
-}

@@ -12,9 +12,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mccgaa.twin.phrases import COMMON_ERRORS, MEASURED, PHRASES, VERDICTS
+from mccgaa.twin.phrases import PHRASES
 from mccgaa.twin.simulate import Truth
 from mccgaa.twin.statements import STATEMENTS
+
+VERDICTS: dict[str, tuple[str, ...]] = {
+    "normal": ("Normal ECG", "Normal tracing", "Within normal limits"),
+    "otherwise": ("Otherwise normal ECG", "Otherwise within normal limits"),
+    "borderline": ("Borderline ECG",),
+    "abnormal": ("Abnormal ECG", "Abnormal tracing", "Clinical correlation advised"),
+}
+
+MEASURED: dict[str, tuple[str, ...]] = {
+    "rate": ("Ventricular rate {} bpm", "Rate {}", "Heart rate of {} beats a minute"),
+    "pr": ("PR interval {} ms", "PR {}"),
+    "qrs": ("QRS duration {} ms", "QRS {} ms"),
+    "qtc": ("QTc {} ms", "QT corrected (Bazett) {} ms"),
+    "axis": ("QRS axis {} degrees", "Axis {}"),
+}
+
+# What a program wrongly says most often: baseline wander read as fibrillation, lead
+# placement as an old infarct, a fast T as its absence.
+COMMON_ERRORS: dict[str, tuple[str, ...]] = {
+    "rhythm": ("SR", "AFIB", "SVARR", "SARRH", "AFLT", "STACH"),
+    "finding": ("ASMI", "IMI", "NDT", "LAO/LAE", "VCLVH", "NST_", "LNGQT", "IRBBB"),
+}
 
 
 @dataclass(frozen=True)

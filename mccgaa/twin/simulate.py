@@ -12,13 +12,11 @@ from mccgaa.twin.physiology import (
     RATE,
     Chest,
     Heart,
-    Ventricle,
     activate,
     mean_axis,
-    p_wave,
     position,
-    ventricle,
 )
+from mccgaa.twin.waves import Ventricle, p_wave, ventricle
 
 
 @dataclass
