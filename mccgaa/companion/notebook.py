@@ -18,7 +18,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from mccgaa.companion.page import BANNER
+from mccgaa.companion import BANNER
 from mccgaa.errors import BookError
 
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
@@ -321,13 +321,12 @@ def _meaning(source: str) -> str:
 
 def _dump(node: Any) -> str:
     """Write a syntax tree; fields that newer Pythons add are empty, so left out."""
+    if isinstance(node, ast.JoinedStr):  # 3.12 ends some with an empty constant
+        parts = [part for part in node.values if getattr(part, "value", 0) != ""]
+        return f"JoinedStr({_dump(parts)})"
     if isinstance(node, ast.AST):
-        inside = (
-            f"{k}={_dump(v)}"
-            for k, v in ast.iter_fields(node)
-            if not (v is None or v == [])
-        )
-        return f"{type(node).__name__}({','.join(inside)})"
+        full = ((k, v) for k, v in ast.iter_fields(node) if v is not None and v != [])
+        return f"{type(node).__name__}({','.join(f'{k}={_dump(v)}' for k, v in full)})"
     if isinstance(node, list):
         return f"[{','.join(map(_dump, node))}]"
     return repr(node)

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from mccgaa.companion import BANNER
 from mccgaa.companion.plots import style
 from mccgaa.errors import BookError
 
 ABSENT = "\N{EN DASH}"  # a cell without a number
-BANNER = "mccgaa_banner"  # marks the output that book.py lifts under the title
 TITLES = {
     "synthetic": "SYNTHETIC (twin)",
     "ptbxl": "REAL ECGs: PTB-XL subset",
