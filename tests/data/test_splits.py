@@ -8,13 +8,6 @@ import pytest
 from mccgaa.data import splits
 from mccgaa.errors import StoreError
 
-# The first records of the split that the literature shares for Chapman (MERL's
-# chapman_test.csv), in the order in which they stand there.
-CHAPMAN_TEST = """18048 24831 30521 36026 2721 42616 39493 41925 20539 3021 36266 40825
-40750 1344 9199 36937 36178 36488 38641 16355 16637 36759 10992 43708 19597 39124 16494
-38757 24658 38341 15412 35936 34734 40031 13844 28907 40422 30452 16591 43537 37206
-43872 41625 1817 22757 1705 39241 35972 23937 11048 44824 14045 33566 24314"""
-
 
 def side(*, train: int, val: int, test: int) -> dict[str, int]:
     return {"train": train, "val": val, "test": test}
@@ -44,24 +37,6 @@ def test_chapman_was_split_before_its_records_without_a_class_were_dropped() -> 
     for name, n in kept.items():  # a random 72 % of each side, within four deviations
         share = 23_026 / 31_961
         assert abs(n - share * before[name]) < 4 * (before[name] * share * 0.28) ** 0.5
-
-
-@pytest.mark.parametrize(("rows", "fits"), [(31_961, True), (23_026, False)])
-def test_the_published_order_of_chapmans_test_records_tells_the_tables_size(
-    rows: int, fits: bool
-) -> None:
-    """The shared table lists test records in the order of sklearn's permutation.
-
-    With 31,961 rows the first 54 kept records are found, in order, among the first
-    100 of the permutation, near where their record numbers say; with 23,026 not.
-    """
-    order = np.random.RandomState(42).permutation(rows)[:100] / rows
-    numbers = [int(number) / 45_152 for number in CHAPMAN_TEST.split()]
-    found = 0
-    for place in order:
-        if found < len(numbers) and abs(place - numbers[found]) < 0.13:
-            found += 1
-    assert (found == len(numbers)) is fits
 
 
 @pytest.mark.parametrize(
