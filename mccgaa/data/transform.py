@@ -140,6 +140,7 @@ def _bandpass(record: Record, signal: np.ndarray) -> np.ndarray:
             f"{record.path} has {record.sampling_rate:g} Hz; the band up to "
             f"{BAND[1]:g} Hz needs more than {2 * BAND[1]:g} Hz."
         )
+    # scipy's short padding at the ends; the z-scored part of PTB-XL was made with it.
     sections = _filter(record.sampling_rate)
     edge = 3 * (2 * len(sections) + 1)
     if signal.shape[1] <= edge:

@@ -1,11 +1,11 @@
-"""WFDB records in: plain format-16 headers by numpy, everything else by `wfdb`.
+"""WFDB records in: plain format-16 records by numpy, the other formats by `wfdb`.
 
-MIMIC-IV-ECG, PTB-XL and CSN ship single-segment headers whose leads all lie in one
-16-bit file. Those are read here directly, because most of `wfdb`'s time on them goes
-into parsing and checking that such files do not need. Both ways verify what the header
-says of its samples: the length, and the checksum of every lead that has one.
+MIMIC-IV-ECG, PTB-XL and CSN ship headers whose leads all lie in one 16-bit file. Those
+are read here directly: `wfdb` takes several times as long, most of it for parsing.
 
-Header layout (WFDB, header(5))::
+`wfdb` is lenient where this project must not be: a negative rate, for example, reads as
+its default of 250 Hz. So headers are held to header(5)'s grammar here, whoever decodes
+the samples, and to what they say of them: the length, and the checksum of every lead::
 
     NAME LEADS RATE SAMPLES [TIME DATE]
     FILE FORMAT[+OFFSET] GAIN[(BASELINE)][/UNITS] BITS ZERO FIRST CHECKSUM BLOCK LEAD
@@ -24,16 +24,21 @@ import numpy as np
 from mccgaa.errors import RecordError
 
 MAX_SECONDS = 3600.0  # longer is a Holter recording, or a header that lies
-UNCALIBRATED = "uncalibrated"  # gain absent or 0: amplitudes have no unit
+UNCALIBRATED = "uncalibrated"  # gain 0: amplitudes have no unit
 
-_RECORD = re.compile(
-    r"[-\w]+[ \t]+(\d+)[ \t]+(\d+(?:\.\d+)?)[ \t]+(\d+)(?:[ \t].*)?", re.ASCII
+# Time and date are not looked at: real ones are written in ways that nothing parses.
+_FIRST = re.compile(
+    r"(?P<name>[-\w]+)(?P<segments>/\d+)?[ \t]+(?P<leads>\d+)"
+    r"[ \t]+(?P<rate>\d+(?:\.\d+)?)(?:/\d+(?:\.\d+)?(?:\(-?\d+(?:\.\d+)?\))?)?"
+    r"[ \t]+(?P<length>\d+)(?:[ \t].*)?",
+    re.ASCII,
 )
 _SIGNAL = re.compile(
-    r"(?P<file>[-\w]+\.\w+)[ \t]+16(?:\+(?P<offset>\d+))?"
-    r"[ \t]+(?P<gain>\d+(?:\.\d+)?)(?:\((?P<baseline>-?\d+)\))?/(?P<units>[A-Za-z]+)"
-    r"[ \t]+\d+[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+(?P<checksum>-?\d+)[ \t]+0"
-    r"[ \t]+(?P<lead>[A-Za-z]+[0-9]?)[ \t]*",
+    r"(?P<file>[-\w]+(?:\.\w+)?)[ \t]+(?P<format>\d+)(?:x(?P<frame>\d+))?"
+    r"(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?"
+    r"[ \t]+(?P<gain>\d+(?:\.\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<units>\S+))?"
+    r"[ \t]+\d+[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+(?P<checksum>-?\d+)[ \t]+\d+"
+    r"[ \t]+(?P<lead>\S.*)",
     re.ASCII,
 )
 
@@ -53,71 +58,128 @@ class Traces:
 
 @dataclass(frozen=True)
 class Header:
-    """A plain header: one segment, one file, format 16, one rate."""
+    """One segment's header, as its file states it."""
 
-    file: str
-    offset: int  # bytes before the first sample
-    sampling_rate: float
+    sampling_rate: float  # Hz
     length: int  # samples a lead
-    names: list[str]
+    files: list[str]  # a lead each, like all that follow
+    formats: list[int]
+    offsets: list[int]  # bytes before the first sample
+    gains: list[float]  # digital units a physical unit; 0 where not calibrated
+    baselines: list[int]  # digital value of 0 physical
     units: list[str]
-    gain: np.ndarray  # (n,) digital units a physical unit
-    baseline: np.ndarray  # (n,) digital value of 0
     checksums: list[int]
+    names: list[str]
     comments: list[str]
+    lines: list[str]  # of the leads, as they stand in the file
+
+    @property
+    def plain(self) -> bool:
+        """All leads in one file of format 16, calibrated."""
+        return (
+            set(self.formats) == {16}
+            and len({*zip(self.files, self.offsets, strict=True)}) == 1
+            and all(self.gains)
+        )
 
 
-def parse_plain(text: str) -> Header | None:
-    """Parse a header if it is plain; time and date of its first line are ignored.
+def parse_header(path: Path, text: str) -> Header:
+    """Parse a header by the grammar above.
 
     Args:
-        text: the whole `.hea` file.
+        path: its file, for the error's sentence.
+        text: what the file holds.
 
-    Returns:
-        The header, or None when anything in it needs `wfdb`.
+    Raises:
+        RecordError: the text is not such a header, or describes something else than
+            leads of one common clock in files beside it.
     """
     lines = [line.strip() for line in text.splitlines()]
     comments = [line[1:].strip() for line in lines if line.startswith("#")]
     lines = [line for line in lines if line and not line.startswith("#")]
-    first = _RECORD.fullmatch(lines[0]) if lines else None
+    first = _FIRST.fullmatch(lines[0]) if lines else None
+    if first is None:
+        raise RecordError(
+            f"{path} is not a WFDB header: its first line must read NAME LEADS RATE "
+            "SAMPLES."
+        )
+    if first["segments"]:
+        raise RecordError(f"{path} has several segments; expected one 12-lead ECG.")
+    if int(first["leads"]) != len(lines) - 1 or len(lines) == 1:
+        raise RecordError(
+            f"{path} announces {first['leads']} leads but describes {len(lines) - 1}."
+        )
     signals = [_SIGNAL.fullmatch(line) for line in lines[1:]]
-    if first is None or not signals or None in signals:
-        return None
-    count, rate, length = int(first[1]), float(first[2]), int(first[3])
-    places = {(m["file"], m["offset"]) for m in signals}
-    gain = np.array([float(m["gain"]) for m in signals])
-    if count != len(signals) or len(places) > 1 or length == 0 or not gain.all():
-        return None
+    for line, signal in zip(lines[1:], signals, strict=True):
+        if signal is None:
+            raise RecordError(
+                f"{path} is not a WFDB header: {line[:60]!r} does not describe a lead "
+                "in a file beside it."
+            )
+        if signal["frame"] not in (None, "1") or (signal["skew"] or "0") != "0":
+            raise RecordError(
+                f"{path} has leads of different rates or skews; expected one clock."
+            )
+    gains = [float(m["gain"]) for m in signals]
     return Header(
-        file=signals[0]["file"],
-        offset=int(signals[0]["offset"] or 0),
-        sampling_rate=rate,
-        length=length,
-        names=[m["lead"] for m in signals],
-        units=[m["units"] for m in signals],
-        gain=gain,
-        baseline=np.array([float(m["baseline"] or m["zero"]) for m in signals]),
+        sampling_rate=float(first["rate"]),
+        length=int(first["length"]),
+        files=[m["file"] for m in signals],
+        formats=[int(m["format"]) for m in signals],
+        offsets=[int(m["offset"] or 0) for m in signals],
+        gains=gains,
+        baselines=[int(m["baseline"] or m["zero"]) for m in signals],
+        units=[
+            (m["units"] or "mV") if gain else UNCALIBRATED
+            for m, gain in zip(signals, gains, strict=True)
+        ],
         checksums=[int(m["checksum"]) for m in signals],
+        names=[m["lead"] for m in signals],
         comments=comments,
+        lines=lines[1:],
     )
 
 
-def read_wfdb(header: Path) -> Traces:
+def read_wfdb(path: Path) -> Traces:
     """Read one WFDB record in physical units, whatever its format.
 
     Args:
-        header: path of its `.hea` file.
+        path: its `.hea` file.
 
     Raises:
         RecordError: the record is missing, truncated, malformed, or its samples do
             not have the length or the checksums that the header states.
     """
     try:
-        text = header.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise RecordError(f"{header} cannot be read ({error.strerror}).") from error
-    plain = parse_plain(text)
-    return _read_plain(header, plain) if plain else _read_any(header, text)
+        raise RecordError(f"{path} cannot be read ({error.strerror}).") from error
+    header = parse_header(path, text)
+    check_extent(path, header.sampling_rate, header.length)
+    for file in set(header.files):
+        if not (path.parent / file).is_file():
+            raise RecordError(f"{path} names the signal file {file}, which is missing.")
+    decode = _read_plain if header.plain else _read_any
+    digital, invalid = decode(path, header)
+    # A header with no checksum at all has zeros there.
+    if any(header.checksums):
+        sums = digital.sum(axis=1, dtype=np.int64)
+        for name, total, stated in zip(
+            header.names, sums, header.checksums, strict=True
+        ):
+            if (int(total) - stated) % 65536:
+                raise RecordError(
+                    f"{path}: the samples of lead {name} do not add up to the header's "
+                    f"checksum {stated}; header or signal file is damaged."
+                )
+    baselines = np.array(header.baselines, dtype=np.float64)
+    gains = np.array([gain or 1.0 for gain in header.gains])
+    physical = (digital - baselines[:, None]) / gains[:, None]  # (n, T)
+    if invalid.any():
+        physical[invalid] = np.nan
+    return Traces(
+        physical, header.names, header.units, header.sampling_rate, header.comments
+    )
 
 
 def check_extent(path: Path, sampling_rate: float, length: int) -> None:
@@ -140,118 +202,53 @@ def check_extent(path: Path, sampling_rate: float, length: int) -> None:
         )
 
 
-def _read_plain(path: Path, header: Header) -> Traces:
-    """Read one 16-bit file whose every byte the header accounts for."""
-    check_extent(path, header.sampling_rate, header.length)
-    data, count = path.parent / header.file, len(header.names)
+def _read_plain(path: Path, header: Header) -> tuple[np.ndarray, np.ndarray]:
+    """Read one 16-bit file whose every byte the header accounts for.
+
+    Returns:
+        Digital samples and which of them are marked invalid, both (n, T).
+    """
+    data, count = path.parent / header.files[0], len(header.names)
     try:
         content = data.read_bytes()
     except OSError as error:
         raise RecordError(f"{data} cannot be read ({error.strerror}).") from error
-    expected = header.offset + 2 * count * header.length
+    expected = header.offsets[0] + 2 * count * header.length
     if len(content) != expected:
         raise RecordError(
             f"{data} has {len(content)} bytes but {path.name} states {count} leads of "
             f"{header.length} samples, which are {expected} bytes: one is damaged."
         )
-    digital = np.frombuffer(content, "<i2", offset=header.offset)
-    digital = digital.reshape(header.length, count).T  # (n, T)
-    _verify(path, header.names, digital, header.checksums)
-    physical = (digital - header.baseline[:, None]) / header.gain[:, None]
-    if (invalid := digital == -32768).any():  # format 16's "no valid sample"
-        physical[invalid] = np.nan
-    return Traces(
-        physical, header.names, header.units, header.sampling_rate, header.comments
-    )
+    digital = np.frombuffer(content, "<i2", offset=header.offsets[0])
+    digital = digital.reshape(header.length, count).T
+    return digital, digital == -32768
 
 
-def _verify(
-    path: Path, names: list[str], digital: np.ndarray, checksums: list[int | None]
-) -> None:
-    """Compare each lead's 16-bit sum with the header's; all zero means not computed."""
-    if not any(checksums):
-        return
-    sums = digital.sum(axis=1, dtype=np.int64)
-    for name, total, stated in zip(names, sums, checksums, strict=True):
-        if stated is not None and (int(total) - stated) % 65536:
-            raise RecordError(
-                f"{path}: the samples of lead {name} do not add up to the header's "
-                f"checksum {stated}; header or signal file is damaged."
-            )
+def _read_any(path: Path, header: Header) -> tuple[np.ndarray, np.ndarray]:
+    """Let `wfdb` decode the samples, from a header without time and date.
 
-
-def _read_any(path: Path, text: str) -> Traces:
-    """Read through `wfdb` (other formats, FLAC, unusual headers)."""
-    try:
-        record = _rdrecord(path, text)
-        physical = record.dac(return_res=64).T  # (n, T)
-        units = _units(text, record)
-    except RecordError:
-        raise
-    # wfdb and libsndfile raise whatever a damaged file makes them stumble over.
-    except Exception as error:
-        raise RecordError(
-            f"{path} is not a WFDB record that can be read "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    checksums = record.checksum or [None] * record.n_sig
-    names = [str(name) for name in record.sig_name]
-    _verify(path, names, record.d_signal.T, checksums)
-    return Traces(physical, names, units, record.fs, record.comments)
-
-
-def _rdrecord(path: Path, text: str) -> Any:
-    """Call `wfdb`, without the first line's date when that is what it refuses."""
+    Returns:
+        Digital samples and which of them are marked invalid, both (n, T).
+    """
     import wfdb
 
-    name = str(path.with_suffix(""))
-    try:
-        return _checked(path, name, wfdb.rdheader(name))
-    except ValueError:
-        lines = [s for s in text.splitlines() if s.strip() and s[0] != "#"]
-        if not lines or len(lines[0].split()) <= 4:
-            raise
     with tempfile.TemporaryDirectory() as scratch:
-        name = str(Path(scratch) / path.stem)
-        lines[0] = " ".join(lines[0].split()[:4])
-        comments = [s for s in text.splitlines() if s.startswith("#")]
-        Path(f"{name}.hea").write_text("\n".join(lines + comments), encoding="utf-8")
-        for file in {line.split()[0] for line in lines[1:]}:
-            if Path(file).name == file and (path.parent / file).is_file():
-                (Path(scratch) / file).symlink_to((path.parent / file).resolve())
-        return _checked(path, name, wfdb.rdheader(name))
-
-
-def _checked(path: Path, name: str, header: Any) -> Any:
-    """Read the samples of a header that describes one 12-lead ECG."""
-    import wfdb
-
-    if getattr(header, "n_seg", None):
-        raise RecordError(f"{path} has several segments; expected one 12-lead ECG.")
-    if not header.n_sig or not header.file_name:
-        raise RecordError(f"{path} describes no leads.")
-    if set(header.samps_per_frame) != {1} or any(header.skew or []):
-        raise RecordError(
-            f"{path} has leads of different rates or skews; expected one common clock."
-        )
-    for file in header.file_name:
-        if Path(file).name != file:
-            raise RecordError(f"{path} points to {file!r}, outside its own folder.")
-        if not (path.parent / file).is_file():
-            raise RecordError(f"{path} names the signal file {file}, which is missing.")
-    check_extent(path, header.fs or 0, header.sig_len or 1)
-    record = wfdb.rdrecord(name, physical=False)
-    length = header.sig_len or record.sig_len
-    if record.d_signal is None or record.d_signal.shape != (length, header.n_sig):
+        count, rate = len(header.lines), header.sampling_rate
+        lines = [f"record {count} {rate!r} {header.length}", *header.lines]
+        copy = Path(scratch) / "record"
+        copy.with_suffix(".hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for file in set(header.files):
+            (Path(scratch) / file).symlink_to((path.parent / file).resolve())
+        try:
+            record = wfdb.rdrecord(str(copy), physical=False)
+            invalid = np.isnan(record.dac())
+        # wfdb and libsndfile raise whatever a damaged file makes them stumble over.
+        except Exception as error:
+            raise RecordError(
+                f"{path} has samples that cannot be decoded "
+                f"({type(error).__name__}: {error})."
+            ) from error
+    digital = record.d_signal  # (T, n)
+    if digital is None or digital.shape != (header.length, len(header.names)):
         raise RecordError(f"{path} does not hold the samples that its header states.")
-    return record
-
-
-def _units(text: str, record: Any) -> list[str]:
-    """Take wfdb's units, but own up to a gain that the header left out."""
-    lines = [s.split() for s in text.splitlines() if s.strip() and s[0] != "#"]
-    stated = [re.match(r"\d*\.?\d+", [*line, "", "", ""][2]) for line in lines[1:]]
-    return [
-        unit if match and float(match[0]) > 0 else UNCALIBRATED
-        for unit, match in zip(record.units, stated, strict=False)
-    ]
+    return digital.T, invalid.T

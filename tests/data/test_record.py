@@ -1,0 +1,510 @@
+"""Reading one record: the right content in the right lead, or a sentence."""
+
+from __future__ import annotations
+
+import re
+
+import edfio
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+from scipy.io import savemat
+
+from mccgaa.config import LEADS, InputConfig
+from mccgaa.data import wfdb_fast
+from mccgaa.data.record import lead_of, read_record
+from mccgaa.data.transform import prepare
+from mccgaa.errors import RecordError
+
+MIMIC = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def edit(header, pattern, replacement, count=0):
+    """Change a header's text; the pattern must be there."""
+    text = header.read_text()
+    changed = re.sub(pattern, replacement, text, count=count, flags=re.MULTILINE)
+    assert changed != text
+    header.write_text(changed)
+
+
+def by_wfdb(header):
+    """wfdb's own reading, float32 (12, T), leads by name."""
+    record = wfdb.rdrecord(str(header.with_suffix("")))
+    names = [name.lower() for name in record.sig_name]
+    order = [names.index(lead.lower()) for lead in LEADS]
+    return record.p_signal.T[order].astype(np.float32)
+
+
+# ---- content -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212", "508", "516", "524"])
+def test_every_wfdb_format_reads_as_wfdb_reads_it(tmp_path, ecg, wfdb_writer, fmt):
+    gain = 40.0 if fmt in ("80", "508") else 1000.0
+    signal = ecg(2, 500) / (4 if fmt in ("80", "508", "212") else 1)
+    header = wfdb_writer(tmp_path, "r", signal, fmt=fmt, gain=gain)
+    record = read_record(header)
+    np.testing.assert_array_equal(record.signal, by_wfdb(header))
+    np.testing.assert_allclose(record.signal, signal, atol=0.51 / gain)
+    assert record.signal.dtype == np.float32
+    assert record.sampling_rate == 500
+    assert record.units == "mV"
+
+
+def test_plain_headers_never_reach_wfdb(tmp_path, ecg, wfdb_writer, monkeypatch):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    expected = by_wfdb(header)
+    monkeypatch.setattr(wfdb, "rdrecord", None)
+    monkeypatch.setattr(wfdb, "rdheader", None)
+    np.testing.assert_array_equal(read_record(header).signal, expected)
+
+
+def test_leads_are_taken_by_name_in_mimics_order(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    stored = signal[[LEADS.index(lead) for lead in MIMIC]]
+    header = wfdb_writer(tmp_path, "r", stored, leads=MIMIC)
+    np.testing.assert_allclose(read_record(header).signal, signal, atol=1e-6)
+
+
+def test_lead_names_are_known_in_any_case(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    header = wfdb_writer(tmp_path, "r", signal, leads=[s.upper() for s in LEADS])
+    np.testing.assert_allclose(read_record(header).signal, signal, atol=1e-6)
+    assert lead_of("ECG avr ") == "aVR"
+    assert lead_of("MDC_ECG_LEAD_V4") == "V4"
+    assert lead_of("-aVR") is None
+    assert lead_of("MLII") is None
+
+
+def test_a_path_without_ending_or_of_the_signal_file_names_the_record(
+    tmp_path, ecg, wfdb_writer
+):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    expected = read_record(header).signal
+    for path in (tmp_path / "r", str(tmp_path / "r.dat")):
+        np.testing.assert_array_equal(read_record(path).signal, expected)
+
+
+def write_mat(folder, signal, first_line):
+    """A record as CSN ships it: MATLAB v4 samples behind 24 bytes, and a header."""
+    digital = np.round(signal * 1000).astype(np.int16)
+    savemat(folder / "J.mat", {"val": digital}, format="4")
+    lines = [first_line]
+    for name, row in zip(LEADS, digital, strict=True):
+        checksum = int(row.sum(dtype=np.int64).astype(np.int16))
+        lines.append(f"J.mat 16+24 1000/mV 16 0 {row[0]} {checksum} 0 {name}")
+    lines += ["#Age: 61", "#Dx: 426783006"]
+    (folder / "J.hea").write_text("\n".join(lines) + "\n")
+    return folder / "J.hea"
+
+
+def test_matlab_samples_behind_a_header_are_read(tmp_path, ecg):
+    signal = ecg(2, 500)
+    header = write_mat(tmp_path, signal, "J 12 500 1000")
+    record = read_record(tmp_path / "J.mat")
+    np.testing.assert_array_equal(record.signal, by_wfdb(header))
+    np.testing.assert_allclose(record.signal, signal, atol=1e-6)
+    assert record.comments == ["Age: 61", "Dx: 426783006"]
+
+
+def test_a_first_line_whose_date_wfdb_refuses_is_read_all_the_same(
+    tmp_path, ecg, wfdb_writer
+):
+    signal = ecg(2, 500)
+    write_mat(tmp_path, signal, "J 12 500 1000 21:21:56 03/23/2021")
+    header = wfdb_writer(tmp_path, "r", signal, fmt="516", comments=["source: x"])
+    edit(header, r"^(r 12 500 1000).*", r"\1 21:21:56 03/23/2021")
+    for name in ("J", "r"):
+        with pytest.raises(ValueError):
+            wfdb.rdrecord(str(tmp_path / name))
+        np.testing.assert_allclose(
+            read_record(tmp_path / name).signal, signal, atol=1e-6
+        )
+    assert read_record(header).comments == ["source: x"]
+
+
+@pytest.mark.parametrize(("units", "factor"), [("uV", 1e-3), ("V", 1e3), ("mV", 1)])
+def test_units_become_millivolts(tmp_path, ecg, wfdb_writer, units, factor):
+    signal = ecg(2, 500)
+    header = wfdb_writer(
+        tmp_path, "r", signal / factor, units=units, gain=1000 * factor
+    )
+    record = read_record(header)
+    assert record.units == "mV"
+    np.testing.assert_allclose(record.signal, signal, atol=1e-6)
+
+
+def test_normalised_units_are_flagged_and_refused_where_amplitude_counts(
+    tmp_path, ecg, wfdb_writer
+):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500), units="NU")
+    record = read_record(header)
+    assert record.units == "NU"
+    config = InputConfig(500, 2.0, "bandpass-zscore")
+    assert np.isfinite(prepare(record, config)).all()
+    with pytest.raises(RecordError, match=r"z-scored.*bandpass-zscore"):
+        prepare(record, InputConfig(500, 2.0, "raw"))
+
+
+@pytest.mark.parametrize("gain", ["0", "0(0)/mV"])
+def test_a_record_without_a_gain_has_no_unit(tmp_path, ecg, wfdb_writer, gain):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    edit(header, r" 1000\.0\(0\)/mV", f" {gain}")
+    record = read_record(header)
+    assert record.units == "uncalibrated"
+    with pytest.raises(RecordError, match="without a stated gain"):
+        prepare(record, InputConfig(500, 2.0, "raw"))
+
+
+def test_other_channels_beside_the_twelve_leads_do_no_harm(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500, leads=15)
+    names = ("vx", *LEADS, "vy", "vz")
+    header = wfdb_writer(tmp_path, "r", signal, leads=names)
+    np.testing.assert_allclose(read_record(header).signal, signal[1:13], atol=1e-6)
+
+
+# ---- quality -------------------------------------------------------------------
+
+
+def test_invalid_samples_are_kept_and_told(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    signal[3, 100:130] = np.nan
+    record = read_record(wfdb_writer(tmp_path, "r", signal))
+    assert np.isnan(record.signal[3, 100:130]).all()
+    assert np.isnan(record.signal).sum() == 30
+    assert record.quality.nan_share == pytest.approx(30 / 12_000)
+
+
+def test_flat_leads_are_told(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    signal[4] = 0.25
+    signal[9] = 0
+    record = read_record(wfdb_writer(tmp_path, "r", signal))
+    assert record.quality.flat_leads == ("aVL", "V4")
+    assert record.quality.clipped_share == 0
+
+
+def test_clipping_is_told(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    signal[1, 200:240] = 3.0  # 80 ms at the top
+    signal[2, 300:303] = 3.0  # 6 ms: a peak, not a rail
+    record = read_record(wfdb_writer(tmp_path, "r", signal))
+    assert record.quality.clipped_share == pytest.approx(40 / 12_000)
+
+
+# ---- missing leads -------------------------------------------------------------
+
+
+def test_missing_leads_are_refused_or_filled_and_masked(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500, leads=11)
+    header = wfdb_writer(tmp_path, "r", signal, leads=LEADS[:11])
+    with pytest.raises(RecordError, match="V6 missing"):
+        read_record(header)
+    record = read_record(header, allow_missing_leads=True)
+    assert record.present.tolist() == [True] * 11 + [False]
+    np.testing.assert_allclose(record.signal[:11], signal, atol=1e-6)
+    assert not record.signal[11].any()
+    out = prepare(record, InputConfig(100, 2.0, "bandpass-zscore"))
+    assert not out[11].any()
+
+
+def test_one_lead_suffices_where_missing_leads_are_allowed(tmp_path, ecg, wfdb_writer):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500, leads=1), leads=["V5"])
+    record = read_record(header, allow_missing_leads=True)
+    assert record.present.sum() == 1
+    assert record.present[LEADS.index("V5")]
+
+
+def test_an_unknown_lead_is_never_dropped_silently(tmp_path, ecg, wfdb_writer):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500, leads=2), leads=["MLII", "V5"])
+    with pytest.raises(RecordError, match="unknown leads 'MLII'"):
+        read_record(header, allow_missing_leads=True)
+
+
+# ---- faults --------------------------------------------------------------------
+
+
+def truncate(header):
+    data = header.with_suffix(".dat")
+    data.write_bytes(data.read_bytes()[:-240])
+
+
+def flip(header):
+    data = header.with_suffix(".dat")
+    content = bytearray(data.read_bytes())
+    content[5000] ^= 4
+    data.write_bytes(content)
+
+
+FAULTS = {
+    "truncated signal": (truncate, "23760 bytes but r.hea states"),
+    "header too long": (lambda h: edit(h, " 1000$", " 1100"), "26400 bytes"),
+    "header too short": (lambda h: edit(h, " 1000$", " 900"), "21600 bytes"),
+    "a flipped bit": (flip, "checksum"),
+    "leads renamed": (lambda h: edit(h, "V5$", "V7"), r"unknown leads 'V7'"),
+    "a lead twice": (lambda h: edit(h, "V5$", "V4"), "lead V4 twice"),
+    "no signal file": (lambda h: h.with_suffix(".dat").unlink(), "is missing"),
+    "rate 0": (lambda h: edit(h, "12 500", "12 0"), "0 Hz"),
+    "rate below zero": (lambda h: edit(h, "12 500", "12 -500"), "not a WFDB header"),
+    "rate absurd": (lambda h: edit(h, "12 500", "12 500000"), "500000 Hz"),
+    "another format": (lambda h: edit(h, "dat 16 ", "dat 212 "), "r.hea"),
+    "no such format": (lambda h: edit(h, "dat 16 ", "dat 999 "), "cannot be decoded"),
+    "outside its folder": (lambda h: edit(h, r"r\.dat", "../r.dat"), "file beside it"),
+    "a field missing": (lambda h: edit(h, r" 1000\.0\(0\)/mV", ""), "describe a lead"),
+    "a line missing": (lambda h: edit(h, r".*V6\n", ""), "describes 11"),
+    "negative gain": (lambda h: edit(h, r" 1000\.0", " -1000.0"), "describe a lead"),
+    "empty header": (lambda h: h.write_text(""), "not a WFDB header"),
+    "binary header": (lambda h: h.write_bytes(bytes(range(256))), "not a WFDB"),
+    "no leads": (lambda h: h.write_text("r 0 500 1000\n"), "announces 0 leads"),
+    "several segments": (
+        lambda h: h.write_text("r/2 12 500 2000\na 1000\nb 1000\n"),
+        "several segments",
+    ),
+    "a day long": (lambda h: edit(h, " 1000$", " 43200000"), "86400 s"),
+    "unknown unit": (lambda h: edit(h, "/mV 16 0", "/mmHg 16 0"), "mmHg"),
+    "two rates": (lambda h: edit(h, "dat 16 ", "dat 16x2 ", 1), "different rates"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_record_is_an_error_that_names_it(tmp_path, ecg, wfdb_writer, fault):
+    damage, expected = FAULTS[fault]
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    read_record(header)
+    damage(header)
+    with pytest.raises(RecordError, match=expected) as caught:
+        read_record(header)
+    assert str(tmp_path) in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_swapped_header_lines_are_found_by_their_checksums(tmp_path, ecg, wfdb_writer):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    lines = header.read_text().splitlines()
+    lines[7], lines[8] = lines[8], lines[7]
+    header.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RecordError, match="checksum"):
+        read_record(header)
+
+
+@pytest.mark.parametrize("fmt", ["212", "516"])
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_damage_is_found_in_formats_that_wfdb_reads(
+    tmp_path, ecg, wfdb_writer, fmt, damage
+):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500) / 4, fmt=fmt)
+    for data in tmp_path.glob("*.dat"):
+        content = bytearray(data.read_bytes())
+        if damage == "truncate":
+            del content[-len(content) // 3 :]
+        else:
+            content[len(content) // 2] ^= 16
+        data.write_bytes(content)
+    with pytest.raises(RecordError):
+        read_record(header)
+
+
+def test_a_lead_without_a_valid_sample_is_refused(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    signal[6] = np.nan
+    with pytest.raises(RecordError, match="lead V1 has no valid sample"):
+        read_record(wfdb_writer(tmp_path, "r", signal))
+
+
+def test_twelve_flat_leads_are_refused(tmp_path, wfdb_writer):
+    header = wfdb_writer(tmp_path, "r", np.zeros((12, 1000)))
+    with pytest.raises(RecordError, match="every lead is flat"):
+        read_record(header)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    for name in ("x", "x.hea", "x.npy"):
+        with pytest.raises(RecordError, match="does not exist"):
+            read_record(tmp_path / name)
+    (tmp_path / "x.txt").write_text("?")
+    with pytest.raises(RecordError, match="no known format"):
+        read_record(tmp_path / "x.txt")
+
+
+# ---- other files ---------------------------------------------------------------
+
+
+def test_a_cpsc_struct_is_read(tmp_path, ecg):
+    signal = ecg(7, 500)
+    struct = {"sex": "Female", "age": 47, "data": signal}
+    savemat(tmp_path / "A0001.mat", {"ECG": struct})
+    record = read_record(tmp_path / "A0001")
+    np.testing.assert_array_equal(record.signal, signal.astype(np.float32))
+    assert (record.sampling_rate, record.units) == (500, "mV")
+    assert record.info == {"sex": "Female", "age": 47}
+
+
+def test_a_struct_that_cannot_be_used_is_refused(tmp_path, ecg):
+    file = tmp_path / "A.mat"
+    savemat(file, {"ECG": {"sex": "Male"}})
+    with pytest.raises(RecordError, match="no struct ECG with a field data"):
+        read_record(file)
+    savemat(file, {"ECG": {"data": ecg(2, 500)[:11]}})
+    with pytest.raises(RecordError, match=r"shape \(11, 1000\)"):
+        read_record(file)
+    savemat(file, {"val": ecg(2, 500)})
+    with pytest.raises(RecordError, match=r"header A\.hea is missing"):
+        read_record(file)
+    file.write_bytes(b"MATLAB 5.0 MAT-file" + bytes(300))
+    with pytest.raises(RecordError, match="not a MATLAB file"):
+        read_record(file)
+
+
+def test_an_array_needs_its_rate_and_may_lie_either_way(tmp_path, ecg):
+    signal = ecg(2, 250)
+    for array in (signal, signal.T, np.asfortranarray(signal.astype(np.float32))):
+        np.save(tmp_path / "x.npy", array)
+        record = read_record(tmp_path / "x.npy", sampling_rate=250)
+        np.testing.assert_array_equal(record.signal, signal.astype(np.float32))
+    with pytest.raises(RecordError, match="pass sampling_rate"):
+        read_record(tmp_path / "x.npy")
+
+
+def test_an_arrays_leads_and_units_may_be_stated(tmp_path, ecg):
+    signal = ecg(2, 500, leads=3)
+    np.save(tmp_path / "x.npy", np.round(signal * 1000).astype(np.int32))
+    record = read_record(
+        tmp_path / "x.npy",
+        sampling_rate=500,
+        units="uV",
+        leads=["V2", "I", "aVF"],
+        allow_missing_leads=True,
+    )
+    np.testing.assert_allclose(record.signal[7], signal[0], atol=1e-6)
+    np.testing.assert_allclose(record.signal[0], signal[1], atol=1e-6)
+    assert record.present.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.zeros((12, 12)), r"shape \(12, 12\)"),
+        (np.zeros((3, 500)), r"shape \(3, 500\)"),
+        (np.array(["a"] * 12), "real numbers"),
+        (np.array([{}] * 12, dtype=object), "not a numpy array"),
+        (np.zeros((12, 500), dtype=complex), "real numbers"),
+    ],
+)
+def test_an_array_of_another_kind_is_refused(tmp_path, array, expected):
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    with pytest.raises(RecordError, match=expected):
+        read_record(tmp_path / "x.npy", sampling_rate=500)
+
+
+def test_microvolts_taken_for_millivolts_are_refused(tmp_path, ecg):
+    np.save(tmp_path / "x.npy", ecg(2, 500) * 1000)
+    with pytest.raises(RecordError, match="true units"):
+        read_record(tmp_path / "x.npy", sampling_rate=500)
+    assert read_record(tmp_path / "x.npy", sampling_rate=500, units="uV").units == "mV"
+
+
+def test_infinite_values_are_refused(tmp_path, ecg):
+    signal = ecg(2, 500)
+    signal[0, 5] = np.inf
+    np.save(tmp_path / "x.npy", signal)
+    with pytest.raises(RecordError, match="infinite"):
+        read_record(tmp_path / "x.npy", sampling_rate=500)
+
+
+def test_a_table_has_one_column_a_lead(tmp_path, ecg):
+    signal = ecg(2, 500)
+    table = pd.DataFrame(dict(zip(MIMIC, signal, strict=True)))
+    table.insert(0, "time", np.arange(1000) / 500)
+    table.to_csv(tmp_path / "x.csv", index=False)
+    record = read_record(tmp_path / "x.csv", sampling_rate=500)
+    order = [MIMIC.index(lead) for lead in LEADS]
+    np.testing.assert_allclose(record.signal, signal[order], atol=1e-6)
+    (tmp_path / "x.csv").write_text("I,II\n1,a\n")
+    with pytest.raises(RecordError, match="table of numbers"):
+        read_record(tmp_path / "x.csv", sampling_rate=500)
+    (tmp_path / "x.csv").write_text("")
+    with pytest.raises(RecordError, match="table of numbers"):
+        read_record(tmp_path / "x.csv", sampling_rate=500)
+
+
+def write_edf(path, signal, rate=500):
+    signals = [
+        edfio.EdfSignal(row * 1000, rate, label=f"ECG {name}", physical_dimension="uV")
+        for name, row in zip(MIMIC, signal, strict=True)
+    ]
+    other = edfio.EdfSignal(np.sin(np.arange(signal.shape[1])), rate, label="Resp")
+    edfio.Edf([other, *signals]).write(path)
+
+
+def test_edf_signals_are_taken_by_label(tmp_path, ecg):
+    signal = ecg(3, 500)
+    write_edf(tmp_path / "x.edf", signal)
+    record = read_record(tmp_path / "x.edf")
+    order = [MIMIC.index(lead) for lead in LEADS]
+    np.testing.assert_allclose(record.signal, signal[order], atol=1e-4)
+    assert (record.sampling_rate, record.units) == (500, "mV")
+
+
+def test_a_damaged_edf_is_refused(tmp_path, ecg):
+    path = tmp_path / "x.edf"
+    write_edf(path, ecg(3, 500))
+    content = path.read_bytes()
+    for damaged in (
+        content[:-1000],
+        content + bytes(10),
+        content[:300],
+        b"",
+        b"x" * 99,
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(RecordError):
+            read_record(path)
+
+
+# ---- real files ----------------------------------------------------------------
+
+
+def test_every_csn_sample_reads_as_wfdb_reads_it(real_data, tmp_path):
+    headers = sorted((real_data / "csn-sample").rglob("*.hea"))
+    assert len(headers) == 37
+    for header in headers:
+        text = header.read_text()
+        assert wfdb_fast.parse_header(header, text).plain
+        copy = tmp_path / header.name
+        copy.write_text(re.sub(r"^(\S+ 12 500 5000).*", r"\1", text, count=1))
+        data = header.with_suffix(".mat")
+        (tmp_path / data.name).symlink_to(data)
+        np.testing.assert_array_equal(read_record(header).signal, by_wfdb(copy))
+
+
+def test_every_cpsc_sample_is_read(real_data):
+    files = sorted((real_data / "cpsc2018-sample").glob("A*.mat"))
+    assert len(files) == 10
+    for file in files:
+        record = read_record(file)
+        assert 6 <= record.duration <= 60
+        assert record.info["sex"] in ("Male", "Female")
+        assert 0.3 < np.abs(record.signal).max() < 30
+
+
+def test_real_ptbxl_in_format_16_reads_as_wfdb_reads_it(real_data, tmp_path):
+    headers = sorted((real_data / "ptb-xl-subset" / "records500").rglob("*.hea"))
+    for header in headers[::60]:
+        record = wfdb.rdrecord(str(header.with_suffix("")), physical=False)
+        wfdb.wrsamp(
+            "copy",
+            fs=record.fs,
+            units=record.units,
+            sig_name=record.sig_name,
+            d_signal=record.d_signal,
+            fmt=["16"] * 12,
+            adc_gain=record.adc_gain,
+            baseline=record.baseline,
+            write_dir=str(tmp_path),
+        )
+        copy = tmp_path / "copy.hea"
+        assert wfdb_fast.parse_header(copy, copy.read_text()).plain
+        expected = by_wfdb(header)
+        np.testing.assert_array_equal(read_record(copy).signal, expected)
+        np.testing.assert_array_equal(read_record(header).signal, expected)
