@@ -134,6 +134,7 @@ def table(
     if index is None:
         index = not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index() if index else frame
+    shown = shown.set_axis([_label(column) for column in shown.columns], axis=1)
     path = tables_folder() / _tier(lab) / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     shown.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
@@ -168,7 +169,7 @@ def table_html(
         for kind in frame.dtypes
     ]
     head = "".join(
-        f'<th class="{c}" scope="col">{html.escape(_label(column))}</th>'
+        f'<th class="{c}" scope="col">{html.escape(str(column))}</th>'
         for c, column in zip(classes, frame.columns, strict=True)
     )
     rows = []
@@ -224,8 +225,9 @@ def _text(lab: HasTier | None) -> str:
 
 
 def _label(column: Any) -> str:
+    """Write a column's name: levels joined, an unnamed index left blank."""
     parts = column if isinstance(column, tuple) else (column,)
-    return " ".join(str(part) for part in parts if str(part) != "index")
+    return " ".join(str(part) for part in parts if str(part) not in ("", "index"))
 
 
 def _display(data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:

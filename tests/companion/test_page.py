@@ -105,6 +105,20 @@ def test_a_table_is_kept_under_its_tier_and_shown_with_its_tag(shown, tmp_path):
     assert 'id="table-zero_shot"' in html
 
 
+def test_levels_of_a_pivoted_table_are_joined_in_its_head(shown, tmp_path):
+    columns = pd.MultiIndex.from_product([["recall", "loss"], ["pair", "none"]])
+    frame = pd.DataFrame([[1.0, 0.0, 2.0, 3.0]], index=[8], columns=columns)
+    page.table(frame, "leak", "A pivot.", lab=REAL)
+    kept = pd.read_csv(tmp_path / "ptbxl" / "leak.csv")
+    assert list(kept.columns)[1:] == [
+        "recall pair",
+        "recall none",
+        "loss pair",
+        "loss none",
+    ]
+    assert '<th class="num" scope="col">loss pair</th>' in shown[0][0]["text/html"]
+
+
 def test_a_table_escapes_its_texts_tints_the_paper_and_sets_rows_bold():
     frame = pd.DataFrame({"m": ["a<b", "c"], "paper": [1.0, np.nan]})
     html = page.table_html(frame, "t", "x & y", highlight=["c"])
