@@ -137,8 +137,6 @@ class _Run:
         self.epochs: list[dict[str, float]] = []
         self.seconds = 0.0
 
-    # ---- keeping the run -------------------------------------------------------
-
     def save(self) -> None:
         """Write the checkpoint whole, or leave the one before."""
         if self.rank:
@@ -191,8 +189,6 @@ class _Run:
             partial = self.folder / f"{name}.partial"
             pd.DataFrame(rows).to_csv(partial, index=False)
             partial.replace(self.folder / name)
-
-    # ---- training --------------------------------------------------------------
 
     def train(self, note: dict[str, Any]) -> None:
         """Run the remaining epochs, then write the finished model."""
