@@ -217,7 +217,7 @@ def tables_folder() -> Path:
 
 
 def _tier(lab: HasTier | None) -> str:
-    return "printed" if lab is None else lab.tier
+    return "derived" if lab is None else lab.tier
 
 
 def _text(lab: HasTier | None) -> str:
