@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mccgaa.config import TextConfig
 from mccgaa.errors import TextError

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
 
 from mccgaa.companion.plots import style
 
@@ -46,7 +48,7 @@ def token_lengths(lengths: Mapping[str, Sequence[int]], limit: int) -> Figure:
     ax.set_xticks(ticks, [str(t) for t in ticks])
     ax.minorticks_off()
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.legend(loc="center left")
+    _legend_above(ax)
     return fig
 
 
@@ -54,6 +56,8 @@ def similarity(
     tables: Mapping[str, tuple[Sequence[str], NDArray[np.floating]]],
 ) -> Figure:
     """Draw the cosines among the class texts of some tasks, side by side.
+
+    Classes are ordered so that like ones stand together (average linkage).
 
     Args:
         tables: task -> class names and their (C, C) cosines.
@@ -67,8 +71,10 @@ def similarity(
         squeeze=False,
     )
     for ax, (task, (names, table)) in zip(axes[0], tables.items(), strict=True):
+        order = leaves_list(linkage(np.asarray(table, float), "average"))
+        names = [names[i] for i in order]
         sns.heatmap(
-            table,
+            table[np.ix_(order, order)],
             ax=ax,
             vmin=0,
             vmax=1,
@@ -103,7 +109,7 @@ def nearest(frame: pd.DataFrame) -> Figure:
         palette=COLOURS,
         ax=ax,
     )
-    ax.legend(title="text style", loc="lower right")
+    _legend_above(ax)
     ax.set(xlabel="", ylabel="cosine with the\nnearest other class", ylim=(None, 1.02))
     return fig
 
@@ -128,7 +134,7 @@ def contraries(frame: pd.DataFrame) -> Figure:
     words = frame["finding"] + "\n" + frame["contrary"] + " | " + frame["paraphrase"]
     ax.set_yticks(y, words, fontsize=7.5)
     ax.set(xlabel="cosine with the finding", xlim=(-0.02, 1.02))
-    ax.legend(loc="lower left")
+    _legend_above(ax)
     return fig
 
 
@@ -146,7 +152,8 @@ def false_negatives(tables: Mapping[str, pd.DataFrame]) -> Figure:
         right.plot(table["batch"], table["floor"], **look)
     sizes = np.unique(np.concatenate([t["batch"] for t in tables.values()]))
     right.plot(sizes, np.log(sizes), color=style.GREY, linestyle=":", label="chance")
-    left.set(ylabel="negatives with the anchor's own text")
+    left.set(ylabel="negatives with the anchor's own text", yscale="log")
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     right.set(ylabel="least loss in one direction (nats)", ylim=(0, None))
     for ax in (left, right):
         ax.set(xlabel="batch size B", xscale="log")
@@ -170,16 +177,30 @@ def ceilings(frame: pd.DataFrame) -> Figure:
         place = x + (i - (frame.shape[1] - 1) / 2) * width
         bars = ax.bar(
             place,
-            frame[column],
+            frame[column] - 50,  # from chance on
             width * 0.92,
+            bottom=50,
             label=column,
             color=style.PALETTE[i],
             hatch=hatches[i % 4],
             edgecolor="white",
         )
-        ax.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
-    ax.axhline(50, color=style.GREY, linewidth=1, linestyle=":")
-    ax.set(ylabel="macro AUROC x 100", ylim=(40, 108))
+        labels = [f"{value:.0f}" for value in frame[column]]
+        ax.bar_label(bars, labels, fontsize=8, padding=1)
+    ax.axhline(50, color=style.BLACK, linewidth=1)
+    ax.set(ylabel="macro AUROC x 100\n(50 is chance)", ylim=(None, 104))
     ax.set_xticks(x, frame.index)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=frame.shape[1])
+    _legend_above(ax)
     return fig
+
+
+def _legend_above(ax: Axes) -> None:
+    """Set the legend in one line over the axes, where it hides nothing."""
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(
+        handles,
+        labels,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=len(labels),
+    )
