@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mccgaa.companion.audit import method
+from mccgaa.loss import alignment_loss
 
 
 def test_only_the_repaired_products_of_equations_20_to_22_exist():
@@ -50,3 +51,35 @@ def test_adamw_ends_at_the_same_weights_with_the_loss_and_with_its_double():
 def test_unit_rows_have_length_one():
     rows = method.unit_rows(7, 5, torch.Generator().manual_seed(0))
     torch.testing.assert_close(rows.square().sum(1), torch.ones(7))
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "one-sided", "clip", "siglip"])
+def test_pull_is_the_gradient_of_the_loss_by_the_similarities(kind):
+    generator = torch.Generator().manual_seed(0)
+    x, q = (method.unit_rows(6, 4, generator, torch.float64) for _ in range(2))
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(alignment_loss(x, q, 0.2, kind), x)
+    x = x.detach()
+    through_cosine = method.pull(x, q, 0.2, kind) @ q / 0.2 / 6
+    tangent = through_cosine - (through_cosine * x).sum(1, keepdim=True) * x  # eq 25
+    torch.testing.assert_close(gradient, tangent)
+
+
+def test_no_encoder_gets_below_the_floor_of_repeated_texts():
+    text = torch.eye(4)[[0, 0, 0, 1, 2, 2]]
+    floor = method.duplicate_floor(text)
+    expected = 2 * (3 * math.log(3) + 2 * math.log(2)) / 6
+    assert floor == pytest.approx(expected)
+    perfect = alignment_loss(text, text, 0.05)  # each ECG lies on its own text
+    assert perfect.item() == pytest.approx(floor, abs=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    assert alignment_loss(method.unit_rows(6, 4, generator), text, 0.07) > floor
+    assert method.duplicate_floor(torch.eye(4)) == 0
+
+
+def test_dropout_alone_leaves_views_alike_and_linear_maps_do_not():
+    features = method.unit_rows(64, 128, torch.Generator().manual_seed(0)).abs()
+    views = method.unimodal_views(features, [0.0, 0.5]).set_index(["rate", "reading"])
+    assert views.loc[(0.0, "dropout alone"), "same"] == pytest.approx(1, abs=1e-5)
+    assert views.loc[(0.5, "dropout alone"), "same"] == pytest.approx(0.5, abs=0.1)
+    assert abs(views.loc[(0.0, "linear, then dropout"), "same"]) < 0.3

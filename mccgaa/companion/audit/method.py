@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mccgaa.loss import alignment_loss
+from mccgaa.loss import UnimodalAlignment, alignment_loss
 
 
 def unit_rows(
@@ -230,6 +230,94 @@ def training_with(
             },
         }
     ).rename_axis("loss")
+
+
+def pull(x: Tensor, q: Tensor, tau: float = 0.07, kind: str = "symmetric") -> Tensor:
+    """Differentiate a loss by the similarities: what it pulls together or apart.
+
+    Args:
+        x: (B, M) one side.
+        q: (B, M) the other side.
+        tau: temperature.
+        kind: as `alignment_loss`.
+
+    Returns:
+        (B, B) of B times dL / df_sim(i, j): negative where the loss asks for more
+        similarity, positive where it asks for less.
+    """
+    logits = F.normalize(x, dim=1) @ F.normalize(q, dim=1).T / tau
+    one = torch.eye(len(x), dtype=logits.dtype)
+    if kind == "siglip":
+        sign = 2 * one - 1
+        return -sign * torch.sigmoid(-sign * (logits - 10.0))
+    rows, columns = logits.softmax(1) - one, logits.softmax(0) - one
+    return {
+        "symmetric": rows + columns,
+        "one-sided": 2 * rows,
+        "clip": (rows + columns) / 2,
+    }[kind]
+
+
+def duplicate_floor(q: Tensor) -> float:
+    """Bound the symmetric loss from below for a batch in which texts repeat.
+
+    A text that stands beside m ECGs cannot be told from its copies: each direction
+    costs at least log m there, whatever the encoders learn (eq 27, 28).
+
+    Args:
+        q: (B, M) texts, equal rows being the same text.
+
+    Returns:
+        Twice the mean of log m, in nats.
+    """
+    _, group, count = q.unique(dim=0, return_inverse=True, return_counts=True)
+    return 2 * count[group].double().log().mean().item()
+
+
+def unimodal_views(
+    features: Tensor,
+    rates: Sequence[float] = (0.0, 0.1, 0.3, 0.5),
+    *,
+    tau: float = 0.07,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare two readings of eq 31 before any training.
+
+    Args:
+        features: (B, M) ECG features.
+        rates: dropout rates, given to both views.
+        tau: temperature of the loss.
+        seed: of weights and dropout.
+
+    Returns:
+        One row a rate and reading ("dropout alone", as eq 31 is written, or "linear,
+        then dropout"): mean cosine of the two views of the `same` ECG and of `other`
+        ECGs, the `loss` (eq 32), and `top1`, how often a view finds its twin.
+    """
+    rows = []
+    for rate in rates:
+        torch.manual_seed(seed)
+        uma = UnimodalAlignment(features.shape[1], (rate, rate)).train()
+        readings = {
+            "dropout alone": lambda t, p=rate: (F.dropout(t, p), F.dropout(t, p)),
+            "linear, then dropout": uma,
+        }
+        for reading, views in readings.items():
+            with torch.no_grad():
+                one, other = views(features)
+                cosine = F.normalize(one, dim=1) @ F.normalize(other, dim=1).T
+                own = torch.eye(len(cosine), dtype=torch.bool)
+                rows.append(
+                    {
+                        "rate": rate,
+                        "reading": reading,
+                        "same": cosine[own].mean().item(),
+                        "other": cosine[~own].mean().item(),
+                        "loss": alignment_loss(one, other, tau).item(),
+                        "top1": _recall(cosine),
+                    }
+                )
+    return pd.DataFrame(rows)
 
 
 def _recall(scores: Tensor) -> float:
