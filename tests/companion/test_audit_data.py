@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -132,12 +134,24 @@ def test_chapmans_split_was_drawn_from_the_larger_table() -> None:
     assert kept.to_numpy() == pytest.approx(table.loc[31_961, "kept"], abs=0.01)
 
 
-def test_equal_texts_are_expected_partners_in_a_batch() -> None:
-    """Half of ten texts are equal: one meets 5*4/(10*9) of its batch's others."""
-    texts = ["normal ecg"] * 5 + [f"text {i}" for i in range(5)]
-    found = data.duplicates(texts, batch=10)
-    assert (found.texts, found.distinct) == (10, 6)
-    assert (found.commonest, found.commonest_share) == ("normal ecg", 0.5)
-    assert found.partners == pytest.approx(9 * 20 / 90)
-    with pytest.raises(ValueError, match="no text"):
-        data.duplicates([], batch=10)
+def test_real_datasets_are_found_by_their_files(
+    real_data: Path, tmp_path: Path
+) -> None:
+    found = data.present(real_data)
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "cpsc2018": 10,
+        "csn": 15,
+        "ptbxl": 2298,
+    }
+    table = data.table1(found)
+    assert table.loc["PTBXL-Super", "records"] == 2286
+    assert table.loc["PTBXL-Rhythm", "records"] == 2219
+    assert data.present(tmp_path / "absent") == {}
+
+
+def test_synthetic_folders_are_passed_over(tmp_path: Path) -> None:
+    root = tmp_path / "csn"
+    root.mkdir()
+    (root / csn.NAMES).write_text("Acronym Name,Snomed_CT\nSR,426783006\n")
+    (root / "SYNTHETIC").touch()
+    assert data.present(tmp_path) == {}

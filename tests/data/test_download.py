@@ -11,13 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from mccgaa.data import mimic
 from mccgaa.data.download import DownloadReport, download
 from mccgaa.data.physionet import DATASETS, SUMS, is_safe
+from mccgaa.data.record import read_record
 from mccgaa.errors import DownloadError
-
-BASE = "/csn/1.0/"
+from mccgaa.twin.mirror import write_twin
 
 
 @dataclass
@@ -49,7 +51,7 @@ def sha(body: bytes) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves a Host's files, with ranges, under /ecg-arrhythmia/1.0.0/."""
+    """Serves a Host's files, with ranges."""
 
     protocol_version = "HTTP/1.1"
 
@@ -60,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         pass
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # /SLUG/VERSION/NAME
         name = self.path.split("/", 3)[3]
         asked = self.headers.get("Range")
         self.host.requests.append((name, asked))
@@ -346,3 +348,24 @@ def test_each_datasets_files_are_told_apart(
     assert bool(what.wanted.fullmatch(name)) is wanted
     match = what.record.fullmatch(name)
     assert (match[1] if match else None) == record
+
+
+def test_the_twin_is_served_fetched_and_read_like_the_real_dataset(
+    host: Host, tmp_path: Path
+) -> None:
+    twin = write_twin(
+        tmp_path / "twin", ptbxl=0, mimic=3, seed=5, jobs=1, progress=False
+    )["mimic-iv-ecg"]
+    paths = [path for path in sorted(twin.rglob("*")) if path.is_file()]
+    host.files = {str(p.relative_to(twin)): p.read_bytes() for p in paths}
+    signal = next(name for name in host.files if name.endswith(".dat"))
+    host.drops[signal] = 1
+    root = tmp_path / "mimic"
+    download("mimic-iv-ecg", root, host=host.url, backoff=0.01, progress=False)
+    here, there = mimic.read_rows(root), mimic.read_rows(twin)
+    assert len(here) == 3
+    assert here.drop(columns="statements").equals(there.drop(columns="statements"))
+    for path in here["path"]:
+        assert np.array_equal(
+            read_record(root / path).signal, read_record(twin / path).signal
+        )

@@ -1,4 +1,4 @@
-"""What section 4.1 says of the data, counted: Table 1, the imbalance, equal texts.
+"""What section 4.1 says of the data, counted: Table 1 and the imbalance.
 
 Every function takes plain tables (a reader's rows or a store's records), so the same
 lines check the twin and the real datasets.
@@ -6,14 +6,17 @@ lines check the twin and the real datasets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 
 import pandas as pd
 
 from mccgaa.companion import paper
 from mccgaa.companion.audit import chapman
 from mccgaa.data import cpsc2018, csn, ptbxl, splits
+from mccgaa.data.store import is_synthetic
 
 RARE = 0.01  # the paper's "ultra-minority": below 1 % of the records
 ROWS = (  # Table 1: the paper's name, our source, our task
@@ -39,6 +42,15 @@ PUBLIC: Mapping[str, Mapping[str, int]] = {
         **{"SVARR": 157, "BIGU": 82, "AFLT": 73, "SVTAC": 27, "PSVT": 24, "TRIGU": 20},
     },
 }
+
+# A file that only this dataset has, under its root.
+_MARKERS = (
+    ("mimic", "machine_measurements.csv"),
+    ("ptbxl", "ptbxl_database.csv"),
+    ("csn", csn.NAMES),
+    ("cpsc2018", "REFERENCE.csv"),
+    ("cpsc2018", "training/cpsc_2018"),
+)
 
 
 def class_counts(records: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -186,39 +198,26 @@ def imbalance_claims() -> pd.DataFrame:
     return pd.DataFrame(claims, columns=["dataset", "paper says", "public", "holds"])
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """Equal texts: negatives of a contrastive batch that are none (section 3.4)."""
-
-    texts: int
-    distinct: int
-    commonest: str
-    commonest_share: float
-    partners: float  # other pairs of a batch with the same text, expected
-
-
-def duplicates(texts: Iterable[str], batch: int) -> Duplicates:
-    """Count equal texts, and how many of them meet in a batch.
+def present(folder: Path | str) -> dict[str, pd.DataFrame]:
+    """Read the real datasets that lie in a folder, whatever their folders are called.
 
     Args:
-        texts: the pretraining texts, one a record.
-        batch: B, pairs in a batch.
+        folder: where `mccgaa download` put them, such as `data`; it may be absent.
+
+    Returns:
+        Rows by source (mimic, cpsc2018, ptbxl, csn), complete or a sample; folders that
+        are marked as synthetic are passed over.
 
     Raises:
-        ValueError: there is no text.
+        StoreError: a dataset's tables are damaged.
     """
-    counts = pd.Series(list(texts)).value_counts()
-    n = int(counts.sum())
-    if not n:
-        raise ValueError("There is no text to count.")
-    same = float((counts * (counts - 1)).sum()) / max(n * (n - 1), 1)
-    return Duplicates(
-        texts=n,
-        distinct=len(counts),
-        commonest=str(counts.index[0]),
-        commonest_share=counts.iloc[0] / n,
-        partners=same * (batch - 1),
-    )
+    folder, found = Path(folder), {}
+    for root in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for source, marker in _MARKERS:
+            if any(root.glob(marker)) and not is_synthetic(root):
+                reader = import_module(f"mccgaa.data.{source}")
+                found[source] = reader.read_rows(root)
+    return found
 
 
 def _one_row_a_record(records: pd.DataFrame) -> pd.DataFrame:
