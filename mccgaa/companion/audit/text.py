@@ -82,6 +82,13 @@ def closest_pairs(
     )
 
 
+def nearest(vectors: Tensor) -> NDArray[np.float32]:
+    """Cosine of each text with the nearest other: (n, d) -> (n,)."""
+    table = cosines(vectors)
+    np.fill_diagonal(table, -1)
+    return table.max(axis=1)
+
+
 def separation(vectors: Tensor, close: float = 0.9) -> dict[str, float]:
     """Sum up how far apart a task's texts lie.
 
@@ -95,12 +102,10 @@ def separation(vectors: Tensor, close: float = 0.9) -> dict[str, float]:
     """
     table = cosines(vectors)
     pairs = table[np.triu_indices(len(table), k=1)]
-    np.fill_diagonal(table, -1)
-    nearest = table.max(axis=1)
     return {
         "mean of pairs": float(pairs.mean()),
-        "mean to nearest": float(nearest.mean()),
-        "closest pair": float(nearest.max()),
+        "mean to nearest": float(nearest(vectors).mean()),
+        "closest pair": float(pairs.max()),
         "close pairs": int((pairs > close).sum()),
     }
 
