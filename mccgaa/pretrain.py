@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from mccgaa.config import RunConfig, dump_yaml, stable_hash, to_dict
 from mccgaa.corpus import Batches, Corpus, augment
@@ -32,7 +31,15 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.runtime import autocast, facts, pick_device, process_group, seed_step, world
+from mccgaa.runtime import (
+    autocast,
+    bar,
+    facts,
+    pick_device,
+    process_group,
+    seed_step,
+    world,
+)
 
 
 def learning_rate(step: int, total: int, lr: float, min_lr: float) -> float:
@@ -197,19 +204,19 @@ class _Run:
         self.load()
         if self.rank == 0:
             dump_yaml(to_dict(self.config), self.folder / "config.yaml")
-        bar = tqdm(
+        steps = bar(
             total=self.total_steps,
             initial=self.step,
             desc=self.config.folder,
             unit="step",
             disable=not self.progress,
         )
-        with bar:
+        with steps:
             for epoch in range(self.step // self.steps_per_epoch, settings.epochs):
                 for signals, vectors in self._batches(epoch):
                     row = self._train_step(epoch, signals, vectors)
-                    bar.update()
-                    bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+                    steps.update()
+                    steps.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                     if self.step % self.steps_per_epoch == 0:
                         self._end_epoch(epoch)
                     if self.step % settings.checkpoint_every == 0:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
@@ -24,7 +23,7 @@ from mccgaa.errors import ConfigError, StoreError
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.model import MCCGAA
-from mccgaa.runtime import autocast, pick_device
+from mccgaa.runtime import autocast, bar, pick_device
 
 
 @torch.no_grad()
@@ -65,7 +64,7 @@ def embed(
     model = model.to(place).eval()
     starts = range(0, len(index), batch_size)
     parts = []
-    for start in tqdm(starts, desc="embed", unit="batch", disable=not progress):
+    for start in bar(iterable=starts, desc="embed", unit="batch", disable=not progress):
         signals = torch.from_numpy(store.batch(index[start : start + batch_size]))
         with autocast(place, "bf16"):
             parts.append(model.encode_ecg(signals.to(place)).float().cpu())
