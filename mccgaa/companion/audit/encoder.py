@@ -6,8 +6,6 @@ the claim that channel attention selects leads.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -58,6 +56,39 @@ def gates(encoder: EcgEncoder, signals: Tensor) -> dict[str, Tensor]:
         for handle in handles:
             handle.remove()
     return found
+
+
+@torch.no_grad()
+def block_input(encoder: EcgEncoder, signals: Tensor, name: str) -> Tensor:
+    """Run an encoder up to the block "stage.block": its input (B, C, 1, T')."""
+    found: list[Tensor] = []
+    block = named_blocks(encoder)[name]
+    handle = block.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    try:
+        encoder.eval()(signals)
+    finally:
+        handle.remove()
+    return found[0]
+
+
+@torch.no_grad()
+def through_gate(
+    encoder: EcgEncoder, signal: Tensor, name: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Follow one ECG through the channel attention of one block (eq 8-14).
+
+    Args:
+        encoder: with channel attention.
+        signal: (leads, T), scaled as the encoder expects.
+        name: "stage.block".
+
+    Returns:
+        The map before the gate (C, T'), alpha (C,), and the map after it (C, T').
+    """
+    block = named_blocks(encoder)[name]
+    before = block.branch(block_input(encoder, signal[None], name))  # (1, C, 1, T')
+    alpha, after = block.cam.weights(before), block.cam(before)
+    return before[0, :, 0].float(), alpha[0].float(), after[0, :, 0].float()
 
 
 def gate_spread(found: dict[str, Tensor]) -> pd.DataFrame:
@@ -161,33 +192,37 @@ def pooling_readings(encoder: EcgEncoder, signals: Tensor) -> pd.DataFrame:
         signals: (B, leads, T).
 
     Returns:
-        One row a reading: its parameters, and the mean cosine between the embedding
-        of a map and of the same map with its moments in another order.
+        One row a reading: its parameters, the moments that share the weight (the
+        exponential of the weight's entropy, mean over heads and records), and the mean
+        cosine between the embedding of a map and of the same map with its moments in
+        another order.
     """
     last = encoder.feature_map(signals)  # (B, C, 1, T')
     features = encoder.project(last).squeeze(2)  # (B, M, T')
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(features.shape[-1], generator=generator)
+    attention = encoder.head.attention(features)  # (B, heads, T')
+    entropy = -(attention * attention.clamp_min(1e-12).log()).sum(-1)
     readings = {
         "linear on the mean (eq 15)": (
             _count(encoder.project),
+            features.shape[-1],
             lambda f: unit(f.mean(-1)),
         ),
         "1x1 conv, attention pooling (text)": (
             _count(encoder.project) + _count(encoder.head),
+            entropy.exp().mean().item(),
             encoder.pool,
         ),
     }
-    rows = {
-        name: {
+    rows = {}
+    for name, (parameters, moments, pool) in readings.items():
+        cosine = (pool(features) * pool(features[..., order])).sum(1)
+        rows[name] = {
             "parameters": parameters,
-            "cosine after reordering": (pool(features) * pool(features[..., order]))
-            .sum(1)
-            .mean()
-            .item(),
+            "moments": moments,
+            "cosine, reordered": cosine.mean().item(),
         }
-        for name, (parameters, pool) in readings.items()
-    }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("reading")
 
 
@@ -220,13 +255,21 @@ def receptive_field(encoder: EcgEncoder) -> int:
 
 
 def size_table(
-    depths: Sequence[int] = DEPTHS, config: EncoderConfig | None = None
+    depths: Sequence[int] = DEPTHS,
+    config: EncoderConfig | None = None,
+    length: int = 5000,
 ) -> pd.DataFrame:
-    """Count parameters and receptive field of the encoders of Table 5.
+    """Count what the encoders of Table 5 hold, do and see.
+
+    Args:
+        depths: of Table 5.
+        config: of everything but the depth; the paper's by default.
+        length: samples a lead, for the multiplications.
 
     Returns:
-        One row a depth: million parameters of the backbone without CAM, of all CAM,
-        the CAM's share, and the receptive field in samples.
+        One row a depth: million parameters without CAM and of all CAM, the CAM's share,
+        milliard multiply-adds of the convolutions for one ECG, and the receptive field
+        in samples.
     """
     rows = {}
     for depth in depths:
@@ -239,37 +282,29 @@ def size_table(
             "without CAM (M)": (_count(encoder) - cam) / 1e6,
             "CAM (M)": cam / 1e6,
             "CAM share": cam / _count(encoder),
+            "GMAC": multiply_adds(encoder, length) / 1e9,
             "field (samples)": receptive_field(encoder),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("encoder")
 
 
-def speed_table(
-    depths: Sequence[int] = DEPTHS,
-    *,
-    batch: int = 8,
-    length: int = 1000,
-    repeats: int = 3,
-    config: EncoderConfig | None = None,
-) -> pd.Series:
-    """Time a training step's forward and backward pass of each depth (bf16 autocast).
+def multiply_adds(encoder: EcgEncoder, length: int) -> int:
+    """Count the multiply-adds of all convolutions for one ECG of `length` samples."""
+    total = 0
 
-    Returns:
-        ECGs a second by encoder: the median of `repeats`, after one warm-up.
-    """
-    rates = {}
-    for depth in depths:
-        encoder = EcgEncoder(replace(config or EncoderConfig(), depth=depth)).train()
-        x = torch.randn(batch, encoder.config.leads, length)
-        taken = []
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16):
-                embedding = encoder(x)
-            embedding[:, 0].sum().backward()
-            taken.append(time.perf_counter() - start)
-        rates[f"1D-ResNet{depth}"] = batch / statistics.median(taken[1:])
-    return pd.Series(rates, name="ECG/s").rename_axis("encoder")
+    def count(layer: nn.Conv2d, _: object, output: Tensor) -> None:
+        nonlocal total
+        total += output.shape[-1] * layer.weight.numel()
+
+    layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    place = layers[0].weight
+    try:
+        encoder.eval().features(place.new_zeros(1, encoder.config.leads, length))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total
 
 
 def _count(module: nn.Module) -> int:

@@ -6,6 +6,9 @@ of which mixes all leads; here that is measured, and a gate on leads is tried.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
@@ -13,9 +16,10 @@ from torch import Tensor
 
 from mccgaa.companion.audit.encoder import gates
 from mccgaa.config import LEADS
-from mccgaa.encoder import ChannelAttention, EcgEncoder
+from mccgaa.encoder import EcgEncoder
 
 DISTURBANCES = ("flat", "noise added", "noise alone", "wander", "inverted")
+GREATEST_CONTRAST = 0.5 * (1 + math.exp(-1))  # sigma(0) / sigma(1), of eq 13
 
 
 def stem_mixing(encoder: EcgEncoder) -> Tensor:
@@ -57,117 +61,118 @@ def lead_response(encoder: EcgEncoder, signals: Tensor) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lead silenced")
 
 
-def disturb(signals: Tensor, lead: Tensor, kind: str, rate: float) -> Tensor:
-    """Disturb one lead of each record and standardise it again, as packing would.
+def disturb(
+    signals: Tensor, lead: Tensor, kind: str, rate: float, *, standardise: bool = True
+) -> Tensor:
+    """Disturb one lead of each record.
 
     Args:
-        signals: (B, leads, T), z-scored.
+        signals: (B, leads, T).
         lead: (B,) which lead of each record.
-        kind: one of `DISTURBANCES`.
+        kind: one of `DISTURBANCES`; noise and wander are sized by the lead's own
+            standard deviation (as strong, and 1.4 times as strong).
         rate: Hz.
+        standardise: z-score the lead again, as packing with z-scores would.
     """
     rows = torch.arange(len(signals))
     clean = signals[rows, lead]  # (B, T)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(clean.shape, generator=generator)
+    size = clean.std(1, keepdim=True)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)) * size
     seconds = torch.arange(clean.shape[1]) / rate
     new = {
         "flat": torch.zeros_like(clean),
         "noise added": clean + noise,
         "noise alone": noise,
-        "wander": clean + 2 * torch.sin(2 * torch.pi * 0.6 * seconds),
+        "wander": clean + 2 * size * torch.sin(2 * torch.pi * 0.6 * seconds),
         "inverted": -clean,
     }[kind]
-    scale = new.std(1, keepdim=True).clamp_min(1e-6)
-    new = torch.where(scale > 1e-3, (new - new.mean(1, keepdim=True)) / scale, 0)
+    if standardise and kind != "flat":
+        new = new - new.mean(1, keepdim=True)
+        new = new / new.std(1, keepdim=True).clamp_min(1e-6)
     out = signals.clone()
     out[rows, lead] = new
     return out
 
 
-def lead_evidence(signals: Tensor, rate: float, seed: int = 0) -> pd.DataFrame:
-    """Ask what a gate on leads could know: only a lead's mean and maximum (eq 8, 9).
+def one_lead_each(signals: Tensor, seed: int = 0) -> Tensor:
+    """Draw one lead of each record, (B,), for `disturb`."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(signals.shape[1], (len(signals),), generator=generator)
+
+
+def lead_evidence(
+    signals: Tensor, rate: float, *, standardise: bool = True, seed: int = 0
+) -> pd.DataFrame:
+    """Ask what a gate on leads could know: a lead's mean and maximum (eq 8, 9).
 
     Args:
-        signals: (B, 12, T), z-scored.
+        signals: (B, 12, T).
         rate: Hz.
+        standardise: as `disturb`.
         seed: of the lead disturbed in each record.
 
     Returns:
         One row a disturbance: AUROC of the mean and of the maximum, telling disturbed
         leads from the same leads intact; 0.5 knows nothing, 1.0 everything.
     """
-    generator = torch.Generator().manual_seed(seed)
-    lead = torch.randint(signals.shape[1], (len(signals),), generator=generator)
+    lead = one_lead_each(signals, seed)
     rows = torch.arange(len(signals))
     truth = [0] * len(signals) + [1] * len(signals)
     table = {}
     for kind in DISTURBANCES:
-        pair = (signals[rows, lead], disturb(signals, lead, kind, rate)[rows, lead])
-        both = torch.cat(pair)
-        scores = {"average (eq 8)": both.mean(1), "maximum (eq 9)": both.amax(1)}
+        noisy = disturb(signals, lead, kind, rate, standardise=standardise)
+        both = torch.cat([signals[rows, lead], noisy[rows, lead]])
         table[kind] = {
-            name: max(auc, 1 - auc)
-            for name, s in scores.items()
-            for auc in [float(roc_auc_score(truth, s.round(decimals=4)))]
+            "average (eq 8)": _auroc(truth, both.mean(1)),
+            "maximum (eq 9)": _auroc(truth, both.amax(1)),
         }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("disturbance")
 
 
-def learned_lead_gate(
+@torch.no_grad()
+def oracle_lead_gate(
     encoder: EcgEncoder,
     signals: Tensor,
     rate: float,
     *,
-    kind: str = "noise alone",
-    steps: int = 40,
-    batch: int = 32,
+    weights: Sequence[float] = (1.0, GREATEST_CONTRAST, 0.25, 0.0),
+    standardise: bool = True,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Put eq 8-14 on the 12 leads before a frozen encoder and train it for its task.
+    """Let a gate on leads know which lead is disturbed, and turn that lead down.
 
-    The task: one lead of each record is disturbed, and the embedding should be that
-    of the undisturbed record. Half of the records train, half test.
+    This is the most that lead attention could do for an encoder that does not expect
+    it. Eq 13 to the letter can at best give a lead sigma(0) / sigma(1) = 0.684 of the
+    weight of another.
 
     Args:
-        encoder: frozen.
-        signals: (B, 12, T), z-scored.
+        encoder: in eval mode.
+        signals: (B, 12, T).
         rate: Hz.
-        kind: disturbance.
-        steps: of AdamW.
-        batch: records a step.
-        seed: of weights, leads and batches.
+        weights: of the disturbed lead, relative to the others.
+        standardise: as `disturb`.
+        seed: of the lead disturbed in each record.
 
     Returns:
-        One row a gate ("none", "sigmoid", "double-sigmoid"): on the test half, mean
-        cosine to the undisturbed embedding, and mean alpha of the disturbed leads
-        relative to that of the others.
+        One row a disturbance, one column a weight: mean cosine to the embedding of the
+        undisturbed record.
     """
-    generator = torch.Generator().manual_seed(seed)
-    lead = torch.randint(signals.shape[1], (len(signals),), generator=generator)
-    noisy = disturb(signals, lead, kind, rate)
-    half = len(signals) // 2
-    encoder = encoder.eval().requires_grad_(False)
-    with torch.no_grad():
-        target = encoder(signals)  # (B, M)
-        plain = (encoder(noisy[half:]) * target[half:]).sum(1).mean().item()
-    rows = {"none": {"cosine": plain, "disturbed / intact": 1.0}}
-    for gate in ("sigmoid", "double-sigmoid"):
-        torch.manual_seed(seed)
-        cam = ChannelAttention(signals.shape[1], gate)
-        optimizer = torch.optim.AdamW(cam.parameters(), lr=0.03)
-        for _ in range(steps):
-            index = torch.randint(half, (min(batch, half),), generator=generator)
-            moved = encoder(cam(noisy[index]))
-            loss = (1 - (moved * target[index]).sum(1)).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        with torch.no_grad():
-            alpha = cam.weights(noisy[half:])  # (B / 2, leads)
-            cosine = (encoder(cam(noisy[half:])) * target[half:]).sum(1).mean()
-        mine = torch.zeros_like(alpha, dtype=torch.bool)
-        mine[torch.arange(len(mine)), lead[half:]] = True
-        ratio = alpha[mine].mean() / alpha[~mine].mean()
-        rows[gate] = {"cosine": cosine.item(), "disturbed / intact": ratio.item()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gate on leads")
+    lead = one_lead_each(signals, seed)
+    rows = torch.arange(len(signals))
+    target = encoder(signals)  # (B, M)
+    table: dict[str, dict[str, float]] = {}
+    for kind in DISTURBANCES:
+        noisy = disturb(signals, lead, kind, rate, standardise=standardise)
+        table[kind] = {}
+        for weight in weights:
+            gate = torch.ones(signals.shape[:2])  # (B, leads)
+            gate[rows, lead] = weight
+            cosine = (encoder(noisy * gate.unsqueeze(-1)) * target).sum(1)
+            table[kind][f"weight {weight:.3g}"] = cosine.mean().item()
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("disturbance")
+
+
+def _auroc(truth: Sequence[int], score: Tensor) -> float:
+    """AUROC whichever way round the score points; rounding noise counts as ties."""
+    area = float(roc_auc_score(truth, score.round(decimals=4)))
+    return max(area, 1 - area)
