@@ -233,6 +233,7 @@ def _environment(tables: Path) -> Iterator[None]:
         "MCCGAA_TABLES": str(tables),
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     before = {key: os.environ.get(key) for key in ours}
