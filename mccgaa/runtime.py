@@ -70,7 +70,7 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
 
 
 def bar(**options: Any) -> tqdm:
-    """A progress bar; in a log file it leaves a line a half-minute, not ten a second."""
+    """A progress bar; in a log file it leaves a line a half-minute, not hundreds."""
     quiet = {} if sys.stderr.isatty() else {"mininterval": 30, "maxinterval": 60}
     return tqdm(**{"dynamic_ncols": True, **quiet, **options})
 
