@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.lib import format as npy
 from tqdm import tqdm
 
@@ -189,12 +188,7 @@ class Builder:
         notes = [note for note in self.notes if "reason" not in note]
         for column in workers.NOTES:
             records[column] = [note[column] for note in notes]
-        try:
-            records.to_parquet(self.partial / "records.parquet", index=False)
-        except pa.ArrowInvalid as error:
-            raise StoreError(
-                f"A column of the rows mixes kinds of values ({error})."
-            ) from error
+        records.to_parquet(self.partial / "records.parquet", index=False)
         self._describe(records, len(lost), len(unread))
 
     def _describe(self, records: pd.DataFrame, rejected: int, unread: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from mccgaa.config import InputConfig
@@ -160,6 +161,13 @@ def _check_rows(
         raise StoreError(
             f"The rows to pack have splits {sorted(splits)}; use train, val and test."
         )
+
+    try:
+        pa.Table.from_pandas(rows, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise StoreError(
+            f"A column of the rows mixes kinds of values ({'; '.join(error.args)})."
+        ) from error
 
 
 def _finished(out: Path, settings: dict[str, Any]) -> PackReport | None:

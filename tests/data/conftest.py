@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import wfdb
 
@@ -63,3 +64,28 @@ def ecg() -> Callable[..., np.ndarray]:
 def wfdb_writer() -> Callable[..., Path]:
     """`wfdb_writer(folder, name, signal, rate=500, fmt="16", ...)`: the header."""
     return write_wfdb
+
+
+def make_dataset(root: Path, records: int = 6, seconds: float = 2) -> pd.DataFrame:
+    """Write records r0, r1, ... under `root` and describe them as a reader would."""
+    for i in range(records):
+        write_wfdb(root, f"r{i}", make_ecg(seconds, 500, seed=i))
+    names = [f"r{i}" for i in range(records)]
+    return pd.DataFrame(
+        {
+            "record_id": names,
+            "path": names,
+            "subject_id": [f"s{i // 2}" for i in range(records)],
+            "text": [f"report {i}" if i % 3 else None for i in range(records)],
+            "split": ["test" if i >= records - 2 else "train" for i in range(records)],
+            "statements": [["SR"] for _ in names],
+            "rhythm": [["SR"] if i % 2 else None for i in range(records)],
+            "age": [50.0 + i if i else np.nan for i in range(records)],
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Callable[..., pd.DataFrame]:
+    """`dataset(root, records=6, seconds=2)`: writes records, returns their rows."""
+    return make_dataset

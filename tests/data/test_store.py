@@ -1,0 +1,147 @@
+"""An open store: batches, splits, labels, and damage that is told."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mccgaa.config import InputConfig
+from mccgaa.data.packing import pack
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import StoreError
+
+TASKS = {"rhythm": ("AFIB", "SR", "PACE")}
+
+
+@pytest.fixture
+def store(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 6)
+    rows["rhythm"] = [["SR"], None, ["PACE", "AFIB"], ["SR"], None, ["AFIB"]]
+    pack(
+        rows,
+        tmp_path / "in",
+        tmp_path / "out",
+        source="own",
+        tasks=TASKS,
+        input=InputConfig(100, 2.0, "raw"),
+        jobs=1,
+        progress=False,
+    )
+    return SignalStore.open(tmp_path / "out")
+
+
+def test_a_store_describes_itself(store):
+    expected = {
+        "source": "own",
+        "sampling_rate": 100,
+        "length": 200,
+        "transform": "raw",
+        "unit": "mV",
+        "scale": 0.001,
+        "synthetic": False,
+        "records": 6,
+        "tasks": {"rhythm": ["AFIB", "SR", "PACE"]},
+    }
+    assert {key: store.meta[key] for key in expected} == expected
+    assert len(store) == 6
+    assert "6 records" in repr(store)
+    assert len(store.meta["fingerprint"]) == 16
+
+
+def test_signals_stay_on_disk_until_asked_for(store):
+    assert isinstance(store.signals, np.memmap)
+    batch = store.batch([4, 1])
+    assert batch.dtype == np.float32
+    assert batch.shape == (2, 12, 200)
+    np.testing.assert_allclose(batch, store.signals[[4, 1]] / 1000, rtol=1e-6)
+
+
+def test_indices_follow_split_and_task(store):
+    assert store.indices().tolist() == [0, 1, 2, 3, 4, 5]
+    assert store.indices("test").tolist() == [4, 5]
+    assert store.indices("val").tolist() == []
+    assert store.indices(task="rhythm").tolist() == [0, 2, 3, 5]
+    assert store.indices("test", "rhythm").tolist() == [5]
+
+
+def test_labels_are_one_column_a_class(store):
+    y, classes = store.labels("rhythm")
+    assert classes == ["AFIB", "SR", "PACE"]
+    assert y.dtype == np.uint8
+    assert y.tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0], [1, 0, 0]]
+    y, _ = store.labels("rhythm", [5, 0])
+    assert y.tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_lists_and_gaps_of_the_rows_come_back(store):
+    labels = store.records["rhythm"].tolist()
+    assert labels == [["SR"], None, ["PACE", "AFIB"], ["SR"], None, ["AFIB"]]
+    assert store.records["text"].isna().tolist() == [True, False, False] * 2
+    assert np.isnan(store.records["age"][0])
+
+
+def test_what_a_store_lacks_is_named(store):
+    with pytest.raises(StoreError, match="no task 'super'; it has rhythm"):
+        store.labels("super")
+    with pytest.raises(StoreError, match="no task 'super'"):
+        store.indices(task="super")
+    with pytest.raises(StoreError, match="'dev' is no split"):
+        store.indices("dev")
+    with pytest.raises(StoreError, match="record 1 has no label in task rhythm"):
+        store.labels("rhythm", [0, 1])
+
+
+def test_a_store_that_is_absent_or_unfinished_is_told(tmp_path):
+    with pytest.raises(StoreError, match="make it with `mccgaa pack`"):
+        SignalStore.open(tmp_path / "none")
+    (tmp_path / "out.partial").mkdir()
+    with pytest.raises(StoreError, match="packing was interrupted"):
+        SignalStore.open(tmp_path / "out")
+
+
+def test_damage_is_told(store):
+    signals = store.path / "signals.npy"
+    content = signals.read_bytes()
+    signals.write_bytes(content[:-10])
+    with pytest.raises(StoreError, match=r"signals\.npy is damaged"):
+        SignalStore.open(store.path)
+    np.save(signals, np.zeros((5, 12, 200), dtype=np.int16))
+    with pytest.raises(StoreError, match=r"int16 \(5, 12, 200\)"):
+        SignalStore.open(store.path)
+    signals.write_bytes(content)
+    table = store.path / "records.parquet"
+    pd.DataFrame({"split": ["train"]}).to_parquet(table)
+    with pytest.raises(StoreError, match="has 1 rows"):
+        _ = SignalStore.open(store.path).records
+    table.write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=r"records\.parquet is damaged"):
+        _ = SignalStore.open(store.path).records
+    meta = store.path / "store.json"
+    meta.write_text("{")
+    with pytest.raises(StoreError, match="cannot be read"):
+        SignalStore.open(store.path)
+
+
+def test_a_label_that_is_no_class_is_told(store):
+    meta = json.loads((store.path / "store.json").read_text())
+    meta["tasks"]["rhythm"] = ["SR", "AFIB"]
+    (store.path / "store.json").write_text(json.dumps(meta))
+    with pytest.raises(StoreError, match="'PACE' is no class of rhythm"):
+        SignalStore.open(store.path).labels("rhythm")
+
+
+def test_the_fingerprint_follows_content(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 3)
+
+    def fingerprint(name, rows, **options):
+        settings = {"source": "own", "tasks": {}, "input": InputConfig(100, 2.0)}
+        pack(rows, tmp_path / "in", tmp_path / name, progress=False, jobs=1, **settings)
+        return SignalStore.open(tmp_path / name).meta["fingerprint"]
+
+    first = fingerprint("a", rows)
+    assert fingerprint("b", rows) == first
+    assert fingerprint("c", rows.assign(text="other")) != first
+    assert fingerprint("d", rows[:2]) != first
