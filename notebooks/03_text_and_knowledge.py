@@ -357,8 +357,8 @@ page.glue("closest-other", pairs["other, in words"].iloc[0])
 
 # %% [markdown]
 # The hardest pair is "{glue:text}`closest-one`" and "{glue:text}`closest-other`" with a cosine of
-# {glue:text}`closest`. Nearly all of these pairs differ in one word, left or right, first or second, and that
-# word decides the treatment. To a general encoder it is one word among many. The contrastive loss must
+# {glue:text}`closest`. Nearly all of these pairs differ in one word, left or right, complete or incomplete,
+# first or second, and that word is the finding. To a general encoder it is one word among many. The contrastive loss must
 # learn the difference through a linear layer from what little angle is left.
 #
 # Do more words help? The full style adds criteria, in which left and right differ in many places.
@@ -379,6 +379,7 @@ plt.show()
 
 # %%
 apart = pd.DataFrame(apart).T.rename_axis(["task", "style"])
+apart["close pairs"] = apart["close pairs"].astype(int)
 page.table(
     apart[["mean of pairs", "closest pair", "close pairs"]].unstack(sort=False),
     "text-apart",
