@@ -80,7 +80,7 @@ def read_rows(
         One row a usable record: `text` is the cleaned report, `statements` its parts,
         `split` is "train" or "val". `attrs` hold `left_out` and `distinct_texts`.
         Asterisks are no words here, as they are in the count behind the paper's
-        771,693 pairs, so that a handful of records fewer may remain.
+        771,693 pairs, so that the number of records may differ a little.
 
     Raises:
         StoreError: a table is absent or damaged, or repeats a study_id.
