@@ -26,10 +26,7 @@ TITLES = {
     "paper": "REAL ECGs: the paper's datasets",
     "none": "NO ECG DATA",
 }
-NO_DATA = (
-    "Nothing on this page was measured on ECGs: it is computed from the paper's own "
-    "equations and printed numbers."
-)
+NO_DATA = "Nothing on this page was measured on an ECG."
 
 
 class HasTier(Protocol):
