@@ -236,18 +236,29 @@ class Lab:
         seed: int = 0,
         *,
         tasks: Sequence[str] | None = None,
-        split: str = "test",
+        split: str | None = "test",
         fused: bool = False,
+        on: Lab | None = None,
     ) -> dict[str, TaskResult]:
-        """Zero-shot results of a run, kept beside it and computed once."""
+        """Zero-shot results of a run, kept beside it and computed once.
+
+        Args:
+            variant: by default the profile's first.
+            seed: of the run.
+            tasks: by default all that the tested lab has.
+            split: "train", "val", "test", or None for all records.
+            fused: score through GAFA.
+            on: another lab, whose stores are tested on instead of this one's.
+        """
         run = self.run(variant, seed)
+        tested = on or self
         results: dict[str, TaskResult] = {}
-        for task in tasks or self.tasks:
-            store = self.store(self.tasks[task])
+        for task in tasks or tested.tasks:
+            store = tested.store(tested.tasks[task])
             key = stable_hash(
                 [store.meta["fingerprint"], self.knowledge.fingerprint, split, fused]
             )
-            path = run.folder / "zeroshot" / f"{task}-{split}-{key}.json"
+            path = run.folder / "zeroshot" / f"{task}-{split or 'all'}-{key}.json"
             if not path.exists():
                 result = zero_shot(
                     run.model, store, [task], self.knowledge, split=split, fused=fused
