@@ -560,7 +560,7 @@ page.table(
 # trained projection can also rise above it.
 #
 # With reports for the records and names for the classes it is {glue:text}`limit-report`: reports name what
-# their writer found worth naming, in words of their own, and in PTB-XL mostly in German, which an
+# their writer found worth naming, in words of their own, and in the real PTB-XL mostly in German, which an
 # encoder trained on English takes apart into syllables. This is the gap between the
 # two styles that pretraining on reports has to close.
 #

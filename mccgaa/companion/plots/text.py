@@ -97,14 +97,13 @@ def nearest(frame: pd.DataFrame) -> Figure:
         frame: columns task, style and cosine, one row a class.
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.2))
-    sns.stripplot(
+    sns.swarmplot(  # no random jitter: a rerun draws the same file
         frame,
         x="task",
         y="cosine",
         hue="style",
         dodge=True,
-        jitter=0.18,
-        size=4,
+        size=3,
         alpha=0.75,
         palette=COLOURS,
         ax=ax,
