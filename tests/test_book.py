@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 FILES = [TOC["root"]] + [c["file"] for part in TOC["parts"] for c in part["chapters"]]
 
+WRONG = """<!doctype html><title>t</title><link rel="icon" href="data:,">
+<article class="bd-article"><span class="math">x</span>
+<img src="missing.svg"><div style="width: 900px">wide</div></article>
+<script src="http://cdn.invalid/mathjax.js"></script>
+<script>console.error("no leads")</script>"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -107,6 +113,24 @@ def test_no_page_logs_an_error_fails_a_request_or_leaves_the_machine(visits):
         assert visit.console == [], (name, width)
         assert visit.failed == [], (name, width)
         assert visit.abroad == [], (name, width)
+
+
+def test_the_browser_notices_what_a_page_does_wrong(tmp_path):
+    why = absent()
+    if why:
+        pytest.skip(why)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "page.html").write_text(WRONG, encoding="utf-8")
+    with serve(tmp_path / "site") as home, Browser(tmp_path / "profile") as browser:
+        browser.size(420)
+        visit = browser.visit(f"{home}page.html", patience=1.0)
+    assert any("missing.svg: 404" in failure for failure in visit.failed)
+    assert any("no leads" in message for message in visit.console)
+    assert visit.abroad == ["http://cdn.invalid/mathjax.js"]
+    assert visit.report["equations"] < visit.report["math"]
+    assert visit.report["broken"]
+    assert visit.report["silent"]
+    assert visit.report["wide"]
 
 
 def test_no_page_is_wider_than_a_phone_or_a_desk(visits):
