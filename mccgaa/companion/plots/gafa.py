@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
@@ -136,7 +136,8 @@ def attention_stages(stages: Mapping[str, ArrayLike]) -> Figure:
         1, len(maps), figsize=(style.WIDTH, 3.2), sharey=True, squeeze=False
     )
     for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
-        image = ax.imshow(weights, cmap=style.SEQUENTIAL, vmin=0, vmax=top)
+        scale = PowerNorm(0.5, vmin=0, vmax=top)  # small weights stay visible
+        image = ax.imshow(weights, cmap=style.SEQUENTIAL, norm=scale)
         i, j = np.unravel_index(weights.argmax(), weights.shape)
         ax.add_patch(
             plt.Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec=style.ORANGE, lw=1.5)

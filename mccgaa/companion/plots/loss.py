@@ -72,9 +72,8 @@ def overflow(table: pd.DataFrame) -> Figure:
         fontsize=9,
         va="top",
     )
-    ax.set(xscale="log", xlabel=r"largest logit, $1/\tau$", ylim=(-0.5, 2.5))
+    ax.set(xscale="log", xlabel=r"largest logit, $1/\tau$", ylim=(2.5, -0.8))
     ax.set_yticks(range(len(precisions)), precisions)
-    ax.invert_yaxis()
     handles = [
         plt.Line2D([], [], marker="o", ls="", color=colour, label=label)
         for label, colour, _ in ways.values()

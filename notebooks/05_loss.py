@@ -1,0 +1,423 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The loss: across modalities and within one
+#
+# **What the paper claims here.** Section 3.4 (equations 25 to 32): instead of "clip-style" losses a
+# "log-sum-exp design" is used, which "offers stronger numerical stability when handling large-scale
+# datasets"; it is symmetric in ECG and text; a second loss aligns two randomly thinned views of the
+# same ECG. Table 4: replacing log-sum-exp by a CLIP-style loss costs 3.7 points on Rhythm and 2.3 on
+# Super.
+#
+# **What you will have at the end.** Each equation computed on a batch of this profile; a proof by
+# numbers that the log-sum-exp loss *is* the CLIP loss, up to a factor of two that the optimiser does not
+# notice; equation 29 read to the letter; the temperatures at which a softmax really overflows; what four losses
+# pull on in one batch; and what the unimodal loss asks of the encoder.
+#
+# **What it needs.** One pretrained run, for embeddings to compute with. The module is
+# `mccgaa/loss.py`, the audit `mccgaa/companion/audit/method.py`.
+
+# %% tags=["parameters"]
+params: str = "params/smoke.yaml"  # profile: which data and how long
+batch: int = 64  # pairs in a batch
+steps: int = 200  # of the comparison of losses
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy, normalize
+
+from mccgaa.companion import experiments, page, paper
+from mccgaa.companion.audit import method
+from mccgaa.companion.plots import loss as plots
+from mccgaa.companion.plots import style
+from mccgaa.corpus import load_corpus
+from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
+
+lab = experiments.Lab(params)
+page.start(lab)
+
+# %% [markdown]
+# ## A batch of similarities
+#
+# $$
+# X', Q' = \left(\frac{X^{fuse}}{\lVert X^{fuse} \rVert_2},
+# \frac{Q^{fuse}}{\lVert Q^{fuse} \rVert_2}\right)
+# \qquad
+# f_{sim}^{xq}(i, j) = \frac{1}{\tau} \sum_{l=1}^{M + F//2} X'_{i,l}\, Q'_{j,l}
+# $$ (eq-loss-25-26)
+#
+# We take held-out pairs of the pretrained run and pass them through all of the model: encoders,
+# projection, and GAFA. Row $i$ of both matrices is one pair.
+
+# %%
+run = lab.run()
+model, store = run.model, lab.store("pretrain")
+corpus = load_corpus(store, run.config, lab.knowledge, progress=False)
+rows = corpus.held_out[:batch]
+signals = torch.from_numpy(store.batch(rows))  # (B, leads, T)
+vectors = corpus.vectors[corpus.text_of[rows]]  # (B, d)
+
+# %%
+with torch.no_grad():
+    x, q = model.encode_ecg(signals).float(), model.encode_text(vectors).float()
+    x_fuse, q_fuse = (t.double() for t in model.gafa(x, q))  # eq 24
+X, Q = normalize(x_fuse, dim=1), normalize(q_fuse, dim=1)  # eq 25
+tau = run.config.model.loss.tau
+f_sim = X @ Q.T / tau  # (B, B), eq 26
+B = len(X)
+page.glue("tau", tau)
+page.glue("pairs", B)
+f_sim.shape, f_sim.abs().max()
+
+# %% [markdown]
+# $\tau$ = {glue:text}`tau` is called "a scaling factor" (in equation 17) and given no value; 0.07 is the
+# customary one. A cosine lies in $[-1, 1]$, so no similarity can exceed $1/\tau$ = 14.3. Keep that number for
+# the section on stability.
+#
+# ## From similarities to a loss
+#
+# $$
+# f_{prob}^{xq}(i, j) = f_{sim}^{xq}(i, j) - \log \sum_{b=1}^{B} \exp f_{sim}^{xq}(i, b)
+# $$ (eq-loss-27)
+#
+# $$
+# loss_{x2r} = -\frac{1}{B} \sum_{i=1}^{B} f_{prob}^{xq}(i, i)
+# $$ (eq-loss-28)
+#
+# Row $i$ asks: of all texts in the batch, which belongs to this ECG?
+
+# %%
+f_prob = f_sim - f_sim.logsumexp(dim=1, keepdim=True)  # (B, B), eq 27
+loss_x2r = -f_prob.diagonal().mean()  # eq 28
+f_prob.exp().sum(dim=1)[:4]  # each row is a distribution over texts
+
+# %% [markdown]
+# The other direction, from text to ECG, is equation 29:
+#
+# $$
+# loss_{r2x} = -\frac{1}{B} \sum_{i=1}^{B} f_{prob}^{xq}(i, i)^T
+# \qquad\qquad
+# loss_{all}(X, Q) = loss_{x2r} + loss_{r2x}
+# $$ (eq-loss-29-30)
+
+# %%
+loss_r2x = -f_prob.T.diagonal().mean()  # eq 29, as written
+page.glue("x2r", loss_x2r, ".6f")
+page.glue("r2x", loss_r2x, ".6f")
+torch.equal(loss_x2r, loss_r2x)
+
+# %% [markdown]
+# :::{admonition} Reading note: the transpose of a diagonal is the diagonal
+# :class: warning
+# Equation 29 transposes $f_{prob}$, whose *rows* were normalised, and reads the same diagonal
+# again: {glue:text}`x2r` and {glue:text}`r2x`. To the letter $loss_{all} = 2\, loss_{x2r}$, and no text is
+# ever asked for its ECG. The text below equation 30 says that the alignment is symmetric and that
+# both directions use "the same similarity matrix". That needs the columns normalised as well, which is
+# our default (`kind="symmetric"`); the letter is `kind="one-sided"`.
+# :::
+
+# %%
+by_column = f_sim - f_sim.logsumexp(dim=0)  # each column a distribution over ECGs
+symmetric = loss_x2r - by_column.diagonal().mean()
+kinds = ("symmetric", "one-sided", "clip", "siglip")
+values = {kind: alignment_loss(x_fuse, q_fuse, tau, kind).item() for kind in kinds}
+torch.isclose(symmetric, torch.tensor(values["symmetric"]).double())
+
+# %%
+page.table(
+    pd.Series(values, name="loss").to_frame().rename_axis("kind"),
+    "loss-kinds",
+    "Four losses of the same batch.",
+    lab=lab,
+    digits=4,
+)
+page.glue("two-x2r", values["one-sided"], ".4f")
+page.glue("symmetric", values["symmetric"], ".4f")
+
+# %% [markdown]
+# On this batch the symmetric loss is {glue:text}`symmetric`, the one-sided {glue:text}`two-x2r`. Where
+# texts repeat, the two directions differ: an ECG cannot tell copies of a text apart, nor can a
+# text tell which of several ECGs of its kind is meant.
+#
+# ## Log-sum-exp is CLIP
+#
+# CLIP {cite}`radford2021clip` takes the cross-entropy of the rows and of the columns and averages them. The
+# cross-entropy of row $i$ with target $i$ is $-\log \operatorname{softmax}(f_{sim}(i, \cdot))_i$. Write
+# the logarithm of that quotient as a difference and equation 27 stands there.
+
+# %%
+target = torch.arange(B)
+rows_ce, columns_ce = cross_entropy(f_sim, target), cross_entropy(f_sim.T, target)
+clip = (rows_ce + columns_ce) / 2
+(symmetric / clip).item(), (symmetric - 2 * clip).abs().item()
+
+# %%
+same = method.log_sum_exp_is_clip()
+shown = same.astype({"loss_gap": object, "gradient_gap": object})
+for column in ("loss_gap", "gradient_gap"):
+    shown[column] = [f"{v:.1e}" for v in same[column]]
+page.table(
+    shown,
+    "loss-lse-clip",
+    "Equations 25 to 30 against torch's cross-entropies, random batches in float64.",
+    digits=6,
+)
+page.glue("gap", same["loss_gap"].max(), ".0e")
+page.glue("gradient-gap", same["gradient_gap"].max(), ".0e")
+
+# %% [markdown]
+# In float64 the two agree to {glue:text}`gap` (relative), and their gradients to
+# {glue:text}`gradient-gap`, once the factor of two between sum and mean is taken out. Does that factor matter?
+# AdamW divides each gradient by its own running size, so doubling a loss changes nothing but the weight
+# of its $\varepsilon$. We train the same two small towers with each loss, from the same weights on
+# the same batches.
+
+# %%
+trained = method.training_with(steps=steps)
+page.table(
+    trained,
+    "loss-training",
+    "Two linear towers trained by AdamW: held-out recall at 1, and distance from the "
+    "weights that the symmetric loss leads to, relative to the way travelled.",
+    digits=3,
+)
+page.glue("distance-clip", trained.loc["clip", "distance"], ".0e")
+page.glue("distance-one", trained.loc["one-sided", "distance"], ".2f")
+
+# %% [markdown]
+# CLIP's loss leads to the same weights: the distance is {glue:text}`distance-clip` of the way. The one-sided
+# loss leads elsewhere ({glue:text}`distance-one`), as a different loss should.
+#
+# :::{admonition} Reading note: an ablation without a cause
+# :class: warning
+# "Log-sum-exp" names a way to compute a softmax without overflow; the loss computed is InfoNCE
+# {cite}`oord2018cpc`, as in CLIP, whose implementations use log-sum-exp too. What is left between the two, as far as
+# the equations go, is sum against mean (which AdamW ignores; the unimodal loss doubles along with it) or
+# one direction against two. So the row "w/o log-sum-exp" in Table 4 cannot be
+# explained by what section 3.4 describes. Differences of that size between two runs are what a
+# change of seed or of implementation can produce; the paper gives no spread for Table 4.
+# :::
+
+# %%
+ablation = paper.table(4).loc[["MCGAA", "w/o log-sum-exp"]]
+ablation.loc["difference"] = ablation.iloc[0] - ablation.iloc[1]
+page.table(
+    ablation.add_suffix(" (paper)"),
+    "loss-paper-4",
+    "Table 4 of the paper: AUROC x 100 with the log-sum-exp and a CLIP-style loss.",
+)
+
+# %% [markdown]
+# Does this profile hold runs that differ in the loss alone? Then their zero-shot results stand beside
+# each other here, over the profile's seeds.
+
+
+# %%
+def graph_and_kind(variant):
+    """What must agree, and what may differ, between compared runs."""
+    config = lab.config(variant).model
+    return (config.encoder, config.gafa), config.loss.kind
+
+
+mine, _ = graph_and_kind(run.config.name)
+alike = [v for v in lab.variants if graph_and_kind(v)[0] == mine]
+several = len({graph_and_kind(v)[1] for v in alike}) > 1
+
+# %%
+if several:
+    table = lab.zero_shot_table(alike)
+    spread = table.pivot_table(
+        index="label", columns="task", values="auroc", aggfunc=["mean", "std"]
+    )
+    spread.columns = [f"{task} {what}" for what, task in spread.columns]
+    page.table(
+        spread,
+        "loss-runs",
+        f"Zero-shot macro AUROC x 100 over {len(lab.seeds)} seed(s), by loss.",
+        lab=lab,
+    )
+else:
+    print("All runs of this profile use one loss.")
+
+# %% [markdown]
+# ## When does a softmax overflow?
+#
+# "Stronger numerical stability" is true of log-sum-exp against a softmax whose exponentials are written out.
+# The largest number of float32 is $e^{88.7}$, of float16 $e^{11.1}$.
+
+# %%
+stable = method.stability()
+fails = stable[~stable["written_out"].map(lambda v: v == v and abs(v) < 1e30)]
+first = fails.groupby("precision")["largest_logit"].min()
+page.glue("fails-32", first["float32"], ".0f")
+page.glue("fails-16", first["float16"], ".1f")
+
+# %% mystnb={"figure": {"name": "fig-overflow", "caption": "Three ways to compute equation 28 in three precisions, from a mild to an extreme temperature. Crosses mark infinite or undefined results."}, "image": {"alt": "Dots and crosses by precision and largest logit. The softmax written out works in float32 and bfloat16 up to a logit of twenty and fails from a hundred on; in float16 it fails from fourteen on. Log-sum-exp and torch's cross-entropy work everywhere."}}
+with style.unmarked():
+    plots.overflow(stable)
+plt.show()
+
+# %% [markdown]
+# :::{admonition} Reading note: stable, but nobody was unstable
+# :class: warning
+# With $\tau = 0.07$ no logit exceeds 14.3, and in float32 even the naive softmax is exact; it
+# fails at {glue:text}`fails-32` (among the temperatures tried). In float16 alone it fails at
+# {glue:text}`fails-16`. CLIP's cross-entropy never fails, being log-sum-exp inside. We compute the loss in
+# float32 whatever the precision of the encoders.
+# :::
+#
+# ## What a loss pulls on
+#
+# The gradient of the loss by the similarities says which pairs are to come closer and which to move
+# apart. For the row direction it is softmax minus one-hot,
+#
+# $$
+# B\, \frac{\partial\, loss_{x2r}}{\partial f_{sim}(i, j)} = \exp f_{prob}(i, j) - [i = j].
+# $$ (eq-loss-gradient)
+#
+# We pick a dozen held-out pairs, up to four of each of the commonest texts.
+
+# %%
+_, name, count = q.unique(dim=0, return_inverse=True, return_counts=True)
+commonest = count.argsort(descending=True, stable=True)
+order = torch.cat([(name == text).nonzero().flatten()[:4] for text in commonest])[:12]
+page.glue("repeats", len(order) - len(name[order].unique()))
+pulls = {
+    kind: method.pull(x_fuse[order], q_fuse[order], tau, kind)
+    for kind in ("symmetric", "one-sided", "siglip")
+}
+
+# %% mystnb={"figure": {"name": "fig-pulls", "caption": "What three losses ask of each similarity among twelve held-out pairs with repeated texts: blue, be more alike; red, be less alike."}, "image": {"alt": "Three matrices of twelve by twelve, blue on the diagonal. Off the diagonal, red cells gather in square blocks of pairs that carry the same text; the one-sided loss weighs rows only."}}
+plots.pulls(pulls)
+plt.show()
+
+# %% [markdown]
+# Off the diagonal stands what is pushed apart. Among pairs with the same text this is a mistake: the ECG
+# of row $i$ fits text $j$ as well as its own. Such *false negatives* are frequent here
+# ({glue:text}`repeats` of these twelve texts repeat another), and they set a floor. Where $m$ pairs of a batch
+# carry one text, no encoder can tell the copies apart and each direction costs at least $\log m$.
+
+# %%
+floor = method.duplicate_floor(vectors)
+on_backbone = alignment_loss(x, q, tau)
+page.glue("floor", floor, ".2f")
+page.glue("backbone-loss", on_backbone, ".2f")
+page.glue("fused-loss", values["symmetric"], ".2f")
+page.glue("ignorance", 2 * torch.tensor(float(B)).log(), ".2f")
+
+# %% [markdown]
+# For this batch of {glue:text}`pairs` the floor is {glue:text}`floor`, and $2 \log B$ =
+# {glue:text}`ignorance` is what knowing nothing costs. The backbone embeddings have {glue:text}`backbone-loss`, the
+# fused ones {glue:text}`fused-loss`. With pair nodes the fused loss may sink below the floor, because the graph
+# can tell copies apart by looking at the partner: chapter 4 shows how.
+#
+# A sigmoid for each pair {cite}`zhai2023siglip` does not make pairs compete. It has no softmax over the
+# batch and needs a bias, started at -10, since nearly all of the $B^2$ pairs are negatives. It is here
+# as `kind="siglip"` for comparison; the paper does not use it.
+#
+# ## The unimodal loss
+#
+# $$
+# X^{drp1}, X^{drp2} = f_{Dropout}(X^e, \theta^1, \theta^2)
+# $$ (eq-loss-31)
+#
+# $$
+# \mathcal{L}_{uma}, \mathcal{L}_{cma} = (loss_{all}(X^{drp1}, X^{drp2}),\; loss_{all}(X, Q))
+# $$ (eq-loss-32)
+#
+# Two views of the same ECG are to find each other among the views of the batch.
+
+# %%
+with torch.no_grad():
+    features = model.encoder.features(signals).float().mean(dim=-1)  # (B, M)
+uma = UnimodalAlignment(features.shape[1], dropout=(0.1, 0.1))
+first, second = uma(features)  # eq 31
+alignment_loss(first, second, tau).item()  # eq 32
+
+# %% [markdown]
+# :::{admonition} Reading note: what is dropped, and from what
+# :class: warning
+# Equation 31 applies dropout to $X^e$, with "different pooling rates" $\theta^1, \theta^2$; no pooling
+# is described and no rate given. We follow the ancestor, MERL {cite}`liu2024merl`: two linear maps without bias, each with
+# its own dropout (0.1 and 0.1), on the encoder's output *averaged over time*, before the attention
+# pooling. The two readings ask different things, as the next figure shows.
+# :::
+
+# %%
+views = method.unimodal_views(features, tau=tau)
+literal = views[views["reading"] == "dropout alone"].set_index("rate")
+mapped = views[views["reading"] != "dropout alone"].set_index("rate")
+page.glue("literal-loss", literal.loc[0.1, "loss"], ".2f")
+page.glue("literal-top1", literal.loc[0.1, "top1"], ".2f")
+page.glue("mapped-loss", mapped.loc[0.1, "loss"], ".2f")
+page.glue("mapped-rate0", mapped.loc[0.0, "loss"], ".2f")
+
+# %% mystnb={"figure": {"name": "fig-unimodal", "caption": "Two readings of equation 31 before their training, on this run's ECG features."}, "image": {"alt": "Left, the cosine of two views against the dropout rate: with dropout alone it starts at one for the same ECG and falls slowly, with linear maps it is near zero for the same and for other ECGs. Right, the loss of linear maps starts high at every rate, that of dropout alone is lower."}}
+plots.unimodal(views)
+plt.show()
+
+# %% [markdown]
+# With dropout alone, at rate 0.1, views find their twins in {glue:text}`literal-top1` of the cases and
+# the loss is {glue:text}`literal-loss`: what remains of it can only be lowered by spreading the ECGs apart. With two
+# untrained linear maps the views of one ECG are no more alike than those of two, and the loss starts at
+# {glue:text}`mapped-loss`, above what knowing nothing costs. It would start there without any dropout
+# ({glue:text}`mapped-rate0` at rate 0): the maps, not the dropout, make the task. What they learn is to
+# agree.
+#
+# Neither view changes the ECG itself, as augmentations would. The loss asks that two ECGs of a
+# batch differ, even when they show the same disease: it pulls against the false negatives above.
+#
+# ## The sum that is never written
+#
+# Equation 32 lists two losses and the paper does not say how they are combined. We add them 1 : 1; both
+# weights are settings.
+
+# %%
+history = run.history[["step", "loss", "cma", "uma"]]
+shown = history.iloc[:: max(1, len(history) // 8)]
+page.table(shown, "loss-history", "Both losses during pretraining.", lab=lab)
+page.glue("cma-first", history["cma"].iloc[0], ".2f")
+page.glue("cma-last", history["cma"].iloc[-10:].mean(), ".2f")
+page.glue("uma-first", history["uma"].iloc[0], ".2f")
+page.glue("uma-last", history["uma"].iloc[-10:].mean(), ".2f")
+
+# %% [markdown]
+# In this run $\mathcal{L}_{uma}$ goes from {glue:text}`uma-first` to {glue:text}`uma-last`,
+# $\mathcal{L}_{cma}$ from {glue:text}`cma-first` to {glue:text}`cma-last` (means of the last ten steps). Once
+# two views agree, the unimodal loss has little left to say.
+#
+# ## Many processes, one loss
+#
+# The loss compares every ECG with every text of a batch. On six GPUs, as in the paper, a loss computed on each
+# one alone would compare with a sixth of them. That is another loss:
+
+# %%
+halves = [alignment_loss(x[i::2], q[i::2], tau) for i in range(2)]
+page.glue("whole", on_backbone, ".3f")
+page.glue("halves", sum(halves) / 2, ".3f")
+assert gather(x) is x  # one process: nothing to gather
+
+# %% [markdown]
+# {glue:text}`whole` on the whole batch, {glue:text}`halves` as the mean of two halves. So `gather`
+# collects the embeddings of all processes with their gradients. Each of $R$ processes then
+# computes the same loss $L$ on all pairs. Its backward pass sums over processes, so that rank $r$ receives
+# $\sum_{s} \partial L_s / \partial x_r = R\, \partial L / \partial x_r$; DDP averages the gradients of the
+# weights over ranks, which removes the $R$. What is left is exactly the gradient of a single
+# process with the whole batch. `tests/test_loss.py` starts two processes and compares, for both graphs and all
+# four losses. The graph of chapter 4 is built on the gathered batch for the same reason.
+#
+# ## What to keep
+#
+# - The log-sum-exp loss is CLIP's loss times two. AdamW ends at the same weights.
+# - Equation 29, to the letter, drops one of the two directions.
+# - At $\tau = 0.07$ nothing overflows in float32, whatever the formula.
+# - Repeated texts set a floor under the loss; a loss below it has used something other than ECG and text.
+# - The unimodal loss is defined by two linear maps that the paper does not mention.
