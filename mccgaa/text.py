@@ -75,8 +75,8 @@ def preset_config(name: str, **changes: Any) -> TextConfig:
     if name not in PRESETS:
         raise TextError(f"No text preset {name!r}; there are {', '.join(PRESETS)}.")
     preset = PRESETS[name]
-    settings = {"encoder": name, "dim": preset.dim, "pooling": preset.pooling}
-    return TextConfig(**{**settings, **changes})
+    known = {"encoder": name, "dim": preset.dim, "pooling": preset.pooling}
+    return TextConfig(**known | changes)
 
 
 class TextEncoder:
@@ -136,16 +136,14 @@ class TextEncoder:
         distinct = list(dict.fromkeys(texts))
         missing = self.cache.missing(distinct)
         missing.sort(key=len)  # batches of like length: little padding
-        with tqdm(
-            total=len(missing), desc="texts", disable=not (progress and missing)
-        ) as bar:
+        quiet = not (progress and missing)
+        with tqdm(total=len(missing), desc="texts", disable=quiet) as bar:
             for start in range(0, len(missing), PART):
                 part = missing[start : start + PART]
                 self.cache.add(part, self._run(part, bar))
         vectors = self.cache.read(distinct, self.config.dim)
         row = {text: i for i, text in enumerate(distinct)}
-        order = np.fromiter((row[text] for text in texts), np.int64, len(texts))
-        return torch.from_numpy(vectors[order])  # (n, d)
+        return torch.from_numpy(vectors[[row[text] for text in texts]])  # (n, d)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -188,20 +186,18 @@ class TextEncoder:
     def _run(self, texts: Sequence[str], bar: tqdm) -> np.ndarray:
         """Encode texts of like length, batch by batch -> (n, d) float32."""
         vectors = []
-        for start in range(0, len(texts), self.batch_size):
+        for i in range(0, len(texts), self.batch_size):
             batch = self.tokenizer(
-                texts[start : start + self.batch_size],
+                texts[i : i + self.batch_size],
                 padding=True,
                 truncation=True,
                 max_length=self.config.max_length,
                 return_tensors="pt",
             ).to(self.device)
-            vectors.append(
-                pool(self.model(**batch), batch["attention_mask"], self.config.pooling)
-                .float()
-                .cpu()
-            )
-            bar.update(len(vectors[-1]))
+            output = self.model(**batch)
+            pooled = pool(output, batch["attention_mask"], self.config.pooling)
+            vectors.append(pooled.float().cpu())
+            bar.update(len(pooled))
         return torch.cat(vectors).numpy()  # (n, d)
 
     def _check_shape(self) -> None:
@@ -226,24 +222,19 @@ class TextEncoder:
 
     def _fingerprint(self) -> str:
         """Name the map from text to vector: files, pooling and length."""
-        digest = hashlib.sha256()
-        wanted = PRESETS[self.config.encoder].sha256 if self._is_preset else None
-        for file in _files(self.folder):
+        digest, preset = hashlib.sha256(), PRESETS.get(self.config.encoder)
+        wanted = preset.sha256 if preset else None
+        for file in sorted({f for kind in READS for f in self.folder.glob(kind)}):
             with file.open("rb") as stream:
                 sha = hashlib.file_digest(stream, "sha256").hexdigest()
             if wanted and file.name == "model.safetensors" and sha != wanted:
                 raise TextError(
                     f"{file} has sha256 {sha} but preset {self.config.encoder!r} is "
-                    f"{wanted}; the file is damaged or another model. "
-                    f"{PRESETS[self.config.encoder].remedy}"
+                    f"{wanted}; the file is damaged or another model. {preset.remedy}"
                 )
             digest.update(f"{file.relative_to(self.folder)} {sha}\n".encode())
         digest.update(f"{self.config.pooling} {self.config.max_length}".encode())
         return digest.hexdigest()[:16]
-
-    @property
-    def _is_preset(self) -> bool:
-        return self.config.encoder in PRESETS
 
 
 def locate(encoder: str) -> Path:
@@ -257,9 +248,8 @@ def locate(encoder: str) -> Path:
     """
     preset = PRESETS.get(encoder, Preset(encoder, 0, ""))
     remedy = preset.remedy or (
-        "Give a preset (medcpt, minilm), the name of a model on the Hugging Face hub "
-        "(which needs the network once), or a folder with config.json, a tokenizer "
-        "and safetensors weights."
+        "Give a preset (medcpt, minilm), a model's name on the Hugging Face hub (needs "
+        "the network once), or a folder with config.json, tokenizer and safetensors."
     )
     if preset.source.startswith("package:"):
         module, _, inside = preset.source.removeprefix("package:").partition("/")
@@ -304,12 +294,6 @@ def _from_hub(encoder: str, name: str, remedy: str) -> Path:
         ) from error
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files that decide a text's vector, in a fixed order."""
-    names = {file for pattern in READS for file in folder.glob(pattern)}
-    return sorted(file for file in names if file.is_file())
-
-
 def pool(output: Any, mask: Tensor, pooling: str) -> Tensor:
     """Read one vector a text from an encoder's output.
 
@@ -317,8 +301,7 @@ def pool(output: Any, mask: Tensor, pooling: str) -> Tensor:
         output: of a Hugging Face model: `last_hidden_state` (B, T, d), and perhaps
             `pooler_output` (B, d).
         mask: (B, T), 1 at tokens and 0 at padding.
-        pooling: "cls" (first state), "mean" (over the tokens) or "pooler" (the
-            first state through the model's own dense layer and tanh).
+        pooling: "cls" (first state), "mean" (over tokens) or "pooler" (model's own).
 
     Returns:
         (B, d).
@@ -341,8 +324,7 @@ def pool(output: Any, mask: Tensor, pooling: str) -> Tensor:
 class TextProjection(nn.Module):
     """Project text vectors into the space of the ECG embeddings.
 
-    Section 3.2, text below eq 16: "linearly projected via a multi-layer perceptron
-    (MLP) and normalized"; here Linear, GELU, Linear, L2 norm.
+    Section 3.2, text below eq 16: an MLP, here Linear, GELU, Linear; then L2 norm.
 
     Args:
         dim: d, width of the encoder's vectors.
