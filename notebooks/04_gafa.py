@@ -28,7 +28,7 @@ params: str = "params/smoke.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a graph
 steps: int = 200  # of the leak's training
 
-# %%
+# %% tags=["remove-stderr"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -57,7 +57,7 @@ page.start(lab)
 # beside them, $Q^e$. We take one batch of held-out pairs: records of subjects that the model was
 # not trained on, each with the text that stands beside it. Row $i$ of both matrices is one pair.
 
-# %%
+# %% tags=["remove-stderr"]
 readings = {v: lab.config(v).model.gafa.graph for v in lab.variants}
 pair_variants = [v for v, reading in readings.items() if reading == "pair"]
 run = lab.run(
@@ -377,7 +377,7 @@ page.table(
 # wrong partners found, in batches as in training; equal texts count as one.
 
 
-# %%
+# %% tags=["remove-stderr"]
 def leak_test(variant):
     """Right and wrong partners found by one variant's run."""
     model = lab.run(variant).model
@@ -540,7 +540,7 @@ page.glue("company", (whole[: B // 2] - half).abs().max(), ".3f")
 # {glue:text}`company` (untrained weights). If this profile has a variant with the bipartite graph, the table
 # sets its zero-shot results with and without the topology side by side.
 
-# %%
+# %% tags=["remove-stderr"]
 results = {}
 for v in (v for v, reading in readings.items() if reading == "bipartite"):
     for name, fused in (("backbone", False), ("fused", True)):

@@ -28,7 +28,7 @@ params: str = "params/smoke.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a batch
 steps: int = 200  # of the comparison of losses
 
-# %%
+# %% tags=["remove-stderr"]
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -57,7 +57,7 @@ page.start(lab)
 # We take held-out pairs of the pretrained run and pass them through all of the model: encoders,
 # projection, and GAFA. Row $i$ of both matrices is one pair.
 
-# %%
+# %% tags=["remove-stderr"]
 run = lab.run()
 model, store = run.model, lab.store("pretrain")
 corpus = load_corpus(store, run.config, lab.knowledge, progress=False)
@@ -231,7 +231,7 @@ mine, _ = graph_and_kind(run.config.name)
 alike = [v for v in lab.variants if graph_and_kind(v)[0] == mine]
 several = len({graph_and_kind(v)[1] for v in alike}) > 1
 
-# %%
+# %% tags=["remove-stderr"]
 if several:
     table = lab.zero_shot_table(alike)
     spread = table.pivot_table(
