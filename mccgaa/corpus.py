@@ -34,10 +34,18 @@ def record_texts(
 
     Returns:
         One text a record; None where the record has no report, or no statement.
+
+    Raises:
+        RunError: knowledge texts are wanted of a source without statements.
     """
     if pretrain.text == "report":
         return [t if isinstance(t, str) and t else None for t in store.records["text"]]
-    vocabulary = VOCABULARIES.get(store.meta["source"], "statements")
+    vocabulary = VOCABULARIES.get(store.meta["source"])
+    if vocabulary is None:
+        raise RunError(
+            f"{store.path} was packed from {store.meta['source']}, whose records carry "
+            "no statements of the knowledge base; pretrain it with text: report."
+        )
     return [
         knowledge.record_text(list(names), vocabulary, text.style)
         if names is not None and len(names)

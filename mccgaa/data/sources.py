@@ -17,7 +17,8 @@ SOURCES = ("ptbxl", "mimic", "cpsc2018", "csn", "own")  # each a module beside t
 VOCABULARIES: Mapping[str, str] = {
     "ptbxl": "statements",
     "cpsc2018": "cpsc2018",
-    "csn": "csn",
+    "own": "own",  # the user's own knowledge base words them
+    "csn": "csn_statements",  # its records carry acronyms outside the 38 classes
 }
 
 
