@@ -1,4 +1,4 @@
-"""What stands beside an ECG: its report, or the knowledge base's words for its labels."""
+"""Beside an ECG stands its report, or the knowledge base's words for its labels."""
 
 from __future__ import annotations
 
