@@ -79,14 +79,12 @@ def run(
         echo(f"[{i}/{len(work)}] {one.name} under {one.profile.stem}: running ...")
         start = time.monotonic()
         try:
-            said = _execute(one, tables)
+            _execute(one, tables)
         except notebook.CellFailure as failure:
             failed.append(one.name)
             echo(f"{failure.traceback}\n[{i}/{len(work)}] {one.name}: FAILED")
             echo(f"    {failure.cell}; the rest is in {profiles.relative(one.kept)}")
             continue
-        if said:
-            echo(said)
         echo(f"[{i}/{len(work)}] {one.name}: done in {time.monotonic() - start:.0f} s")
         done.append(one.page)
     if failed:
@@ -203,12 +201,12 @@ def refuse_other_jupyter_book(version: str | None = None) -> None:
         )
 
 
-def _execute(one: Chapter, tables: Path) -> str:
-    """Execute one chapter and publish it; returns what it wrote to stderr."""
+def _execute(one: Chapter, tables: Path) -> None:
+    """Execute one chapter and publish it."""
     start = time.monotonic()
     with _environment(tables):
         page = notebook.execute(one.script, one.parameters, profiles.ROOT, one.kept)
-    said = notebook.tidy(page)
+    notebook.tidy(page)
     notebook.lift_banner(page, one.name)
     page.metadata["mccgaa"] = {
         **page.metadata.get("mccgaa", {}),
@@ -223,18 +221,15 @@ def _execute(one: Chapter, tables: Path) -> str:
     }
     notebook.scope_labels(page, one.prefix)
     notebook.publish(page, one.page)
-    return said
 
 
 @contextlib.contextmanager
 def _environment(tables: Path) -> Iterator[None]:
-    """Tell the kernel where tables go, to keep progress bars off the page."""
+    """Tell the kernel where tables go, and to hash alike in every run."""
     ours = {
         "MCCGAA_TABLES": str(tables),
         "PYTHONHASHSEED": "0",
-        "TQDM_DISABLE": "1",
         "PYTHONWARNINGS": "ignore:IProgress not found",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     before = {key: os.environ.get(key) for key in ours}
     os.environ.update(ours)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def execute(
             dict(parameters),
             kernel_name="python3",
             progress_bar=False,
+            stderr_file=sys.stderr,  # progress bars and warnings, as they come
             extra_arguments=["--log-level=ERROR"],  # the kernel's own log
             cwd=cwd,
         )
@@ -139,9 +141,8 @@ def execute(
     return page
 
 
-def tidy(page: NotebookNode) -> str:
-    """Drop what differs between reruns; returns what was written to stderr."""
-    said = []
+def tidy(page: NotebookNode) -> None:
+    """Drop what differs between reruns, and what was written to stderr."""
     page.metadata.pop("papermill", None)
     page.metadata.pop("language_info", None)
     for cell in page.cells:
@@ -150,10 +151,8 @@ def tidy(page: NotebookNode) -> str:
         if not _tags(cell):
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
-            said += [o.text for o in cell.outputs if o.get("name") == "stderr"]
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     _number(page)
-    return "".join(said).strip()
 
 
 def lift_banner(page: NotebookNode, name: str) -> None:

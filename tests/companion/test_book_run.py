@@ -207,11 +207,11 @@ def test_the_installed_jupyter_book_is_version_1_and_the_project_pins_it():
 
 def test_the_kernels_environment_is_put_back(tmp_path, monkeypatch):
     monkeypatch.delenv("MCCGAA_TABLES", raising=False)
-    monkeypatch.setenv("TQDM_DISABLE", "0")
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
     with book._environment(tmp_path):
         assert os.environ["MCCGAA_TABLES"] == str(tmp_path)
     assert "MCCGAA_TABLES" not in os.environ
-    assert os.environ["TQDM_DISABLE"] == "0"
+    assert os.environ["PYTHONHASHSEED"] == "0"
 
 
 def test_checking_the_book_does_not_import_what_executing_it_needs():
