@@ -110,11 +110,11 @@ plt.show()
 # %%
 lead = dict(zip(LEADS, record.signal, strict=True))
 residual = abs(lead["II"] - lead["I"] - lead["III"]).max()
-page.glue("einthoven", 1000 * residual, ".0f")
+page.glue("einthoven", max(1, round(1000 * residual)))
 page.glue("amplitude", abs(record.signal).max(), ".1f")
 
 # %% [markdown]
-# In this record the law holds to {glue:text}`einthoven` microvolt, at amplitudes of up to
+# In this record the law holds to within {glue:text}`einthoven` microvolt, at amplitudes of up to
 # {glue:text}`amplitude` mV. That is also why "selecting key leads" (the paper's reason for its channel
 # attention) cannot mean that lead II carries what I and III together do not: see the chapter on
 # the ECG encoder.
@@ -304,9 +304,10 @@ page.glue("claims-hold", int(claims["holds"].sum()))
 # A Chapman header carries SNOMED-CT codes; a table of the dataset gives each code an acronym.
 
 # %%
-first = roots["csn"] / records["csn"]["path"].iloc[0]
+richest = records["csn"]["statements"].str.len().idxmax()
+header_of = roots["csn"] / records["csn"]["path"][richest]
 acronym_of = csn.read_conditions(roots["csn"] / csn.NAMES)
-codes = read_comments(first.with_suffix(".hea"))["Dx"]
+codes = read_comments(header_of.with_suffix(".hea"))["Dx"]
 codes, [acronym_of[code] for code in codes.split(",")]
 
 # %% [markdown]
