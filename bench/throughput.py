@@ -186,8 +186,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--length", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--threads", type=int, help="of torch; all cores by default")
     parser.add_argument("--json", type=Path, help="write the result here too")
     args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     result = measure(args.batch, args.length, args.steps)
     print(
         f"training step, 12 x {args.length}, batch {args.batch}, "
