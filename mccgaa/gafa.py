@@ -97,7 +97,7 @@ class Gafa(nn.Module):
             return x, q
         with torch.autocast(x.device.type, enabled=False):
             x, q = self._cast(x), self._cast(q)
-            nodes, edges = self._graph(x, q)
+            nodes, edges = self.graph(x, q)
             hidden = F.elu(self.layer1(nodes, edges))  # (nodes, hidden)
             h = self.layer2(hidden, edges)  # (B, F) or (B + rows of q, F//2)
             x_topo, q_topo = self._split(h, len(x))  # (B, F//2), (rows of q, F//2)
@@ -146,13 +146,22 @@ class Gafa(nn.Module):
             raise ValueError('GafaConfig.graph is "none": there is no attention.')
         self._check_shapes(x, q)
         with torch.autocast(x.device.type, enabled=False):
-            nodes, edges = self._graph(self._cast(x), self._cast(q))
+            nodes, edges = self.graph(self._cast(x), self._cast(q))
             hidden, first = self.layer1(nodes, edges, return_attention_weights=True)
             _, second = self.layer2(F.elu(hidden), edges, return_attention_weights=True)
         return _dense(*first, len(nodes)), _dense(*second, len(nodes))
 
-    def _graph(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Make nodes (n, width) and edges (2, E), each edge from j to i (eq 18, 19)."""
+    def graph(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Make nodes and edges, as torch-geometric takes them (eq 18, 19).
+
+        Args:
+            x: (B, M) ECG embeddings.
+            q: (C, M) text embeddings.
+
+        Returns:
+            Nodes (n, width), and edges (2, E) whose columns (j, i) let node i attend
+            to node j; without the self-loops, which the attention layers add.
+        """
         i, j = self.adjacency(x, q).nonzero(as_tuple=True)
         if self.config.graph == "pair":
             return torch.cat([x, q], dim=1), torch.stack([j, i])  # (B, 2M)

@@ -28,7 +28,7 @@ params: str = "params/smoke.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a graph
 steps: int = 200  # of the leak's training
 
-# %% tags=["remove-stderr"]
+# %%
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -57,12 +57,11 @@ page.start(lab)
 # beside them, $Q^e$. We take one batch of held-out pairs: records of subjects that the model was
 # not trained on, each with the text that stands beside it. Row $i$ of both matrices is one pair.
 
-# %% tags=["remove-stderr"]
+# %%
 readings = {v: lab.config(v).model.gafa.graph for v in lab.variants}
 pair_variants = [v for v, reading in readings.items() if reading == "pair"]
-run = lab.run(
-    *pair_variants[:1]
-)  # the profile's first model if none has the pair graph
+variant = (pair_variants or list(readings))[0]
+run = lab.run(variant)
 store = lab.store("pretrain")
 corpus = load_corpus(store, run.config, lab.knowledge, progress=False)
 
@@ -117,8 +116,9 @@ torch.equal(A, run.model.gafa.adjacency(x, q))
 # :::{admonition} Reading note: a threshold without a value
 # :class: warning
 # Equation 18 compares with "threshold", and the paper never says what it is. It decides what kind
-# of graph this is: nearly complete below zero, nearly empty a little above it, with nodes that have
-# no neighbour at all, for which the softmax of equation 21 is undefined. We keep 0 as the default, give
+# of graph this is. Among random directions it is nearly complete below zero and nearly empty a little above,
+# with nodes that have no neighbour at all, for which the softmax of equation 21 is undefined; pretraining
+# spreads the similarities and moves both ends. We keep 0 as the default, give
 # every node a self-loop so that no neighbourhood is empty, and sweep the rest. `neighbours: k` in the
 # configuration joins each ECG to its k most similar texts instead.
 #
@@ -270,17 +270,21 @@ page.glue("cancelled", cancelled, ".1e")
 # ## Two layers, then halves
 #
 # $$
-# H = (h_1 \parallel \dots \parallel h_N)\, W_O, \qquad
-# (X^{topo} \parallel Q^{topo}) = H, \qquad
+# H = (h_1 \parallel \dots \parallel h_N)\, W_O
+# \qquad\qquad
+# (X^{topo} \parallel Q^{topo}) = H
+# $$ (eq-gafa-22-23)
+#
+# $$
 # (X^{fuse}, Q^{fuse}) = (X^{topo} \parallel X^e,\; Q^{topo} \parallel Q^e)
-# $$ (eq-gafa-22-24)
+# $$ (eq-gafa-24)
 #
 # The paper's sizes are (64, 32): four heads of 16 side by side in the first layer, an ELU, one head of
 # $F$ = 32 in the second. $W_O$ is the identity, since the joined heads are already as wide as
 # the layer. The result is cut down the middle.
 
 # %%
-nodes, links = pair._graph(x, q)
+nodes, links = pair.graph(x, q)
 hidden = elu(pair.layer1(nodes, links))  # (B, 64)
 H = pair.layer2(hidden, links)  # (B, 32)
 x_topo, q_topo = H.chunk(2, dim=1)  # (B, 16) each, eq 23
@@ -377,7 +381,7 @@ page.table(
 # wrong partners found, in batches as in training; equal texts count as one.
 
 
-# %% tags=["remove-stderr"]
+# %%
 def leak_test(variant):
     """Right and wrong partners found by one variant's run."""
     model = lab.run(variant).model
@@ -540,7 +544,7 @@ page.glue("company", (whole[: B // 2] - half).abs().max(), ".3f")
 # {glue:text}`company` (untrained weights). If this profile has a variant with the bipartite graph, the table
 # sets its zero-shot results with and without the topology side by side.
 
-# %% tags=["remove-stderr"]
+# %%
 results = {}
 for v in (v for v, reading in readings.items() if reading == "bipartite"):
     for name, fused in (("backbone", False), ("fused", True)):

@@ -28,7 +28,7 @@ params: str = "params/smoke.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a batch
 steps: int = 200  # of the comparison of losses
 
-# %% tags=["remove-stderr"]
+# %%
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -57,7 +57,7 @@ page.start(lab)
 # We take held-out pairs of the pretrained run and pass them through all of the model: encoders,
 # projection, and GAFA. Row $i$ of both matrices is one pair.
 
-# %% tags=["remove-stderr"]
+# %%
 run = lab.run()
 model, store = run.model, lab.store("pretrain")
 corpus = load_corpus(store, run.config, lab.knowledge, progress=False)
@@ -74,12 +74,13 @@ tau = run.config.model.loss.tau
 f_sim = X @ Q.T / tau  # (B, B), eq 26
 B = len(X)
 page.glue("tau", tau)
+page.glue("limit", 1 / tau, ".1f")
 page.glue("pairs", B)
 f_sim.shape, f_sim.abs().max()
 
 # %% [markdown]
 # $\tau$ = {glue:text}`tau` is called "a scaling factor" (in equation 17) and given no value; 0.07 is the
-# customary one. A cosine lies in $[-1, 1]$, so no similarity can exceed $1/\tau$ = 14.3. Keep that number for
+# customary one. A cosine lies in $[-1, 1]$, so no similarity can exceed $1/\tau$ = {glue:text}`limit`. Keep that number for
 # the section on stability.
 #
 # ## From similarities to a loss
@@ -231,7 +232,7 @@ mine, _ = graph_and_kind(run.config.name)
 alike = [v for v in lab.variants if graph_and_kind(v)[0] == mine]
 several = len({graph_and_kind(v)[1] for v in alike}) > 1
 
-# %% tags=["remove-stderr"]
+# %%
 if several:
     table = lab.zero_shot_table(alike)
     spread = table.pivot_table(
@@ -268,7 +269,7 @@ plt.show()
 # %% [markdown]
 # :::{admonition} Reading note: stable, but nobody was unstable
 # :class: warning
-# With $\tau = 0.07$ no logit exceeds 14.3, and in float32 even the naive softmax is exact; it
+# With $\tau$ = {glue:text}`tau` no logit exceeds {glue:text}`limit`, and in float32 even the naive softmax is exact; it
 # fails at {glue:text}`fails-32` (among the temperatures tried). In float16 alone it fails at
 # {glue:text}`fails-16`. CLIP's cross-entropy never fails, being log-sum-exp inside. We compute the loss in
 # float32 whatever the precision of the encoders.
