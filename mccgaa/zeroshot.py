@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mccgaa.data.cpsc2018 import mean_by_record
 from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
 from mccgaa.data.transform import prepare
@@ -152,11 +153,9 @@ def zero_shot(
         own = embeddings[[position[row] for row in rows]]
         scores = class_scores(model, own, texts, fused=fused)
         if "group" in store.records:  # windows of one record: their mean is its score
-            groups = store.records["group"].iloc[rows].to_numpy()
-            _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-            total = np.zeros((len(first), len(classes)))
-            np.add.at(total, group, scores)
-            scores, labels = total / np.bincount(group)[:, None], labels[first]
+            groups = store.records["group"].iloc[rows]
+            labels = labels[~groups.duplicated().to_numpy()]  # order of appearance
+            _, scores = mean_by_record(scores, groups)
         results[task] = evaluate(labels, scores, list(classes), bootstrap=bootstrap)
     return results
 
