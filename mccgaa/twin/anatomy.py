@@ -29,6 +29,7 @@ SEGMENTS = (
 )
 LV = np.arange(17)
 RV = np.arange(17, 22)
+BACK = np.array([3, 4, 10])  # the walls at the back
 SEPTUM = np.array([1, 2, 7, 8, 13])
 
 # The wall that each territory of infarction and ischaemia takes, by segment number.
@@ -38,7 +39,7 @@ TERRITORIES: dict[str, tuple[int, ...]] = {
     "anteroseptal": (1, 7, 12, 13, 6),
     "anterolateral": (6, 12, 11, 15, 16, 5),
     "lateral": (5, 11, 15, 10),
-    "inferior": (3, 9, 14, 2, 8),
+    "inferior": (3, 9, 14),
     "inferolateral": (3, 9, 14, 4, 10, 15),
     "posterior": (4, 10, 3),
     "inferoposterior": (3, 9, 14, 4, 10),
@@ -101,10 +102,10 @@ NORMALS = np.vstack(
 # from both sides, so little is left of it.
 MASS = np.array(
     [
-        *(0.85, 0.47, 0.52, 1.05, 0.63, 1.20),
-        *(0.32, 0.20, 0.16, 0.46, 0.36, 0.59),
+        *(0.85, 0.47, 0.52, 1.05, 0.76, 1.20),
+        *(0.32, 0.16, 0.13, 0.46, 0.36, 0.59),
         *(0.25, 0.17, 0.30, 0.40, 0.28),
-        *(0.18, 0.12, 0.25, 0.12, 0.10),
+        *(0.11, 0.08, 0.18, 0.09, 0.10),
     ]
 )
 DELAY = np.array(
@@ -126,6 +127,10 @@ T_WAVE = np.array(
         *(0.003, 0.005, 0.005, 0.045, 0.115),
     ]
 )
+
+
+# Where the atria lie, in cm: above, behind and to the right of the ventricles.
+ATRIA = np.array([-2.5, -4.5, 3.5])
 
 
 def weights(territory: str) -> np.ndarray:

@@ -39,7 +39,7 @@ DEVICES = {
         "cart",
         60.0,
         (0.05, 0.15),
-        (40.0, 100.0, 150.0),
+        (40.0, 100.0, 150.0, 150.0),
         0.005,
         0.05,
         0.010,
@@ -81,6 +81,7 @@ def electrode_noise(
     frequency = np.fft.rfftfreq(samples, 1 / rate)
     level = rng.lognormal(0, 0.6, 3) * [device.wander, device.muscle, device.hum]
     each = rng.lognormal(0, 0.35, (9, 1))
+    each[:3] *= 0.6  # limb electrodes sit on quieter ground than the chest's
     # Wander: power falling steeply from 0.05 Hz; muscle: broad around 60 Hz.
     slow = np.where(frequency > 0, 1, 0) / (0.15 + frequency) ** 2
     slow[frequency > 2.0] = 0.0

@@ -23,7 +23,7 @@ def _pull(heart: Heart, mask: np.ndarray) -> float:
 def scar(heart: Heart, territory: str, strength: float, rng: Rng) -> None:
     """Take a territory's depolarisation away, patchily."""
     mask = anatomy.weights(territory)
-    loss = np.clip(0.80 * strength * rng.uniform(0.75, 1.25, 22), 0.0, 1.0) * mask
+    loss = np.clip(0.75 * strength * rng.uniform(0.75, 1.25, 22), 0.0, 1.0) * mask
     heart.alive = heart.alive * (1 - loss)
     heart.fragments += 0.02 * strength
 
@@ -39,7 +39,7 @@ def invert_t(heart: Heart, territory: str, millivolt: float) -> None:
     mask = anatomy.weights(territory)
     total = (anatomy.NORMALS * (anatomy.T_WAVE * mask)[:, None]).sum(axis=0)
     per_unit = heart.t_amplitude * max(float(np.linalg.norm(total)), 0.05)
-    heart.t_gain = heart.t_gain * (1 - 0.6 * mask) - mask * millivolt / per_unit
+    heart.t_gain = heart.t_gain * (1 - 0.85 * mask) - mask * millivolt / per_unit
 
 
 def subendocardial(heart: Heart, millivolt: float, shape: str) -> None:
@@ -56,7 +56,9 @@ def infarct(territory: str):
     """A change that makes an infarct of a territory, old or recent."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
-        scar(heart, territory, strength, rng)
+        size = 0.75 if territory in ("anterior", "inferior") else 1.0
+        scar(heart, territory, size * strength, rng)
+        heart.t_amplitude *= rng.uniform(0.55, 0.95)
         stage = rng.choice(["old", "subacute", "acute"], p=[0.62, 0.26, 0.12])
         if stage == "acute":
             injury(heart, territory, rng.uniform(0.12, 0.35) * strength)
@@ -66,7 +68,7 @@ def infarct(territory: str):
             invert_t(heart, territory, rng.uniform(0.10, 0.30) * strength)
             heart.st_shape = "dome"
         else:
-            invert_t(heart, territory, rng.uniform(0.0, 0.18) * strength)
+            invert_t(heart, territory, rng.uniform(0.0, 0.12) * strength)
 
     return change
 
@@ -75,7 +77,8 @@ def ischaemia(territory: str):
     """A change that inverts T in a territory's leads, ST low or level."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
-        invert_t(heart, territory, rng.uniform(0.14, 0.34) * strength)
+        deep = 1.4 if territory in ("anterior", "anteroseptal") else 1.0
+        invert_t(heart, territory, rng.uniform(0.09, 0.28) * deep * strength)
         heart.t_skew = min(heart.t_skew, 1.25)  # coronary T waves are symmetric
         injury(heart, territory, -rng.uniform(0.0, 0.08) * strength)
         heart.t_amplitude *= 0.85
@@ -184,8 +187,9 @@ def ischaemia_unspecific(heart: Heart, strength: float, rng: Rng) -> None:
     invert_t(
         heart,
         str(rng.choice(["lateral", "anterolateral"])),
-        rng.uniform(0.10, 0.28) * strength,
+        rng.uniform(0.04, 0.18) * strength,
     )
+    heart.t_amplitude *= rng.uniform(0.5, 0.9)
 
 
 def nothing(heart: Heart, strength: float, rng: Rng) -> None:

@@ -44,6 +44,11 @@ def header(
     return "\n".join(lines) + "\n"
 
 
+def one_each(records: int, rng: np.random.Generator) -> np.ndarray:
+    """One record a subject, (records,): sources that tell nothing of persons."""
+    return np.ones(records, int)
+
+
 def to_int16(steps: np.ndarray) -> np.ndarray:
     """Clip converter steps to 16 bits; the lowest value is WFDB's mark of absence."""
     return np.clip(steps, -32767, 32767).astype("<i2")
@@ -55,12 +60,15 @@ class Folder:
 
     root: Path
     sums: list[tuple[str, str]] = field(default_factory=list)  # path, sha256
+    made: set[Path] = field(default_factory=set)  # folders
 
     def write(self, path: str, content: bytes | str) -> None:
         """Write one file at a path relative to the root."""
         raw = content.encode() if isinstance(content, str) else content
         target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent not in self.made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.made.add(target.parent)
         target.write_bytes(raw)
         self.sums.append((path, hashlib.sha256(raw).hexdigest()))
 

@@ -13,19 +13,21 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from mccgaa.errors import MccgaaError
-from mccgaa.twin import tree_mimic, tree_ptbxl
+from mccgaa.twin import tree_cpsc2018, tree_csn, tree_mimic, tree_ptbxl
 from mccgaa.twin.files import Folder
 
 SOURCES: dict[str, ModuleType] = {
-    module.NAME: module for module in (tree_ptbxl, tree_mimic)
+    module.NAME: module for module in (tree_ptbxl, tree_mimic, tree_cpsc2018, tree_csn)
 }
 MARKER = "SYNTHETIC"
 SENTENCE = (
@@ -156,8 +158,16 @@ def _work(
         yield from map(_chunk, tasks)
         return
     # Forking a process that holds threads (PyTorch's) may hang: start clean ones.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_chunk, tasks)
+    context = get_context("spawn")
+    try:
+        with ProcessPoolExecutor(jobs, context, threadpool_limits, (1,)) as pool:
+            yield from pool.map(_chunk, tasks)
+    except BrokenProcessPool as error:
+        raise MccgaaError(
+            f"A process that wrote the twin's {name} ended early. Free some memory or "
+            "use jobs=1; in a script of your own, call the twin under "
+            '`if __name__ == "__main__":`.'
+        ) from error
 
 
 def _chunk(task: tuple) -> tuple[list[dict], list[tuple[str, str]]]:

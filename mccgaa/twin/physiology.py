@@ -41,10 +41,12 @@ class Heart:
     rhythm_options: dict = field(default_factory=dict)
     # Intervals
     pr: float = 155.0
-    qrs: float = 92.0  # duration to reach; activation is stretched to it
+    own_qrs: float = 92.0  # duration before any block
+    qrs: float = 92.0  # duration with it
     qtc: float = 405.0  # at 60/min; QT = qtc * RR^(1/3) (Fridericia)
     # Ventricular depolarisation
-    axis: float | None = 45.0  # to reach by turning the heart; None leaves it
+    axis: float = 45.0  # of the intact heart, reached by turning it
+    blocked_axis: float | None = None  # of QRS with a block, where that decides it
     turn: float = 0.0  # about the heart's long axis; positive is clockwise
     mass: np.ndarray = field(default_factory=lambda: anatomy.MASS.copy())
     alive: np.ndarray = field(default_factory=lambda: np.ones(22))  # 0 = scar
@@ -85,7 +87,12 @@ class Activation:
     times: np.ndarray  # (22,) ms after QRS onset
     widths: np.ndarray  # (22,) ms
     dipoles: np.ndarray  # (22, 3) mV
-    duration: float  # ms, from the lead-space magnitude
+    duration: float  # ms, where the heart vector exceeds 2 % of its largest
+
+    @property
+    def area(self) -> np.ndarray:
+        """The heart vector's area (3,) in mV ms, but for a factor."""
+        return self.dipoles.T @ self.widths
 
 
 def _spread(heart: Heart, focus: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -146,50 +153,111 @@ def envelope(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray, grid):
     return dipoles @ gauss
 
 
-def activate(heart: Heart, focus: int | None = None, qrs: float | None = None):
+def _duration(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray):
+    """Onset and duration in ms: where the heart vector exceeds 2 % of its largest."""
+    grid = np.arange(times.min() - 60, times.max() + 60, 2.0)
+    size = np.linalg.norm(envelope(dipoles.T, times, widths, grid), axis=0)
+    active = np.flatnonzero(size > 0.02 * size.max())
+    return grid[active[0]], grid[active[-1]] - grid[active[0]]
+
+
+def _scaled(dipoles, times, widths, target: float) -> Activation:
+    """Stretch an activation in time until its duration is the target."""
+    for _ in range(2):
+        onset, duration = _duration(dipoles, times, widths)
+        stretch = target / duration
+        times, widths = (times - onset) * stretch, widths * stretch
+    return Activation(times, widths, dipoles, float(target))
+
+
+def activate_intact(heart: Heart) -> Activation:
+    """The heart before block and scar: all entries open, `heart.own_qrs` long."""
+    dipoles = anatomy.NORMALS * (heart.mass * heart.gain)[:, None]
+    return _scaled(dipoles, _OPEN, _WIDTHS, heart.own_qrs)
+
+
+def activate(
+    heart: Heart,
+    intact: Activation,
+    focus: int | None = None,
+    qrs: float | None = None,
+) -> Activation:
     """Run one activation through the ventricles.
+
+    Segments that a block makes late are delayed until the whole takes `heart.qrs`;
+    the others keep the time they have in the intact heart.
 
     Args:
         heart: the subject, findings applied.
+        intact: the same heart's without block and scar.
         focus: segment of an ectopic or paced beat; None takes the conduction system.
         qrs: duration to reach in ms; None takes `heart.qrs`.
 
     Returns:
         Activation, in the heart's own frame (before it is turned in the chest).
     """
+    target = heart.qrs if qrs is None else qrs
     times, slow = _spread(heart, focus)
     directions = _directions(heart, times, slow, focus)
-    thin = np.where(np.arange(22) < 17, 1.0, 0.8)
-    widths = 9.5 * thin * (1 + 0.6 * slow)
     strength = heart.mass * heart.alive * heart.gain * (1 - 0.35 * slow)
+    if focus is not None:
+        widths = _WIDTHS * (1 + 0.6 * slow)
+        return _scaled(directions * strength[:, None], times, widths, target)
+    late = times - _OPEN
+    septum = anatomy.SEPTUM
+    if not any(name in heart.entries for name in LEFT_ENTRIES):
+        # Crossed from right to left, the septum is no longer cancelled.
+        directions[septum] = directions[septum] - 0.8 * anatomy.NORMALS[septum]
+        strength[septum] *= 1.8
+    elif "right" not in heart.entries:
+        strength[septum] *= 1.7
+        late[septum] += 14.0
     dipoles = directions * strength[:, None]
-    target = heart.qrs if qrs is None else qrs
-    for _ in range(2):
-        grid = np.arange(times.min() - 60, times.max() + 60, 2.0)
-        size = np.linalg.norm(envelope(dipoles.T, times, widths, grid), axis=0)
-        active = np.flatnonzero(size > 0.06 * size.max())
-        onset, end = grid[active[0]], grid[active[-1]]
-        stretch = target / (end - onset)
-        # Wider spread in time, and half of it in each segment's own width.
-        times, widths = (times - onset) * stretch, widths * stretch
-    return Activation(times, widths, dipoles, float(target))
+    share = 1.0
+    base = _duration(dipoles, intact.times, intact.widths)[1]
+    for _ in range(4):
+        moved = intact.times + share * late
+        widths = intact.widths * (1 + 0.7 * slow * min(share, 2.0))
+        reached = _duration(dipoles, moved, widths)[1]
+        if abs(reached - target) < 2.0 or abs(reached - base) < 1.0:
+            break
+        share = float(np.clip(share * (target - base) / (reached - base), 0.3, 4.0))
+    return _scaled(dipoles, moved, widths, target)
+
+
+_WIDTHS = 8.0 * np.where(np.arange(22) < 17, 1.0, 0.8)  # ms; the right wall is thin
+_OPEN = _spread(Heart(), None)[0]  # ms, activation with all entries open
 
 
 @dataclass
 class Chest:
-    """The torso matrices of one subject's heart, turned to its axis."""
+    """The torso matrices of one subject, with the heart turned to its axis."""
 
     fields: np.ndarray  # (22, 8, 3)
-    frontal: float  # degrees by which dipoles are turned
+    frontal: float  # degrees by which the heart is turned
+    blocked: float  # the same for QRS, which a block may turn further
     heart: Heart
 
-    def leads(self, dipoles: np.ndarray) -> np.ndarray:
-        """Lead weights (8, 22) of dipoles (22, 3) in the heart's frame."""
-        turned = turn(dipoles, self.heart.turn, self.frontal)
-        weights = np.einsum("slk,sk->ls", self.fields, turned)
+    def leads(self, dipoles: np.ndarray, frontal: float | None = None) -> np.ndarray:
+        """Lead weights (8, 22) of dipoles (22, 3) in the heart's frame.
+
+        Args:
+            dipoles: of each segment.
+            frontal: degrees in the frontal plane; None takes the heart's.
+        """
+        angle = self.frontal if frontal is None else frontal
+        turned = dipoles @ turning(self.heart.turn, angle).T
+        weights = (self.fields @ turned[:, :, None])[:, :, 0].T
         weights[:2] *= self.heart.limb_gain
         weights[2:] *= self.heart.chest_gain
         return weights
+
+    def atrial_field(self) -> np.ndarray:
+        """Torso matrix (8, 3) of the atria."""
+        place = anatomy.ATRIA[None]
+        field = torso.lead_fields(place, self.heart.chest, self.heart.dower)[0]
+        field[:2] *= self.heart.limb_gain
+        return field
 
     def vector(self, dipole: np.ndarray) -> np.ndarray:
         """Lead weights (8,) of a dipole (3,) at the heart's centre, not turned."""
@@ -199,10 +267,13 @@ class Chest:
         return lead
 
 
-def turn(vectors: np.ndarray, roll: float, frontal: float) -> np.ndarray:
-    """Turn (..., 3) by `roll` about the long axis, then in the frontal plane."""
-    rolled = torso.rotate_about(vectors, anatomy.AXIS, roll) if roll else vectors
-    return torso.rotate_frontal(rolled, frontal) if frontal else rolled
+def turning(roll: float, frontal: float) -> np.ndarray:
+    """Rotation (3, 3) by `roll` about the long axis, then in the frontal plane.
+
+    Args:
+        roll, frontal: degrees; frontal counts as the electrical axis does.
+    """
+    return torso.rotation((0.0, 0.0, 1.0), frontal) @ torso.rotation(anatomy.AXIS, roll)
 
 
 def mean_axis(leads: np.ndarray) -> float:
@@ -210,19 +281,33 @@ def mean_axis(leads: np.ndarray) -> float:
     return torso.frontal_axis(leads[:1], leads[1:2] - leads[:1] / 2)
 
 
-def position(heart: Heart, activation: Activation) -> Chest:
-    """Place a heart in the chest so that its QRS axis is the one asked for."""
-    frontal = 0.0
-    area = activation.dipoles * activation.widths[:, None]
-    for _ in range(3):
-        places = turn(anatomy.PLACES, heart.turn, frontal)
-        chest = Chest(
-            torso.lead_fields(places, heart.chest, heart.dower), frontal, heart
-        )
-        if heart.axis is None:
+def _apart(target: float, angle: float) -> float:
+    """Degrees from an angle to a target, in [-180, 180)."""
+    return (target - angle + 180) % 360 - 180
+
+
+def _turn_to(axis: float, area: np.ndarray, heart: Heart, start: float) -> float:
+    """Degrees in the frontal plane that give a dipole area (3,) an electrical axis."""
+    angle = start
+    for _ in range(12):
+        limb = heart.dower[:2] @ (turning(heart.turn, angle) @ area)
+        miss = _apart(axis, mean_axis(limb))
+        if abs(miss) < 0.5:
             break
-        miss = heart.axis - mean_axis(chest.leads(area).sum(axis=1))
-        if abs((miss + 180) % 360 - 180) < 1.0:
-            break
-        frontal += (miss + 180) % 360 - 180
-    return chest
+        angle += 0.8 * miss
+    return angle
+
+
+def position(heart: Heart, intact: Activation, activation: Activation) -> Chest:
+    """Place a heart in the chest so that its QRS has the axis asked for.
+
+    `heart.axis` is the intact heart's and turns the heart; `heart.blocked_axis`, where
+    a finding gives one, is that of the activation and turns QRS alone.
+    """
+    frontal = _turn_to(heart.axis, intact.area, heart, 0.0)
+    places = anatomy.PLACES @ turning(heart.turn, frontal).T
+    fields = torso.lead_fields(places, heart.chest, heart.dower)
+    blocked = frontal
+    if heart.blocked_axis is not None:
+        blocked = _turn_to(heart.blocked_axis, activation.area, heart, frontal)
+    return Chest(fields, frontal, blocked, heart)

@@ -23,7 +23,7 @@ class Population:
     normal: float = 0.435  # share of records that are NORM
     # Chance of each class in a record that is not normal; draws without any repeat.
     classes: dict[str, float] = field(
-        default_factory=lambda: {"MI": 0.43, "CD": 0.37, "HYP": 0.20, "STTC": 0.40}
+        default_factory=lambda: {"MI": 0.39, "CD": 0.35, "HYP": 0.185, "STTC": 0.36}
     )
     flatten: float = (
         1.0  # exponent on the counts within a class; below 1 lifts the rare
@@ -60,15 +60,16 @@ _FOLLOWS: dict[str, dict[str, float]] = {
         "LAFB": 0.12,
         "NORM": 0.035,
     },
-    "VCLVH": {"NORM": 0.03, "IMI": 0.04, "ISC_": 0.05},
-    "QWAVE": {"IMI": 0.06, "ASMI": 0.04, "NORM": 0.006, "NDT": 0.05},
-    "STD_": {"ISC_": 0.06, "NORM": 0.01, "LVH": 0.07, "NDT": 0.10, "IMI": 0.05},
-    "NT_": {"NORM": 0.01, "NDT": 0.09, "IMI": 0.03, "ISC_": 0.04},
+    "ISC_": {"LVH": 0.15},
+    "VCLVH": {"NORM": 0.06, "IMI": 0.06, "ISC_": 0.08, "LAFB": 0.05},
+    "QWAVE": {"IMI": 0.10, "ASMI": 0.07, "NORM": 0.009, "NDT": 0.06},
+    "STD_": {"ISC_": 0.10, "NORM": 0.02, "LVH": 0.12, "NDT": 0.15, "IMI": 0.09},
+    "NT_": {"NORM": 0.014, "NDT": 0.09, "IMI": 0.03, "ISC_": 0.04},
     "LOWT": {"NDT": 0.10, "NORM": 0.006, "IMI": 0.03, "LVH": 0.02},
     "INVT": {"NDT": 0.04, "IMI": 0.02, "ASMI": 0.03, "LVH": 0.02, "ISC_": 0.05},
-    "LPR": {"NORM": 0.010, "IMI": 0.03, "LAFB": 0.03},
+    "LPR": {"NORM": 0.018, "IMI": 0.05, "LAFB": 0.05, "ISC_": 0.04},
     "LVOLT": {"NORM": 0.008, "NDT": 0.01, "ASMI": 0.01, "IMI": 0.012},
-    "HVOLT": {"NORM": 0.005},
+    "HVOLT": {"NORM": 0.008},
     "TAB_": {"NORM": 0.002, "NDT": 0.004},
     "STE_": {"NORM": 0.002},
     "PVC": {"NORM": 0.018},
@@ -126,19 +127,21 @@ def _draw_rhythm(present: list[str], who: Population, rng) -> str | None:
 
 
 def draw_statements(
-    rng: np.random.Generator, who: Population = PTBXL
+    rng: np.random.Generator, who: Population = PTBXL, age: float | None = None
 ) -> dict[str, float]:
     """Draw one record's statements and how marked each is.
 
     Args:
         rng: draws them.
         who: the population's rates.
+        age: years; the young are normal more often. None: the population's mean.
 
     Returns:
         Statement codes with strengths in [0.45, 1.6], diagnoses first.
     """
     present: list[str] = []
-    if rng.random() < who.normal:
+    older = 0.0 if age is None else age - who.mean_age
+    if rng.random() < np.clip(who.normal - 0.010 * older, 0.08, 0.92):
         present.append("NORM")
     else:
         while not present:

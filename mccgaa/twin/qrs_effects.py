@@ -18,15 +18,18 @@ def block_right(heart: Heart, strength: float, rng: Rng) -> None:
     """Complete right bundle branch block: the right ventricle comes last."""
     heart.entries.pop("right", None)
     heart.qrs = float(np.clip(rng.normal(138, 12) + 6 * (strength - 1), 121, 172))
-    heart.mass[anatomy.RV] *= rng.uniform(1.3, 1.9)
+    heart.mass[anatomy.RV] *= rng.uniform(1.9, 2.8)
+    heart.t_gain[[18, 20, 21]] -= rng.uniform(0.8, 1.6)
 
 
 def block_right_partly(heart: Heart, strength: float, rng: Rng) -> None:
     """Incomplete right bundle branch block: the right ventricle comes late."""
     if "right" in heart.entries:
-        heart.entries["right"] += rng.uniform(22, 36) * min(strength, 1.2)
-    heart.qrs = float(np.clip(rng.normal(107, 5), 98, 118))
-    heart.mass[anatomy.RV] *= rng.uniform(1.1, 1.5)
+        heart.entries["right"] += rng.uniform(34, 52) * min(strength, 1.2)
+    heart.qrs = float(np.clip(rng.normal(108, 5), 100, 118))
+    heart.mass[anatomy.RV] *= rng.uniform(1.6, 2.6)
+    heart.mass[anatomy.SEPTUM] *= 1.4
+    heart.t_gain[21] -= 1.2
 
 
 def block_left(heart: Heart, strength: float, rng: Rng) -> None:
@@ -35,7 +38,8 @@ def block_left(heart: Heart, strength: float, rng: Rng) -> None:
         heart.entries.pop(name, None)
     heart.entries["right"] = 0.0
     heart.qrs = float(np.clip(rng.normal(146, 12) + 6 * (strength - 1), 122, 180))
-    heart.axis = float(np.clip(rng.normal(-8, 32), -75, 75))
+    heart.blocked_axis = float(np.clip(rng.normal(-18, 32), -75, 75))
+    heart.t_amplitude *= 0.7
 
 
 def block_left_partly(heart: Heart, strength: float, rng: Rng) -> None:
@@ -53,7 +57,7 @@ def block_anterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
     heart.entries.pop("left anterior", None)
     if "septal" in heart.entries:
         heart.entries["septal"] += 8.0
-    heart.axis = float(rng.uniform(-76, -46))
+    heart.blocked_axis = float(rng.uniform(-76, -46))
     heart.qrs = max(heart.qrs, float(rng.uniform(92, 117)))
 
 
@@ -62,7 +66,7 @@ def block_posterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
     heart.entries.pop("left posterior", None)
     if "septal" in heart.entries:
         heart.entries["septal"] += 8.0
-    heart.axis = float(rng.uniform(93, 128))
+    heart.blocked_axis = float(rng.uniform(93, 128))
     heart.qrs = max(heart.qrs, float(rng.uniform(90, 117)))
 
 
@@ -80,7 +84,6 @@ def preexcite(heart: Heart, strength: float, rng: Rng) -> None:
     heart.preexcitation = (segment, float(rng.uniform(38, 62) * min(strength, 1.3)))
     heart.pr = float(rng.uniform(82, 118))
     heart.qrs = float(np.clip(rng.normal(126, 10), 111, 155))
-    heart.axis = None
 
 
 def thicken_left(heart: Heart, strength: float, rng: Rng) -> None:
@@ -100,6 +103,8 @@ def thicken_left(heart: Heart, strength: float, rng: Rng) -> None:
 def raise_left_voltage(heart: Heart, strength: float, rng: Rng) -> None:
     """More left ventricular mass, the septum included."""
     heart.mass[anatomy.LV] *= 1 + rng.uniform(0.55, 0.95) * strength
+    heart.mass[anatomy.BACK] *= rng.uniform(1.0, 1.35)
+    heart.mass[anatomy.RV] *= 0.8
     heart.gain = max(heart.gain, 0.95)
 
 

@@ -48,7 +48,7 @@ def _sinus_intervals(
     time = np.arange(count) * mean
     swing = np.sin(2 * np.pi * frequency * time + phase)
     drift = np.cumsum(rng.normal(0, 0.004, count))
-    jitter = rng.normal(0, 0.006, count)
+    jitter = rng.normal(0, heart.rhythm_options.get("jitter", 0.006), count)
     return mean * (1 + breath * swing + drift - drift.mean() + jitter)
 
 
@@ -129,7 +129,7 @@ def ectopic_atrial(heart: Heart, duration: float, rng: np.random.Generator) -> T
     spread = heart.rhythm_options.get("spread", 0.12)
     kinds = ("sinus", "ectopic", "low")
     mean, line = 60.0 / heart.rate, Timeline()
-    time, kind = -LEAD_IN, 1
+    time, kind = -LEAD_IN, int(rng.integers(1, 3))
     while time < duration + TAIL:
         if rng.random() < heart.rhythm_options.get("wander", 0.3):
             kind = rng.integers(3)
@@ -268,10 +268,10 @@ def add_ectopy(
             if (i + start) % pattern == 0:
                 chosen[i] = options.get("pattern_kind", "pvc")
     rng.shuffle(inside)
-    for kind, count in wanted.items():
-        for i in inside[:count]:
-            chosen.setdefault(i, kind)
-        inside = inside[count:]
+    left = [kind for kind, count in wanted.items() for _ in range(count)]
+    for i in inside:
+        if left and not {i - 1, i, i + 1} & set(chosen):
+            chosen[i] = left.pop()
     early = rng.uniform(0.55, 0.72)
     atrial = sorted(line.atrial)
     dropped, new_atrial, new_beats, shift = set(), [], [], 0.0

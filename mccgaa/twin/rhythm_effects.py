@@ -28,7 +28,8 @@ def sinus_bradycardia(heart: Heart, strength: float, rng: Rng) -> None:
 def sinus_arrhythmia(heart: Heart, strength: float, rng: Rng) -> None:
     """PP intervals that differ by more than 0.12 s, swinging with the breath."""
     heart.rate = float(np.clip(rng.normal(66, 8), 50, 90))
-    heart.rhythm_options["breath"] = float(rng.uniform(0.11, 0.20)) * max(strength, 0.8)
+    heart.rhythm_options["breath"] = float(rng.uniform(0.07, 0.18)) * max(strength, 0.8)
+    heart.rhythm_options["jitter"] = float(rng.uniform(0.02, 0.06))
 
 
 def atrial_fibrillation(heart: Heart, strength: float, rng: Rng) -> None:
@@ -58,12 +59,36 @@ def paroxysm(heart: Heart, strength: float, rng: Rng) -> None:
 
 def supraventricular_arrhythmia(heart: Heart, strength: float, rng: Rng) -> None:
     """P waves of changing form, frequent atrial beats or an ectopic rhythm."""
-    if rng.random() < 0.6:
+    kind = rng.choice(["steady", "wandering", "beats"], p=[0.60, 0.25, 0.15])
+    if kind == "steady":  # one focus outside the sinus node
         heart.rhythm = "ectopic atrial"
-        heart.rate = float(np.clip(rng.normal(88, 18), 58, 135))
+        heart.rate = float(np.clip(rng.normal(70, 12), 50, 110))
+        heart.rhythm_options.update(spread=float(rng.uniform(0.005, 0.03)), wander=0.0)
+    elif kind == "wandering":
+        heart.rhythm = "ectopic atrial"
+        heart.rate = float(np.clip(rng.normal(85, 18), 58, 135))
         heart.rhythm_options["spread"] = float(rng.uniform(0.05, 0.18))
     else:
         heart.rhythm_options["pac"] = int(rng.integers(3, 6))
+
+
+def atrial_tachycardia(heart: Heart, strength: float, rng: Rng) -> None:
+    """A regular ectopic atrial rhythm above 100 a minute."""
+    heart.rhythm = "ectopic atrial"
+    heart.rate = float(rng.uniform(105, 150))
+    heart.rhythm_options.update(spread=0.015, wander=0.0)
+
+
+def junctional_escape(heart: Heart, strength: float, rng: Rng) -> None:
+    """A slow narrow rhythm from the junction, P absent or inverted."""
+    heart.rhythm = "junctional"
+    heart.rate = float(rng.uniform(38, 58))
+
+
+def ventricular_escape(heart: Heart, strength: float, rng: Rng) -> None:
+    """Wide slow beats under an atrial rhythm that is not conducted."""
+    third_degree_block(heart, strength, rng)
+    heart.rhythm_options["escape"] = "escape"
 
 
 def pattern(every: int):
@@ -98,8 +123,6 @@ def pacemaker(heart: Heart, strength: float, rng: Rng) -> None:
     )
     heart.rate = float(rng.choice([60, 65, 70, 75, 80])) + float(rng.normal(0, 0.5))
     heart.focus = 20
-    if heart.pacing != "atrial":
-        heart.axis = None
 
 
 def second_degree_block(heart: Heart, strength: float, rng: Rng) -> None:

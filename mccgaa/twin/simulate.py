@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from mccgaa.twin.physiology import (
     Chest,
     Heart,
     activate,
+    activate_intact,
     mean_axis,
     position,
 )
@@ -74,21 +76,24 @@ def healthy_heart(subject: Subject, rng: np.random.Generator) -> Heart:
     heart.rate = float(np.clip(rng.normal(71, 9), 60.5, 98))
     heart.pr = float(np.clip(body.normal(152 + 0.2 * (age - 50), 18), 122, 197))
     heart.qrs = float(np.clip(body.normal(88 if female else 95, 7.5), 72, 109))
+    heart.own_qrs = heart.qrs
     heart.qtc = float(np.clip(body.normal(412 if female else 402, 14), 365, 438))
-    heart.axis = float(np.clip(body.normal(52 - 0.6 * (age - 45), 24), -28, 88))
+    heart.axis = float(np.clip(body.normal(47 - 0.5 * (age - 45), 20), -28, 88))
     heart.turn = float(body.normal(0, 14))
     heart.mass *= body.lognormal(0, 0.13, 22)
-    heart.mass[anatomy.RV] *= body.lognormal(0, 0.15)
-    heart.gain = float(body.lognormal(0.0, 0.20)) * (0.92 if female else 1.05)
+    heart.mass[anatomy.RV] *= body.lognormal(0, 0.15) * (1.15 - 0.006 * (age - 30))
+    # With age the chest leads' transition moves to the left: more force backwards.
+    heart.mass[anatomy.BACK] *= body.lognormal(0, 0.15) * (1 + 0.008 * (age - 45))
+    heart.gain = float(body.lognormal(0.0, 0.25)) * (0.92 if female else 1.05)
     heart.fragments = float(body.gamma(2.0, 0.02))
     heart.t_amplitude *= float(body.lognormal(0, 0.28)) * (0.85 if female else 1.1)
     heart.t_amplitude *= 1.15 - 0.005 * (age - 40)
     heart.t_width = float(np.clip(body.normal(42, 5), 32, 54))
     heart.t_skew = float(body.uniform(1.3, 1.8))
     heart.t_gain = body.lognormal(0, 0.12, 22)
-    heart.injury = np.full(22, float(body.normal(0.02, 0.015)))
-    if not female and age < 50:  # the young male's J point lies a little high
-        heart.injury += body.gamma(2.0, 0.03) * (anatomy.T_WAVE > 0.07)
+    # ST lies a little above the line in V1-V3, more so in men and in the young.
+    heart.st_vector = np.array([-0.015, 0.005, -0.055]) * float(body.gamma(3.0, 1 / 3))
+    heart.st_vector *= (0.8 if female else 1.3) * (1.3 - 0.006 * (age - 20))
     heart.u_wave = float(body.random() < 0.25) * float(body.uniform(0.03, 0.12))
     heart.p_duration = float(np.clip(body.normal(103, 9), 80, 119))
     heart.right_atrium *= float(body.lognormal(0, 0.25))
@@ -103,22 +108,20 @@ def healthy_heart(subject: Subject, rng: np.random.Generator) -> Heart:
     return heart
 
 
-def _kinds(heart: Heart, chest: Chest, rng) -> dict[str, Ventricle]:
+def _kinds(heart: Heart, chest: Chest, intact, normal, rng) -> dict[str, Ventricle]:
     """The kinds of ventricular beat that this heart can make, built when asked."""
-    reference = Heart(mass=heart.mass, alive=heart.alive, gain=heart.gain)
-    normal = activate(reference)
     made: dict[str, Ventricle] = {}
 
     def get(kind: str) -> Ventricle:
         if kind not in made:
             if kind == "normal":
-                activation = activate(heart)
+                activation = normal
             elif kind == "pvc":
-                activation = activate(heart, heart.focus, rng.uniform(132, 175))
+                activation = activate(heart, intact, heart.focus, rng.uniform(132, 175))
             else:  # paced at the right ventricle's apex; escape from either ventricle
                 focus = 20 if kind == "paced" else int(rng.choice([20, 9, 18]))
-                activation = activate(heart, focus, rng.uniform(140, 185))
-            made[kind] = ventricle(heart, chest, activation, normal, rng)
+                activation = activate(heart, intact, focus, rng.uniform(140, 185))
+            made[kind] = ventricle(heart, chest, activation, intact, rng)
         return made[kind]
 
     return get  # type: ignore[return-value]
@@ -178,8 +181,10 @@ def synthesise(
     samples = round(duration * RATE)
     line = rhythm.RHYTHMS[heart.rhythm](heart, duration, rng)
     line = rhythm.add_ectopy(line, heart, duration, rng)
-    chest = position(heart, activate(heart))
-    kind_of = _kinds(heart, chest, rng)
+    intact = activate_intact(heart)
+    normal = activate(heart, intact)
+    chest = position(heart, intact, normal)
+    kind_of = _kinds(heart, chest, intact, normal, rng)
     signal = np.zeros((8, samples))
     beats = sorted(line.ventricular)
     times = np.array([t for t, _ in beats])
@@ -249,6 +254,7 @@ def render(
     rng: np.random.Generator,
     subject: Subject,
     duration: float = 10.0,
+    changes: Sequence[findings.Change] = (),
 ) -> tuple[np.ndarray, Truth]:
     """A subject's heart with findings, beating: noiseless leads and the truth.
 
@@ -257,12 +263,15 @@ def render(
         rng: draws everything but the subject's body.
         subject: the person.
         duration: seconds.
+        changes: further changes of the heart, after the statements'.
 
     Returns:
         (8, T) mV in the order of `torso.INDEPENDENT`, and the truth.
     """
     heart = healthy_heart(subject, rng)
     findings.apply(heart, statements, rng)
+    for change in changes:
+        change(heart, 1.0, rng)
     return synthesise(heart, rng, duration)
 
 

@@ -13,6 +13,8 @@ follow from them, so the identities of Einthoven and Goldberger hold exactly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -96,34 +98,20 @@ def twelve_leads(independent: np.ndarray) -> np.ndarray:
     return leads
 
 
-def rotate_frontal(vectors: np.ndarray, degrees: float) -> np.ndarray:
-    """Turn vectors about the front-to-back axis; positive turns left towards the feet.
+def rotation(axis: Sequence[float] | np.ndarray, degrees: float) -> np.ndarray:
+    """A right-handed rotation (3, 3) about an axis (Rodrigues).
+
+    About the z axis, which points to the back, it turns left towards the feet: the
+    sense in which the electrical axis is counted.
 
     Args:
-        vectors: (..., 3).
-        degrees: angle in the frontal plane, as the electrical axis is counted.
-    """
-    angle = np.deg2rad(degrees)
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    return vectors @ turn.T
-
-
-def rotate_about(vectors: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
-    """Turn vectors about any axis (Rodrigues).
-
-    Args:
-        vectors: (..., 3).
         axis: (3,), any length but zero.
-        degrees: right-handed angle.
+        degrees: angle.
     """
-    axis = axis / np.linalg.norm(axis)
+    x, y, z = np.asarray(axis) / np.linalg.norm(axis)
     angle = np.deg2rad(degrees)
-    along = (vectors @ axis)[..., None] * axis
-    across = np.cross(axis, vectors)
-    return (
-        vectors * np.cos(angle) + across * np.sin(angle) + along * (1 - np.cos(angle))
-    )
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def frontal_axis(first: np.ndarray, avf: np.ndarray) -> float:

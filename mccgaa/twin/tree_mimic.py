@@ -88,10 +88,10 @@ def subject_records(
     )
     cart = device.DEVICES[NAME]
     rows: list[dict] = []
-    codes = population.draw_statements(rng, population.MIMIC)
+    codes = population.draw_statements(rng, population.MIMIC, person.age)
     for number in range(first, first + count):
         if rows and rng.random() > 0.5:  # the next record of a subject may differ
-            codes = population.draw_statements(rng, population.MIMIC)
+            codes = population.draw_statements(rng, population.MIMIC, person.age)
         body, truth = simulate.render(codes, rng, person)
         steps, truth.noise = device.record(body, cart, simulate.RATE, rng)
         report = write_report(codes, truth, rng, STYLE)

@@ -73,10 +73,10 @@ def subject_records(
         minutes=int(rng.integers(0, 60 * 24 * 365 * 12))
     )
     rows: list[dict] = []
-    codes = population.draw_statements(rng, population.PTBXL)
+    codes = population.draw_statements(rng, population.PTBXL, person.age)
     for number in range(first, first + count):
         if rows and rng.random() > 0.6:  # the next record of a patient may differ
-            codes = population.draw_statements(rng, population.PTBXL)
+            codes = population.draw_statements(rng, population.PTBXL, person.age)
         body, truth = simulate.render(codes, rng, person)
         cart = device.DEVICES[NAME]
         steps, truth.noise = device.record(body, cart, simulate.RATE, rng)

@@ -88,15 +88,16 @@ def ventricle(
     Args:
         heart, chest: the subject.
         activation: this kind of beat's.
-        normal: the same heart's, by the intact conduction system at 92 ms: its QRS
-            area is the reference for secondary T waves.
+        normal: the same heart's by the intact conduction system: its QRS area is the
+            reference for secondary T waves.
         rng: draws the notches.
 
     Returns:
         Ventricle: QRS sampled, T and ST as lead weights.
     """
     step = 1000.0 / RATE
-    weights = chest.leads(activation.dipoles)
+    angle = chest.blocked
+    weights = chest.leads(activation.dipoles, angle)
     grid = np.arange(-PRE_MS, activation.duration + PRE_MS, step)
     qrs = envelope(weights, activation.times, activation.widths, grid)
     if heart.fragments:
@@ -107,21 +108,24 @@ def ventricle(
         qrs += envelope(notch, centre, rng.uniform(4, 8, count), grid)
     share = anatomy.T_WAVE * heart.t_amplitude * heart.t_gain
     primary = anatomy.NORMALS * share[:, None]
-    excess = activation.dipoles - normal.dipoles
+    excess = activation.dipoles - normal.dipoles * heart.alive[:, None]
     t_area = heart.t_width * (1 + heart.t_skew) / 2
-    secondary = -0.6 * excess * activation.widths[:, None] / t_area
+    secondary = -0.7 * excess * activation.widths[:, None] / t_area
     injury = anatomy.NORMALS * (heart.mass * heart.injury)[:, None]
-    st = chest.leads(injury + 0.3 * secondary).sum(axis=1)
+    st = chest.leads(injury).sum(axis=1)
+    st = st + 0.3 * chest.leads(secondary, angle).sum(axis=1)
     st = st + chest.vector(heart.st_vector)
     axis = mean_axis(qrs.sum(axis=1))
-    t_weights = chest.leads(primary + secondary)
+    # T follows the heart's position less than QRS does.
+    t_weights = chest.leads(primary, 0.5 * chest.frontal)
+    t_weights = t_weights + chest.leads(secondary, angle)
     return Ventricle(qrs, t_weights, st, activation.duration, axis, heart)
 
 
 # Directions of the atrial dipoles: the right atrium forward and down, the left to the
 # left and back; a low ectopic focus runs upward; flutter turns in the frontal plane.
-RIGHT_ATRIUM = np.array([0.40, 0.75, -0.50])
-LEFT_ATRIUM = np.array([0.85, 0.45, 0.55])
+RIGHT_ATRIUM = np.array([0.80, 0.70, -0.65])
+LEFT_ATRIUM = np.array([1.05, 0.30, 0.25])
 ATRIAL_KINDS = {
     "sinus": (RIGHT_ATRIUM, LEFT_ATRIUM, 1.0),
     "ectopic": (np.array([0.1, 0.5, -0.6]), np.array([0.5, 0.2, 0.1]), 0.9),
@@ -141,11 +145,7 @@ def p_wave(heart: Heart, chest: Chest, kind: str = "sinus") -> np.ndarray:
     duration = heart.p_duration * scale
     time = np.arange(-20, duration + 30, 1000.0 / RATE)
     centres, width = np.array([0.36, 0.64]) * duration, duration / 5.6
-    dipoles = np.stack(
-        [
-            chest.vector(right) * heart.right_atrium,
-            chest.vector(left) * heart.left_atrium,
-        ],
-        axis=1,
-    )
+    field = chest.atrial_field()
+    pair = [right * heart.right_atrium, left * heart.left_atrium]
+    dipoles = np.stack([field @ dipole for dipole in pair], axis=1)
     return envelope(dipoles, centres, np.array([width, width]), time)
