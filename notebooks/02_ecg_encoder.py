@@ -54,7 +54,8 @@ page.start(lab)
 # ## An ECG and an encoder
 #
 # We take the first variant of this profile that has the channel attention, pretrained, and beside it
-# the same network before its first step. Held-out ECGs go in: the model has not seen their subjects.
+# the same network before its first step: {glue:text}`variant`. Held-out ECGs go in: the model has not seen
+# their subjects.
 
 # %%
 with_cam = [v for v in lab.variants if lab.config(v).model.encoder.cam == "channel"]
@@ -62,6 +63,7 @@ run = lab.run(with_cam[0])
 encoder = run.model.encoder
 seed_step(run.config.pretrain.seed)
 untrained = MCCGAA(run.config.model).encoder.eval()
+page.glue("variant", lab.variants[run.config.name])
 
 # %%
 store = lab.store("pretrain")

@@ -170,7 +170,8 @@ def lead_response(table: pd.DataFrame) -> Figure:
     axes[0].tick_params(axis="y", rotation=0, length=0)
     axes[1].barh(np.arange(len(table)) + 0.5, table[EFFECTS], color=style.BLUE)
     axes[1].set(title="the embedding", xlabel="cosine distance")
-    axes[1].xaxis.set_major_locator(MaxNLocator(3))
+    axes[1].xaxis.set_major_locator(MaxNLocator(2))
+    axes[1].xaxis.set_major_formatter("{x:g}")
     axes[0].set_ylabel("lead silenced")
     return fig
 
