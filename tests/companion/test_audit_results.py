@@ -107,6 +107,9 @@ def test_classes_are_listed_with_their_share_and_rare_ones_marked(task):
         100 * roc_auc_score(labels[:, 0], good[:, 0])
     )
     assert table.loc["some", "positives"] == labels[:, 1].sum()
+    assert table.loc["some", "low"] < table.loc["some", "auroc"]
+    ends = found.classes["some"]["ci95"]
+    assert table.loc["some", "width"] == pytest.approx(100 * (ends[1] - ends[0]))
     assert isinstance(found, TaskResult)
 
 
@@ -118,11 +121,13 @@ def test_rare_and_common_classes_are_summarised_apart():
             "auroc": [60.0, 80.0, 90.0],
             "low": [20.0, 70.0, 85.0],
             "high": [90.0, 90.0, 95.0],
+            "width": [4.0, 6.0, 8.0],
         }
     )
     found = results.by_frequency(table)
     assert found.loc["below 1 %", "auroc"] == 70
-    assert found.loc["below 1 %", "width"] == 45
+    assert found.loc["below 1 %", "score interval"] == 45
+    assert found.loc["below 1 %", "bootstrap"] == 5
     assert found.loc["below 1 %", "undecided"] == 0.5
     assert found.loc["1 % and more", "classes"] == 1
 
@@ -134,6 +139,28 @@ def test_the_standard_error_is_exact_for_exponential_scores():
     areas = (positive > negative).mean(axis=(1, 2))
     error = results.standard_error(3 / 4, 12, 60)
     assert error == pytest.approx(areas.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("positives", [1, 2, 12])
+def test_the_score_interval_covers_the_truth_where_the_bootstrap_does_not(positives):
+    rng = np.random.default_rng(4)
+    labels = np.repeat([1, 0], [positives, 100])
+    hits = {"score": 0, "bootstrap": 0}
+    for _ in range(200):
+        scores = rng.exponential(np.where(labels == 1, 3.0, 1.0))  # true area 3/4
+        one = evaluate(labels[:, None], scores[:, None], ["c"], bootstrap=100)
+        area, drawn = one.macro_auroc, one.classes["c"]["ci95"]
+        low, high = results.score_interval(area, positives, 100)
+        hits["score"] += low <= 0.75 <= high
+        hits["bootstrap"] += drawn[0] <= 0.75 <= drawn[1]
+    assert hits["score"] >= 0.9 * 200
+    if positives == 1:
+        assert hits["bootstrap"] < 0.5 * 200
+
+
+def test_a_perfect_score_with_one_positive_is_no_certainty():
+    low, high = results.score_interval(1.0, 1, 250)
+    assert high == 1 and low < 0.6
 
 
 def test_the_threshold_is_the_highest_point_of_the_roc_curve_over_its_diagonal(task):

@@ -132,17 +132,21 @@ def by_class(
 
     Returns:
         One row a class: `task`, `class`, `positives` among the test records, its
-        `share` of all records of the task, `auroc`, `low`, `high` (x 100), and whether
-        it is `rare`, below 1 %.
+        `share` of all records of the task, `auroc` with the ends `low` and `high` of
+        its `score_interval` and the `width` of its bootstrap interval (all x 100),
+        and whether it is `rare`, below 1 %.
     """
     rows = []
     for task, result in results.items():
         labels, names = stores[task].labels(task, stores[task].indices(task=task))
         share = dict(zip(names, labels.mean(axis=0), strict=True))
         for name, entry in result.classes.items():
-            values = 100 * np.array([entry["auroc"], *entry["ci95"]])
-            rows.append((task, name, entry["positives"], share[name], *values))
-    columns = ["task", "class", "positives", "share", "auroc", "low", "high"]
+            area, positives = entry["auroc"], entry["positives"]
+            low, high = score_interval(area, positives, result.n - positives)
+            width = entry["ci95"][1] - entry["ci95"][0]
+            values = 100 * np.array([area, low, high, width])
+            rows.append((task, name, positives, share[name], *values))
+    columns = ["task", "class", "positives", "share", "auroc", "low", "high", "width"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(rare=table["share"] < RARE)
 
@@ -155,8 +159,9 @@ def by_frequency(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Rows "below 1 %" and "1 % and more": number of `classes`, median `positives` in
-        the test split, mean `auroc`, mean `width` of the classes' intervals, and the
-        share of classes whose interval contains 50, `undecided`.
+        the test split, mean `auroc`, mean width of the classes' `score interval` and
+        of their `bootstrap` interval, and the share of classes whose score interval
+        contains 50, `undecided`.
     """
     rows = {}
     for name, part in (
@@ -167,28 +172,51 @@ def by_frequency(table: pd.DataFrame) -> pd.DataFrame:
             "classes": len(part),
             "positives": part["positives"].median(),
             "auroc": part["auroc"].mean(),
-            "width": (part["high"] - part["low"]).mean(),
+            "score interval": (part["high"] - part["low"]).mean(),
+            "bootstrap": part["width"].mean(),
             "undecided": ((part["low"] <= 50) & (part["high"] >= 50)).mean(),
         }
     return pd.DataFrame(rows).T.rename_axis("share of the records")
 
 
-def standard_error(area: float, positives: int, negatives: int) -> float:
+def standard_error(
+    area: ArrayLike, positives: int, negatives: int
+) -> NDArray[np.float64]:
     """Standard error of an AUROC from its numbers of cases (Hanley and McNeil, 1982).
 
     Args:
-        area: AUROC in [0, 1].
+        area: AUROC in [0, 1], any shape.
         positives: number of positive records, at least 1.
         negatives: number of negative records, at least 1.
     """
-    both_positive = area / (2 - area)
-    both_negative = 2 * area**2 / (1 + area)
+    a = np.asarray(area, dtype=np.float64)
+    two_positives = a / (2 - a) - a**2
+    two_negatives = 2 * a**2 / (1 + a) - a**2
     variance = (
-        area * (1 - area)
-        + (positives - 1) * (both_positive - area**2)
-        + (negatives - 1) * (both_negative - area**2)
+        a * (1 - a) + (positives - 1) * two_positives + (negatives - 1) * two_negatives
     ) / (positives * negatives)
-    return float(np.sqrt(variance))
+    return np.sqrt(np.maximum(variance, 0))
+
+
+def score_interval(
+    area: float, positives: int, negatives: int, z: float = 1.96
+) -> tuple[float, float]:
+    """Interval of an AUROC that stays honest with one or two positives.
+
+    All areas are kept that lie within z of their own standard errors of the one
+    found. Resampling the records cannot do this: it draws the same few positives again,
+    so with a single one the percentile interval is narrow and means little.
+
+    Args:
+        area: AUROC found, in [0, 1].
+        positives: number of positive records, at least 1.
+        negatives: number of negative records, at least 1.
+        z: of the normal distribution; 1.96 for 95 %.
+    """
+    grid = np.linspace(0, 1, 2001)
+    near = np.abs(area - grid) <= z * standard_error(grid, positives, negatives)
+    inside = np.append(grid[near], area)
+    return float(inside.min()), float(inside.max())
 
 
 def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
