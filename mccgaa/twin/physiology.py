@@ -87,7 +87,7 @@ class Activation:
     times: np.ndarray  # (22,) ms after QRS onset
     widths: np.ndarray  # (22,) ms
     dipoles: np.ndarray  # (22, 3) mV
-    duration: float  # ms, where the heart vector exceeds 2 % of its largest
+    duration: float  # ms, while the heart vector moves
 
     @property
     def area(self) -> np.ndarray:
@@ -154,10 +154,14 @@ def envelope(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray, grid):
 
 
 def _duration(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray):
-    """Onset and duration in ms: where the heart vector exceeds 2 % of its largest."""
+    """Onset and duration in ms: where the heart vector moves, as a reader sees it.
+
+    That is while its speed exceeds 6 % of its largest.
+    """
     grid = np.arange(times.min() - 60, times.max() + 60, 2.0)
-    size = np.linalg.norm(envelope(dipoles.T, times, widths, grid), axis=0)
-    active = np.flatnonzero(size > 0.02 * size.max())
+    path = envelope(dipoles.T, times, widths, grid)  # (3, T)
+    speed = np.sqrt((np.diff(path) ** 2).sum(axis=0))
+    active = np.flatnonzero(speed > 0.06 * speed.max())
     return grid[active[0]], grid[active[-1]] - grid[active[0]]
 
 
@@ -217,7 +221,7 @@ def activate(
     base = _duration(dipoles, intact.times, intact.widths)[1]
     for _ in range(4):
         moved = intact.times + share * late
-        widths = intact.widths * (1 + 0.7 * slow * min(share, 2.0))
+        widths = intact.widths * (1 + 0.5 * slow * min(share, 2.0))
         reached = _duration(dipoles, moved, widths)[1]
         if abs(reached - target) < 2.0 or abs(reached - base) < 1.0:
             break

@@ -77,7 +77,7 @@ def healthy_heart(subject: Subject, rng: np.random.Generator) -> Heart:
     heart.pr = float(np.clip(body.normal(152 + 0.2 * (age - 50), 18), 122, 197))
     heart.qrs = float(np.clip(body.normal(88 if female else 95, 7.5), 72, 109))
     heart.own_qrs = heart.qrs
-    heart.qtc = float(np.clip(body.normal(412 if female else 402, 14), 365, 438))
+    heart.qtc = float(np.clip(body.normal(407 if female else 397, 14), 360, 435))
     heart.axis = float(np.clip(body.normal(47 - 0.5 * (age - 45), 20), -28, 88))
     heart.turn = float(body.normal(0, 14))
     heart.mass *= body.lognormal(0, 0.13, 22)

@@ -61,7 +61,8 @@ class Ventricle:
 
     def _st_window(self, time: np.ndarray, peak: float, down: float) -> np.ndarray:
         """The ST segment's course (T,), 1 at its middle."""
-        rise = 1 / (1 + np.exp(-(time - self.duration) / 7.0))
+        start = self.duration - 22.0  # ST builds up while the last segments activate
+        rise = 1 / (1 + np.exp(-(time - start) / 11.0))
         fall = 1 / (1 + np.exp((time - peak - 0.3 * down) / (0.45 * down)))
         part = np.clip(
             (time - self.duration) / max(peak - self.duration, 40.0), 0.0, 1.3
