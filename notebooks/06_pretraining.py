@@ -501,7 +501,8 @@ page.glue("overfit", run.epochs["held_out_cma"].idxmin() + 1)
 # The paper does not say how the tested checkpoint was chosen. MERL keeps the one that is best, during pretraining, on the
 # labelled validation sets of the six downstream tasks. That is a choice made with
 # downstream labels, and a zero-shot number obtained in this way is not free of them. We allow two rules only:
-# `last`, and `best-retrieval` on held-out pairs of the pretraining source. Neither sees a label of a test set.
+# `last`, and `best-retrieval` on held-out pairs of the pretraining source. Neither sees a label. (Which
+# *configuration* a profile shows is another choice; {doc}`chapter 7 </notebooks/07_zero_shot>` says on what it was made.)
 # :::
 #
 # ## Speed

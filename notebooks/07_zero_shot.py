@@ -327,7 +327,8 @@ page.table(
 #
 # Wherever this project compared configurations, it compared them on the validation split. The test split
 # was scored once for each finished run, and the result is kept beside it; nothing was changed after a look
-# at it. If a choice had been fitted to the validation records, its scores there would stand out:
+# at it. That is the usual hygiene, and still a use of labels: strictly zero-shot, there would be no labelled
+# validation records either. If a choice had been fitted to them, its scores there would stand out:
 
 # %%
 validation = results.over_seeds(lab.zero_shot_table(split="val"))
