@@ -62,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         sub.add_argument(f"--{name}", type=int, help=f"records of the {what} mirror")
     sub.add_argument(
-        "--scale", type=float, help="all four at this share of a standard size"
+        "--scale",
+        type=float,
+        help="all four at this share of the published size (1.0: all)",
     )
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--jobs", type=int, help="processes (default: all cores)")

@@ -134,3 +134,14 @@ def test_every_command_teaches_with_an_example(capsys):
         with pytest.raises(SystemExit):
             build_parser().parse_args([name, "--help"])
         assert f"example: mccgaa {name}" in capsys.readouterr().out
+
+
+def test_twin_writes_all_four_trees_at_a_share_of_their_published_size(tmp_path):
+    out = tmp_path / "twin"
+    scale = ["--scale", "0.001", "--mimic", "5", "--jobs", "1"]
+    assert main(["twin", "--out", str(out), *scale]) == 0
+    trees = sorted(p.name for p in out.iterdir() if p.is_dir())
+    assert trees == ["cpsc2018", "csn", "mimic-iv-ecg", "ptb-xl"]
+    assert all((out / tree / "SYNTHETIC").exists() for tree in trees)
+    assert len(list(out.joinpath("ptb-xl").rglob("*_hr.hea"))) == 22
+    assert len(list(out.joinpath("cpsc2018").rglob("A*.mat"))) == 7
