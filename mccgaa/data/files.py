@@ -6,6 +6,7 @@ units, the leads of an array) the caller states.
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mccgaa.config import LEADS
+from mccgaa.data import matlab
 from mccgaa.data.wfdb_fast import Traces
 from mccgaa.errors import RecordError
 
@@ -30,33 +32,30 @@ def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     Raises:
         RecordError: unreadable, or not that struct.
     """
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(path)
+        ecg = matlab.read_struct(path, "ECG")
     except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error}).") from error
-    # A damaged MATLAB file makes scipy raise nearly anything.
-    except Exception as error:
-        raise RecordError(
-            f"{path} is not a MATLAB file that can be read "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    if "val" in content and "ECG" not in content:
+        raise RecordError(f"{path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        if "val" in matlab.variables(path):
+            ecg = None
+        else:
+            raise RecordError(
+                f"{path} is not a MATLAB v5 file that can be read: {error}."
+            ) from error
+    if ecg is None and "val" in matlab.variables(path):
         raise RecordError(
             f"{path} holds bare samples without rate or gain; "
             f"its header {path.stem}.hea is missing."
         )
-    try:
-        struct = content["ECG"][0, 0]
-        data = np.asarray(struct["data"], dtype=np.float64)
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise RecordError(f"{path} has no struct ECG with a field data.") from error
-    data = _oriented(path, data, len(LEADS))
+    if ecg is None or not isinstance(ecg.get("data"), np.ndarray):
+        raise RecordError(f"{path} has no struct ECG with an array data.")
+    data = _oriented(path, ecg["data"], len(LEADS))
     info = {}
-    for key in ("sex", "age"):
-        if key in (struct.dtype.names or ()) and np.size(struct[key]):
-            info[key] = np.ravel(struct[key])[0].item()
+    if isinstance(ecg.get("sex"), str):
+        info["sex"] = ecg["sex"]
+    if np.size(ecg.get("age")) == 1 and isinstance(ecg["age"], np.ndarray):
+        info["age"] = ecg["age"].item()
     names, rate = list(LEADS), float(sampling_rate or CPSC_RATE)
     return Traces(data, names, [units or "mV"] * 12, rate, [], info, False)
 
@@ -80,7 +79,7 @@ def read_npy(
     """
     rate = _required_rate(path, sampling_rate)
     try:
-        data = np.load(path, allow_pickle=False)
+        data = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error}).") from error
     # A damaged header reaches numpy's literal parser, which raises nearly anything.
@@ -108,7 +107,14 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     """
     rate = _required_rate(path, sampling_rate)
     try:
-        table = pd.read_csv(path)
+        content = path.read_bytes()
+        if b"\0" in content:
+            raise ValueError("it holds zero bytes")
+        # A blank line is a lost sample, except at the end.
+        table = pd.read_csv(io.BytesIO(content), skip_blank_lines=False)
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("its lines have more cells than its header")
+        table = table.loc[: table.last_valid_index()]
         table = table[[c for c in table if str(c).strip().lower() != "time"]]
         data = table.to_numpy(dtype=np.float64).T
     except OSError as error:
@@ -132,6 +138,7 @@ def read_edf(path: Path) -> Traces:
     from mccgaa.data.record import lead_of
 
     try:
+        _check_edf_limits(path.read_bytes())
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # edfio repairs damage and only warns
             edf = edfio.read_edf(path)
@@ -153,6 +160,26 @@ def read_edf(path: Path) -> Traces:
     names = [s.label for s in signals]
     units = [s.physical_dimension for s in signals]
     return Traces(np.stack(traces), names, units, rates.pop())
+
+
+def _check_edf_limits(content: bytes) -> None:
+    """Refuse limits that edfio would guess, or leave the samples unscaled for.
+
+    Raises:
+        ValueError: a signal's physical or digital limits are no plain numbers.
+    """
+    signals = int(content[252:256])
+    # Eight characters a signal each, after labels, transducers and units.
+    first = 256 + 104 * signals
+    cells = [
+        content[at : at + 8].decode("ascii")
+        for at in range(first, first + 32 * signals, 8)
+    ]
+    physical = [float(cell) for cell in cells[: 2 * signals]]
+    digital = [int(cell) for cell in cells[2 * signals :]]
+    for i in range(signals):
+        if digital[i] >= digital[i + signals] or physical[i] == physical[i + signals]:
+            raise ValueError(f"the limits of signal {i + 1} span nothing")
 
 
 def _required_rate(path: Path, sampling_rate: float | None) -> float:

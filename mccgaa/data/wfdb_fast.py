@@ -28,17 +28,18 @@ UNCALIBRATED = "uncalibrated"  # gain 0: amplitudes have no unit
 
 # Time and date are not looked at: real ones are written in ways that nothing parses.
 _FIRST = re.compile(
-    r"(?P<name>[-\w]+)(?P<segments>/\d+)?[ \t]+(?P<leads>\d+)"
-    r"[ \t]+(?P<rate>\d+(?:\.\d+)?)(?:/\d+(?:\.\d+)?(?:\(-?\d+(?:\.\d+)?\))?)?"
-    r"[ \t]+(?P<length>\d+)(?:[ \t].*)?",
+    r"(?P<name>[-\w]+)(?P<segments>/\d+)?[ \t]+(?P<leads>\d{1,4})"
+    r"[ \t]+(?P<rate>\d{1,7}(?:\.\d+)?)(?:/[\d.]+(?:\([-\d.]+\))?)?"
+    r"[ \t]+(?P<length>\d{1,10})(?:[ \t].*)?",
     re.ASCII,
 )
 _SIGNAL = re.compile(
-    r"(?P<file>[-\w]+(?:\.\w+)?)[ \t]+(?P<format>\d+)(?:x(?P<frame>\d+))?"
-    r"(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?"
-    r"[ \t]+(?P<gain>\d+(?:\.\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<units>\S+))?"
-    r"[ \t]+\d+[ \t]+(?P<zero>-?\d+)[ \t]+-?\d+[ \t]+(?P<checksum>-?\d+)[ \t]+\d+"
-    r"[ \t]+(?P<lead>\S.*)",
+    r"(?P<file>[-\w]+(?:\.\w+)?)[ \t]+(?P<format>\d{1,3})(?:x(?P<frame>\d+))?"
+    r"(?::(?P<skew>\d+))?(?:\+(?P<offset>\d{1,9}))?"
+    r"[ \t]+(?P<gain>\d{1,9}(?:\.\d+)?)(?:\((?P<baseline>-?\d{1,10})\))?"
+    r"(?:/(?P<units>\S+))?"
+    r"[ \t]+\d{1,2}[ \t]+(?P<zero>-?\d{1,10})[ \t]+-?\d+[ \t]+(?P<checksum>-?\d{1,10})"
+    r"[ \t]+\d+[ \t]+(?P<lead>\S.*)",
     re.ASCII,
 )
 
