@@ -126,7 +126,7 @@ def digitalis(heart: Heart, strength: float, rng: Rng) -> None:
     """Digitalis: a scooped ST depression, low T, short QT, PR a little longer."""
     subendocardial(heart, rng.uniform(0.08, 0.16) * strength, "sag")
     heart.t_amplitude *= rng.uniform(0.3, 0.7)
-    heart.qtc -= rng.uniform(20, 45)
+    heart.qtc -= rng.uniform(15, 35)
     heart.pr += rng.uniform(5, 25)
 
 

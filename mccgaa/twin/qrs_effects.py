@@ -17,7 +17,7 @@ Rng = np.random.Generator
 def block_right(heart: Heart, strength: float, rng: Rng) -> None:
     """Complete right bundle branch block: the right ventricle comes last."""
     heart.entries.pop("right", None)
-    heart.qrs = float(np.clip(rng.normal(138, 12) + 6 * (strength - 1), 121, 172))
+    heart.qrs = float(np.clip(rng.normal(142, 11) + 6 * (strength - 1), 124, 174))
     heart.mass[anatomy.RV] *= rng.uniform(1.9, 2.8)
     heart.t_gain[[18, 20, 21]] -= rng.uniform(0.8, 1.6)
 
@@ -26,7 +26,7 @@ def block_right_partly(heart: Heart, strength: float, rng: Rng) -> None:
     """Incomplete right bundle branch block: the right ventricle comes late."""
     if "right" in heart.entries:
         heart.entries["right"] += rng.uniform(34, 52) * min(strength, 1.2)
-    heart.qrs = float(np.clip(rng.normal(108, 5), 100, 118))
+    heart.qrs = float(np.clip(rng.normal(106, 4), 100, 116))
     heart.mass[anatomy.RV] *= rng.uniform(1.6, 2.6)
     heart.mass[anatomy.SEPTUM] *= 1.4
     heart.t_gain[21] -= 1.2
@@ -49,7 +49,7 @@ def block_left_partly(heart: Heart, strength: float, rng: Rng) -> None:
         if name in heart.entries:
             heart.entries[name] += rng.uniform(24, 34)
     heart.entries["right"] = 0.0
-    heart.qrs = float(np.clip(rng.normal(112, 3.5), 106, 119))
+    heart.qrs = float(np.clip(rng.normal(113, 2.0), 110, 118))
 
 
 def block_anterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
@@ -58,7 +58,7 @@ def block_anterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
     if "septal" in heart.entries:
         heart.entries["septal"] += 8.0
     heart.blocked_axis = float(rng.uniform(-76, -46))
-    heart.qrs = max(heart.qrs, float(rng.uniform(92, 117)))
+    heart.qrs = max(heart.qrs, float(rng.uniform(84, 110)))
 
 
 def block_posterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
@@ -67,12 +67,12 @@ def block_posterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
     if "septal" in heart.entries:
         heart.entries["septal"] += 8.0
     heart.blocked_axis = float(rng.uniform(93, 128))
-    heart.qrs = max(heart.qrs, float(rng.uniform(90, 117)))
+    heart.qrs = max(heart.qrs, float(rng.uniform(84, 110)))
 
 
 def delay_diffusely(heart: Heart, strength: float, rng: Rng) -> None:
     """Slow conduction of no branch's pattern: wide and notched."""
-    heart.qrs = max(heart.qrs, float(np.clip(rng.normal(119, 7), 111, 142)))
+    heart.qrs = max(heart.qrs, float(np.clip(rng.normal(124, 8), 112, 148)))
     heart.fragments += rng.uniform(0.06, 0.14) * strength
     name = str(rng.choice(sorted(heart.entries)))
     heart.entries[name] += rng.uniform(5, 18)

@@ -11,7 +11,7 @@ Rng = np.random.Generator
 
 def sinus_rhythm(heart: Heart, strength: float, rng: Rng) -> None:
     """Sinus rhythm between 60 and 100 a minute."""
-    heart.rate = float(np.clip(heart.rate, 60, 99))
+    heart.rate = float(np.clip(heart.rate, 62, 97))
 
 
 def sinus_tachycardia(heart: Heart, strength: float, rng: Rng) -> None:

@@ -73,9 +73,9 @@ def healthy_heart(subject: Subject, rng: np.random.Generator) -> Heart:
     body = np.random.default_rng(subject.seed)
     female, age = subject.sex == 1, subject.age
     heart = Heart()
-    heart.rate = float(np.clip(rng.normal(71, 9), 60.5, 98))
+    heart.rate = float(np.clip(rng.normal(72, 9), 62, 97))
     heart.pr = float(np.clip(body.normal(152 + 0.2 * (age - 50), 18), 122, 197))
-    heart.qrs = float(np.clip(body.normal(88 if female else 95, 7.5), 72, 109))
+    heart.qrs = float(np.clip(body.normal(82 if female else 89, 7), 68, 107))
     heart.own_qrs = heart.qrs
     heart.qtc = float(np.clip(body.normal(407 if female else 397, 14), 360, 435))
     heart.axis = float(np.clip(body.normal(47 - 0.5 * (age - 45), 20), -28, 88))
