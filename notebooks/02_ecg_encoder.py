@@ -194,6 +194,7 @@ first, last = peak - round(0.4 * rate), peak + round(0.5 * rate)
 step = round(x.shape[1] / before.shape[1])  # samples a moment
 moments = slice(first // step, last // step)
 beat = {lead: x[LEADS.index(lead), first:last] for lead in ("II", "V1")}
+unit_name = "z" if standardised else {"none": "mV"}.get(settings.scaling, "scaled")
 
 # %% mystnb={"figure": {"name": "fig-beat", "caption": "One held-out beat, and every channel of one block around it before and after the channel attention (equation 14). Channels are sorted by their weight."}, "image": {"alt": "Above, one heart beat in leads II and V1. Below, two heat maps of all channels of a block against time, before and after the gate, with a column of weights between them. The QRS complex excites nearly every channel before the gate; after it, rows with small weights have faded along their whole length."}}
 plots.beat_through_gate(
@@ -202,7 +203,7 @@ plots.beat_through_gate(
     before[:, moments],
     alpha,
     after[:, moments],
-    unit="z" if standardised else "mV",
+    unit=unit_name,
 )
 plt.show()
 
@@ -583,11 +584,12 @@ bench = json.loads(Path("bench/throughput.json").read_text(encoding="utf-8"))
 page.glue("ours-rate", bench["ours_ecg_per_second"], ".0f")
 page.glue("plain-rate", bench["plain_ecg_per_second"], ".0f")
 page.glue("ratio", bench["ratio"], ".2f")
-page.glue("machine", f"{bench['threads']} threads of {bench['cpu']}")
+page.glue("threads", bench["threads"])
+page.glue("cpu", bench["cpu"])
 page.glue("batch", bench["batch"])
 
 # %% [markdown]
-# Recorded on {glue:text}`machine`, batch {glue:text}`batch`, 12 x 1000 samples: {glue:text}`ours-rate` ECGs a
+# Recorded on {glue:text}`cpu`, threads: {glue:text}`threads`, batch {glue:text}`batch`, 12 x 1000 samples: {glue:text}`ours-rate` ECGs a
 # second against {glue:text}`plain-rate`, a ratio of {glue:text}`ratio`. That they are the same network is
 # tested in `tests/test_encoder.py`; here is the whole encoder once more, at the paper's scale:
 
