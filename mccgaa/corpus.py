@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mccgaa.config import PretrainConfig, RunConfig, TextConfig
+from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.sources import VOCABULARIES
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import RunError
+from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import Knowledge
 from mccgaa.runtime import world
 from mccgaa.text import TextEncoder
@@ -118,6 +118,21 @@ class Batches(Dataset):
         index = self.order[start : start + self.size]
         signals = torch.from_numpy(self.corpus.store.batch(index))  # (B, D, T)
         return signals, self.corpus.vectors[self.corpus.text_of[index]]
+
+
+def check_input(store: SignalStore, wanted: InputConfig) -> None:
+    """Refuse a store whose signals are not what a model expects.
+
+    Raises:
+        StoreError: its sampling rate, length or transform is another.
+    """
+    for name in ("sampling_rate", "length", "transform"):
+        have, want = store.meta[name], getattr(wanted, name)
+        if have != want:
+            raise StoreError(
+                f"{store.path} has {name} {have}, but the model expects {want}: pack "
+                f"the records with {name} {want}, or use a model of {have}."
+            )
 
 
 def load_corpus(

@@ -26,8 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mccgaa.config import RunConfig, dump_yaml, stable_hash, to_dict
-from mccgaa.corpus import Batches, Corpus, augment
-from mccgaa.data.store import SignalStore
+from mccgaa.corpus import Batches, Corpus, augment, check_input
 from mccgaa.errors import RunError
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
@@ -72,7 +71,8 @@ def pretrain(
         The run's folder.
 
     Raises:
-        RunError: a store of another input, too few records for a batch, a checkpoint
+        StoreError: the store's signals are not what the model expects.
+        RunError: too few records for a batch, a checkpoint
             of another configuration, or a loss that is not finite.
     """
     config = replace(
@@ -81,23 +81,11 @@ def pretrain(
     folder = Path(out) / config.folder
     if (folder / "metrics.json").exists():
         return folder
-    _check_input(config, corpus.store)
+    check_input(corpus.store, config.model.input)
     place = pick_device(device)
     with process_group(place):
         _Run(config, corpus, folder, place, progress).train(note or {})
     return folder
-
-
-def _check_input(config: RunConfig, store: SignalStore) -> None:
-    """Refuse a store whose signals are not what the model expects."""
-    wanted, meta = config.model.input, store.meta
-    for name in ("sampling_rate", "length", "transform"):
-        have, want = meta[name], getattr(wanted, name)
-        if have != want:
-            raise RunError(
-                f"{store.path} has {name} {have}, but the model expects {want}: "
-                f"pack a store with {name} {want}, or change model.input."
-            )
 
 
 class _Run:

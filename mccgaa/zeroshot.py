@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mccgaa.corpus import check_input
 from mccgaa.data.cpsc2018 import mean_by_record
 from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
@@ -53,14 +54,7 @@ def embed(
     Raises:
         StoreError: the store's rate, length or transform is not the model's.
     """
-    wanted = model.config.input
-    for name in ("sampling_rate", "length", "transform"):
-        have, want = store.meta[name], getattr(wanted, name)
-        if have != want:
-            raise StoreError(
-                f"{store.path} has {name} {have}, but the model was pretrained with "
-                f"{want}: pack the records again with {name} {want}."
-            )
+    check_input(store, model.config.input)
     place = pick_device(device)
     model = model.to(place).eval()
     starts = range(0, len(index), batch_size)
@@ -188,7 +182,7 @@ def classify(
     place = next(model.parameters()).device
     x = model.encode_ecg(torch.from_numpy(signal)[None].to(place)).float()
     cosine = class_scores(model, x, texts)[0]
-    share = torch.softmax(torch.from_numpy(cosine) / model.config.loss.tau, dim=0)
+    share = torch.softmax(torch.from_numpy(cosine) / float(model.tau), dim=0)
     rows = [
         {"class": name, "text": text, "cosine": float(c), "share": float(p)}
         for name, text, c, p in zip(classes, texts, cosine, share, strict=True)

@@ -29,7 +29,7 @@ from mccgaa.config import (
 )
 from mccgaa.corpus import Corpus, augment
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import RunError
+from mccgaa.errors import RunError, StoreError
 from mccgaa.model import MCCGAA
 from mccgaa.pretrain import learning_rate, pretrain
 
@@ -173,7 +173,9 @@ def test_store_of_another_rate_is_refused_before_anything_is_written(
     twin_store, tmp_path
 ):
     model = replace(MODEL, input=InputConfig(sampling_rate=500))
-    with pytest.raises(RunError, match="sampling_rate 100, but the model expects 500"):
+    with pytest.raises(
+        StoreError, match="sampling_rate 100, but the model expects 500"
+    ):
         pretrain(replace(RUN, model=model), corpus_of(twin_store), tmp_path)
     assert not list(tmp_path.iterdir())
 

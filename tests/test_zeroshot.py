@@ -93,7 +93,7 @@ def test_unknown_task_and_empty_split_and_other_rate_are_sentences(
     with pytest.raises(ConfigError, match=r"no task 'sooper'; it has super"):
         zero_shot(model, store, ["sooper"], Knowledge.load())
     other = MCCGAA(replace(CONFIG, input=InputConfig(sampling_rate=500)))
-    with pytest.raises(StoreError, match="pretrained with 500"):
+    with pytest.raises(StoreError, match="the model expects 500"):
         embed(other, store, np.arange(2))
 
 

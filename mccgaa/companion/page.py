@@ -19,6 +19,7 @@ from mccgaa.companion import BANNER
 from mccgaa.companion.plots import style
 from mccgaa.errors import BookError
 
+PRINTED = "paper"  # a column so named holds the paper's own numbers
 ABSENT = "\N{EN DASH}"  # a cell without a number
 TITLES = {
     "synthetic": "SYNTHETIC (twin)",
@@ -158,7 +159,7 @@ def table_html(
         for i in range(frame.shape[1])
     ]
     classes = [
-        " ".join(["num"] * n + ["paper"] * ("paper" in str(column).lower()))
+        " ".join(["num"] * n + [PRINTED] * (PRINTED in str(column).lower()))
         for n, column in zip(numeric, frame.columns, strict=True)
     ]
     specs = [

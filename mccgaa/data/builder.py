@@ -63,7 +63,8 @@ class Builder:
         self.record_bytes = 2 * len(LEADS) * options.input.length
         self.chunk = max(8, min(512, CHUNK_BYTES // self.record_bytes))
         self.digest = hashlib.sha256()
-        self.notes: list[dict[str, Any]] = []  # one a row, in order
+        self.reasons: list[str | None] = []  # one a row done, in order
+        self.notes: dict[str, list] = {name: [] for name in workers.NOTES}
         self.kept = 0
 
     def build(self, out: Path, jobs: int | None) -> int:

@@ -9,6 +9,7 @@ makes the curves.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -229,7 +230,7 @@ def activate(
     return _scaled(dipoles, moved, widths, target)
 
 
-_WIDTHS = 8.0 * np.where(np.arange(22) < 17, 1.0, 0.8)  # ms; the right wall is thin
+_WIDTHS = 6.5 * np.where(np.arange(22) < 17, 1.0, 0.8)  # ms; the right wall is thin
 _OPEN = _spread(Heart(), None)[0]  # ms, activation with all entries open
 
 
@@ -292,10 +293,16 @@ def _apart(target: float, angle: float) -> float:
 
 def _turn_to(axis: float, area: np.ndarray, heart: Heart, start: float) -> float:
     """Degrees in the frontal plane that give a dipole area (3,) an electrical axis."""
+    x, y, z = turning(heart.turn, 0.0) @ area
+    (ax, ay, az), (bx, by, bz) = heart.dower[:2].tolist()  # leads I and II
     angle = start
     for _ in range(12):
-        limb = heart.dower[:2] @ (turning(heart.turn, angle) @ area)
-        miss = _apart(axis, mean_axis(limb))
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        right, down = cos * x - sin * y, sin * x + cos * y
+        first = ax * right + ay * down + az * z
+        avf = bx * right + by * down + bz * z - first / 2
+        now = math.degrees(math.atan2(2 / math.sqrt(3) * avf, first))
+        miss = _apart(axis, now)
         if abs(miss) < 0.5:
             break
         angle += 0.8 * miss

@@ -196,7 +196,7 @@ def synthesise(
     pause = 60.0 / heart.rate
     for (time, kind), interval in zip(beats, intervals, strict=True):
         # QT follows the rate with a lag of several beats.
-        pause += 0.35 * (float(np.clip(interval, 0.3, 2.0)) - pause)
+        pause += 0.35 * (min(max(float(interval), 0.3), 2.0) - pause)
         beat = kind_of(kind)
         qt = 4 * round(beat.qt(pause) / 4)
         if (kind, qt) not in waves:

@@ -36,7 +36,7 @@ class Ventricle:
     def qt(self, rr: float) -> float:
         """QT in ms at an RR interval in seconds (Fridericia), later if QRS is wide."""
         wide = 0.8 * max(self.duration - 100.0, 0.0)
-        return self.heart.qtc * float(np.clip(rr, 0.3, 1.6)) ** (1 / 3) + wide
+        return self.heart.qtc * min(max(rr, 0.3), 1.6) ** (1 / 3) + wide
 
     def wave(self, qt: float) -> np.ndarray:
         """The whole beat (8, T) in mV, from PRE_MS before QRS onset to past T or U."""

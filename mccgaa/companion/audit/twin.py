@@ -192,7 +192,7 @@ def ruler_error(records: int = 20, seed: int = 0) -> pd.DataFrame:
     for name in ("heart_rate", "pr", "qrs", "qt", "axis"):
         row: dict[str, float | str] = {"measure": name}
         for ruler in ("measured", "neurokit"):
-            error = table[ruler, name] - table["truth", name]
+            error = (table[ruler, name] - table["truth", name]).dropna()
             row |= {
                 f"{ruler}: median": error.median(),
                 f"{ruler}: p10": error.quantile(0.1),
