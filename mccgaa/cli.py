@@ -179,10 +179,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command(
         "book",
         commands.book,
-        "execute, check or build the book",
+        "execute, check or build the book; readme brings its results into README.md",
         "mccgaa book run --profile twin --only 07_zero_shot",
     )
-    sub.add_argument("action", choices=["run", "check", "build"])
+    sub.add_argument("action", choices=["run", "check", "build", "readme"])
     sub.add_argument("--profile", default="twin", help="params/PROFILE.yaml")
     sub.add_argument("--only", nargs="+", help="these chapters, stale or not")
     sub.add_argument("--force", action="store_true", help="rerun fresh chapters too")

@@ -181,6 +181,7 @@ def run(args: argparse.Namespace) -> None:
 
 def book(args: argparse.Namespace) -> None:
     from mccgaa.companion import book as pages
+    from mccgaa.companion.profiles import ROOT
 
     if args.action == "run":
         pages.run(args.profile, only=args.only, force=args.force)
@@ -189,5 +190,9 @@ def book(args: argparse.Namespace) -> None:
         if problems:
             raise MccgaaError("The book is not fresh:\n" + "\n".join(problems))
         print("every page is fresh and without errors")
+    elif args.action == "readme":
+        from mccgaa.companion import summary
+
+        print(summary.update(ROOT))
     else:
         print(pages.build())
