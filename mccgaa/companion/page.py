@@ -25,6 +25,7 @@ TITLES = {
     "synthetic": "SYNTHETIC (twin)",
     "ptbxl": "REAL ECGs: PTB-XL subset",
     "paper": "REAL ECGs: the paper's datasets",
+    "mixed": "SYNTHETIC AND REAL ECGs",
     "none": "NO ECG DATA",
 }
 NO_DATA = "Nothing on this page was measured on an ECG."
@@ -39,21 +40,27 @@ class HasTier(Protocol):
     def badge(self) -> str: ...
 
 
-def start(lab: HasTier | None = None) -> None:
+def start(*labs: HasTier | None) -> None:
     """Open a page: set the figures' style and show what its ECGs are.
 
     Args:
-        lab: the chapter's lab; None for a page that uses no ECG at all.
+        labs: the chapter's lab, or several; none for a page that uses no ECG at all.
     """
-    style.use(synthetic=lab is not None and lab.synthetic)
-    _display(
-        {"text/html": banner(lab), "text/plain": TITLES[kind(lab)]},
-        {BANNER: {"kind": kind(lab), "title": TITLES[kind(lab)], "text": _text(lab)}},
-    )
+    found = kind(*labs)
+    mark = {"synthetic": style.MARK, "mixed": "synthetic and real ECGs"}.get(found)
+    style.use(synthetic=mark is not None, mark=mark or style.MARK)
+    note = {"kind": found, "title": TITLES[found], "text": _text(*labs)}
+    shown = {"text/html": banner(*labs), "text/plain": TITLES[found]}
+    _display(shown, {BANNER: note})
 
 
-def kind(lab: HasTier | None) -> str:
-    """Name what a page's ECGs are: "synthetic", "ptbxl", "paper" or "none"."""
+def kind(*labs: HasTier | None) -> str:
+    """Name what ECGs are: "synthetic", "ptbxl", "paper", "mixed" or "none"."""
+    found = {_kind(lab) for lab in labs} or {"none"}
+    return found.pop() if len(found) == 1 else "mixed"
+
+
+def _kind(lab: HasTier | None) -> str:
     if lab is None:
         return "none"
     if lab.synthetic:
@@ -66,11 +73,11 @@ def kind(lab: HasTier | None) -> str:
     return lab.tier
 
 
-def banner(lab: HasTier | None) -> str:
+def banner(*labs: HasTier | None) -> str:
     """Write the banner as HTML."""
     return (
-        f'<div class="tier tier-{kind(lab)}"><strong>{TITLES[kind(lab)]}</strong> '
-        f"{html.escape(_text(lab))}</div>"
+        f'<div class="tier tier-{kind(*labs)}"><strong>{TITLES[kind(*labs)]}</strong> '
+        f"{html.escape(_text(*labs))}</div>"
     )
 
 
@@ -111,7 +118,7 @@ def table(
     name: str,
     caption: str,
     *,
-    lab: HasTier | None = None,
+    lab: HasTier | tuple[HasTier, ...] | None = None,
     digits: int = 2,
     index: bool | None = None,
     highlight: Sequence[str] = (),
@@ -124,7 +131,8 @@ def table(
         frame: what to show; every cell a number or a text.
         name: of the CSV file, and the table's anchor `#table-<name>`.
         caption: one sentence; the tier is added to it.
-        lab: whose tier the numbers belong to; None for printed or derived numbers.
+        lab: whose tier the numbers belong to, or several of them; None for printed or
+            derived numbers.
         digits: decimals of floats.
         index: show the index; by default, if it is not just row numbers.
         highlight: index entries (or first-column entries) set in bold.
@@ -148,20 +156,12 @@ def table_html(
     frame: pd.DataFrame,
     name: str,
     caption: str,
-    lab: HasTier | None = None,
+    lab: HasTier | tuple[HasTier, ...] | None = None,
     digits: int = 2,
     highlight: Sequence[str] = (),
 ) -> str:
     """Write a table as HTML: numbers to the right, the paper's columns tinted."""
-    numeric = [
-        pd.api.types.is_numeric_dtype(frame.iloc[:, i])
-        and not pd.api.types.is_bool_dtype(frame.iloc[:, i])
-        for i in range(frame.shape[1])
-    ]
-    classes = [
-        " ".join(["num"] * n + [PRINTED] * (PRINTED in str(column).lower()))
-        for n, column in zip(numeric, frame.columns, strict=True)
-    ]
+    classes = [_class(frame.iloc[:, i]) for i in range(frame.shape[1])]
     specs = [
         f".{digits}f" if pd.api.types.is_float_dtype(kind) else ""
         for kind in frame.dtypes
@@ -178,7 +178,7 @@ def table_html(
             for c, value, spec in zip(classes, row, specs, strict=True)
         )
         rows.append(f"<tr{ours}>{cells}</tr>")
-    tag = kind(lab)
+    tag = kind(*_labs(lab))
     badge = "" if tag == "none" else f'<span class="tag">{TITLES[tag]}</span> '
     anchor = html.escape(f"table-{name}")
     return (
@@ -189,6 +189,15 @@ def table_html(
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
         "</table></div></figure>"
     )
+
+
+def _class(column: pd.Series) -> str:
+    """Say how a column is set: numbers, texts too short to wrap, the paper's own."""
+    kinds = pd.api.types
+    number = kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column)
+    short = all(len(str(cell)) < 20 for cell in column)
+    printed = PRINTED in str(column.name).lower()
+    return " ".join(["num"] * number + ["short"] * short + [PRINTED] * printed)
 
 
 def beside(
@@ -214,12 +223,21 @@ def tables_folder() -> Path:
     return Path(os.environ.get("MCCGAA_TABLES", "_build/tables"))
 
 
-def _tier(lab: HasTier | None) -> str:
-    return "derived" if lab is None else lab.tier
+def _labs(lab: HasTier | tuple[HasTier, ...] | None) -> tuple[HasTier | None, ...]:
+    """Take one lab for several."""
+    return lab if isinstance(lab, tuple) else (lab,)
 
 
-def _text(lab: HasTier | None) -> str:
-    return NO_DATA if lab is None else " ".join(lab.badge().replace("*", "").split())
+def _tier(lab: HasTier | tuple[HasTier, ...] | None) -> str:
+    """Name the folder of a table: that of its first lab's tier."""
+    first = _labs(lab)[0]
+    return "derived" if first is None else first.tier
+
+
+def _text(*labs: HasTier | None) -> str:
+    """Write what the banner says below its title."""
+    badges = [lab.badge().replace("*", "").split() for lab in labs if lab is not None]
+    return " ".join(" ".join(words) for words in badges) or NO_DATA
 
 
 def _label(column: Any) -> str:

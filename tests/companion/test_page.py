@@ -55,6 +55,20 @@ def test_synthetic_data_are_called_so_whatever_the_tier_is_named():
     assert page.kind(FakeLab(tier="ptbxl", synthetic=True)) == "synthetic"
 
 
+def test_a_page_on_both_kinds_says_so_and_names_both():
+    title, text = page.TITLES[page.kind(FakeLab(), REAL)], page.banner(FakeLab(), REAL)
+    assert title == "SYNTHETIC AND REAL ECGs"
+    assert text.count("1,500 simulated") == 2
+    assert page.kind(REAL, REAL) == "ptbxl"
+
+
+def test_a_table_of_both_kinds_carries_both_names():
+    frame = pd.DataFrame({"auroc": [65.0]})
+    html = page.table_html(frame, "t", "c", (FakeLab(), REAL))
+    assert page.TITLES["mixed"] in html
+    assert "tier-mixed" in html
+
+
 def test_a_tier_without_banner_is_refused():
     with pytest.raises(BookError, match=r"'hospital'.*expected one of"):
         page.kind(FakeLab("hospital", synthetic=False))
@@ -116,7 +130,16 @@ def test_levels_of_a_pivoted_table_are_joined_in_its_head(shown, tmp_path):
         "loss pair",
         "loss none",
     ]
-    assert '<th class="num" scope="col">loss pair</th>' in shown[0][0]["text/html"]
+    assert (
+        '<th class="num short" scope="col">loss pair</th>' in shown[0][0]["text/html"]
+    )
+
+
+def test_long_texts_wrap_and_short_ones_do_not():
+    frame = pd.DataFrame({"interval": ["25.8 to 56.3"], "why": ["a long reason " * 5]})
+    html = page.table_html(frame, "t", "c")
+    assert '<td class="short">25.8 to 56.3</td>' in html
+    assert '<td class="">a long reason' in html
 
 
 def test_a_table_escapes_its_texts_tints_the_paper_and_sets_rows_bold():
@@ -124,7 +147,7 @@ def test_a_table_escapes_its_texts_tints_the_paper_and_sets_rows_bold():
     html = page.table_html(frame, "t", "x & y", highlight=["c"])
     assert "a&lt;b" in html
     assert "x &amp; y" in html
-    assert f'<td class="num paper">{page.ABSENT}</td>' in html
+    assert f'<td class="num short paper">{page.ABSENT}</td>' in html
     assert html.count('<tr class="ours">') == 1
 
 

@@ -25,15 +25,18 @@ WIDTH = 7.2  # inches, the page's column: a figure this wide is shown unscaled
 MARK = "synthetic ECGs (twin)"
 
 _HOOK = "mccgaa.companion.plots.style:mark_synthetic"
+_mark = {"text": MARK}
 _SVG = {"Date": None, "Creator": None}  # metadata that would differ between reruns
 
 
-def use(synthetic: bool = False) -> None:
+def use(synthetic: bool = False, mark: str = MARK) -> None:
     """Set the book's theme for every figure made from here on.
 
     Args:
         synthetic: mark each new figure as drawn from the twin's ECGs.
+        mark: what the mark says.
     """
+    _mark["text"] = mark
     sns.set_theme(context="notebook", style="ticks", palette=list(PALETTE))
     mpl.rcParams.update(
         {
@@ -65,16 +68,9 @@ def use(synthetic: bool = False) -> None:
 
 
 def mark_synthetic(fig: Figure) -> None:
-    """Write under a figure that its ECGs were simulated; a matplotlib figure hook."""
-    fig.text(
-        *(1.0, -0.01, MARK),
-        ha="right",
-        va="top",
-        fontsize=8,
-        fontstyle="italic",
-        color=ORANGE,
-        gid="synthetic",
-    )
+    """Write over a figure that its ECGs were simulated; a matplotlib figure hook."""
+    look = {"fontsize": 8, "fontstyle": "italic", "color": ORANGE, "gid": "synthetic"}
+    fig.text(1.0, 1.005, _mark["text"], ha="right", va="bottom", **look)
 
 
 @contextmanager
