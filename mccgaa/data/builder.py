@@ -64,7 +64,8 @@ class Builder:
         self.chunk = max(8, min(512, CHUNK_BYTES // self.record_bytes))
         self.digest = hashlib.sha256()
         self.reasons: list[str | None] = []  # one a row done, in order
-        self.notes: dict[str, list] = {name: [] for name in workers.NOTES}
+        self.notes: dict[str, list] = {name: [] for name in workers.NOTES}  # of packed
+        self.values: dict[Any, Any] = {}  # each distinct note once, for memory's sake
         self.kept = 0
 
     def build(self, out: Path, jobs: int | None) -> int:
@@ -110,8 +111,7 @@ class Builder:
             if not line.endswith(b"\n") or digest.hexdigest() != stated:
                 break
             self.digest = digest
-            self.notes += notes
-            self.kept += kept
+            self._take(notes)
             good += len(line)
         log.truncate(good)
         log.seek(good)
@@ -119,9 +119,21 @@ class Builder:
         data.truncate(end)
         data.seek(end)
 
+    def _take(self, notes: list[dict[str, Any]]) -> None:
+        """Keep what the workers noted of the next rows."""
+        for note in notes:
+            self.reasons.append(note.get("reason"))
+            if "reason" in note:
+                continue
+            self.kept += 1
+            for name, column in self.notes.items():
+                value = note[name]
+                key = (name, *value) if isinstance(value, list) else (name, value)
+                column.append(self.values.setdefault(key, value))
+
     def _check_space(self) -> None:
         """Say now, not after hours, that the disk cannot hold the store."""
-        needed = (len(self.rows) - len(self.notes)) * self.record_bytes
+        needed = (len(self.rows) - len(self.reasons)) * self.record_bytes
         free = shutil.disk_usage(self.partial).free
         if needed > free:
             raise StoreError(
@@ -133,13 +145,13 @@ class Builder:
         """Let the workers prepare chunks and write them in order."""
         bar = tqdm(
             total=len(self.rows),
-            initial=len(self.notes),
+            initial=len(self.reasons),
             desc=f"packing {self.settings['source']}",
             unit=" records",
             disable=not self.progress,
         )
         with bar:
-            chunks = self._chunks(len(self.notes))
+            chunks = self._chunks(len(self.reasons))
             for block, notes in workers.run_chunks(chunks, self.options, jobs):
                 data.write(block.data)
                 data.flush()
@@ -147,8 +159,7 @@ class Builder:
                 entry = {"notes": notes, "sha256": self.digest.hexdigest()}
                 log.write(json.dumps(entry).encode() + b"\n")
                 log.flush()
-                self.notes += notes
-                self.kept += len(block)
+                self._take(notes)
                 bar.update(len(notes))
 
     def _chunks(self, begin: int) -> Iterator[list[workers.Item]]:
@@ -173,9 +184,9 @@ class Builder:
 
     def _finish(self) -> None:
         """Write the tables and the description, the latter last."""
-        accepted = np.array(["reason" not in note for note in self.notes])
+        accepted = np.array([reason is None for reason in self.reasons])
         lost = self.rows.loc[~accepted, ["record_id", "path"]].copy()
-        lost["reason"] = [n["reason"] for n in self.notes if "reason" in n]
+        lost["reason"] = [reason for reason in self.reasons if reason is not None]
         unread = left_out(self.rows)
         everything = pd.concat([lost, unread], ignore_index=True)
         everything.to_csv(self.partial / "rejected.csv", index=False)
@@ -186,9 +197,8 @@ class Builder:
             )
         records = self.rows[accepted].reset_index(drop=True)
         records.attrs = {}
-        notes = [note for note in self.notes if "reason" not in note]
-        for column in workers.NOTES:
-            records[column] = [note[column] for note in notes]
+        for name, column in self.notes.items():
+            records[name] = column
         records.to_parquet(self.partial / "records.parquet", index=False)
         self._describe(records, len(lost), len(unread))
 
