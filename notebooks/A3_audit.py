@@ -63,6 +63,8 @@ def entry(number, where, says, found, chapter):
 
 # %%
 gate = encoder.gate_table((-20.0, 20.0))["double sigmoid"]
+
+# %%
 entry(
     1,
     "eq 13",
@@ -77,6 +79,8 @@ signals = torch.randn(4, 12, 1000, generator=torch.Generator().manual_seed(0))
 torch.manual_seed(0)
 network = EcgEncoder(EncoderConfig())
 widths = {alpha.shape[1] for alpha in encoder.gates(network, signals).values()}
+
+# %%
 entry(
     2,
     "3.2, 4.5",
@@ -89,6 +93,8 @@ entry(
 # %%
 entering = encoder.block_input(network, signals, "2.1")
 order = encoder.gate_and_relu_commute(encoder.named_blocks(network)["2.1"], entering)
+
+# %%
 entry(
     3,
     "eq 7, 8, 14",
@@ -103,6 +109,8 @@ entry(
 
 # %%
 readings = graph.graph_readings()
+
+# %%
 entry(
     4,
     "3.3, eq 19 to 22",
@@ -116,6 +124,8 @@ entry(
 
 # %%
 unrelated = leak.built_by_hand([0.0]).iloc[0]
+
+# %%
 entry(
     5,
     "eq 19 to 24, Fig. 3",
@@ -128,6 +138,8 @@ entry(
 # %%
 shapes = method.attention_shapes()
 missing = shapes.loc[~shapes["exists"], "written"]
+
+# %%
 entry(
     6,
     "eq 20 to 22",
@@ -142,6 +154,8 @@ x, q = (
     method.unit_rows(64, 256, torch.Generator().manual_seed(seed)) for seed in (0, 1)
 )
 lonely = graph.graph_by_threshold(x, q, [2.0])["empty_rows"].iloc[0]
+
+# %%
 entry(
     7,
     "eq 18, 21",
@@ -156,6 +170,8 @@ entry(
 
 # %%
 equal = method.log_sum_exp_is_clip()
+
+# %%
 entry(
     8,
     "eq 25 to 30, Table 4",
@@ -167,6 +183,8 @@ entry(
 
 # %%
 sums = method.equation_29()
+
+# %%
 entry(
     9,
     "eq 29, 30",
@@ -181,6 +199,8 @@ entry(
 # %%
 gafa = Gafa(GafaConfig())
 wide = gafa(x, q)[0].shape[1]
+
+# %%
 entry(
     10,
     "eq 25, 3.4",
@@ -201,6 +221,8 @@ entry(
 
 # %%
 gains = tables.gains()
+
+# %%
 page.table(
     gains.add_suffix(" (paper)"),
     "audit-gains",
@@ -218,6 +240,8 @@ entry(
 
 # %%
 one = tables.one_model()
+
+# %%
 page.table(
     one.add_suffix(" (paper)"),
     "audit-one-model",
@@ -244,6 +268,8 @@ page.glue("one-in", 2 ** len(excess))
 
 # %%
 ablation = tables.against(4, tables.FULL)
+
+# %%
 page.table(
     ablation.add_suffix(" (paper)"),
     "audit-ablation",
@@ -271,6 +297,8 @@ entry(
 
 # %%
 depth = tables.against(5, "1D-ResNet18")
+
+# %%
 page.table(
     depth.add_suffix(" (paper)"),
     "audit-depth",
@@ -289,6 +317,8 @@ entry(
 # %%
 sizes = tables.task_scores(6)
 sizes["mean"] = sizes.mean(axis=1)
+
+# %%
 page.table(
     sizes.add_suffix(" (paper)"), "audit-sizes", "Table 6, means recomputed.", digits=3
 )
@@ -314,6 +344,8 @@ entry(
 
 # %%
 twice = tables.repeats()
+
+# %%
 page.table(
     twice, "audit-repeats", "Columns of Table 3 that print the same number in a row."
 )
@@ -330,6 +362,8 @@ page.table(
 
 # %%
 top = twice.iloc[0]
+
+# %%
 entry(
     16,
     "Table 3",
@@ -343,6 +377,8 @@ entry(
 # %%
 rows = tables.non_zero_shot_rows()
 probes = rows[rows["zero-shot"] == "N"]
+
+# %%
 entry(
     17,
     "Table 2, 4.2",
@@ -354,6 +390,8 @@ entry(
 
 # %%
 sized = tables.samples_against_score()
+
+# %%
 page.table(
     sized.add_suffix(" (paper)"),
     "audit-samples",
@@ -402,6 +440,8 @@ page.glue("judged", len(judged))
 
 # %%
 imbalance = data_audit.imbalance_claims()
+
+# %%
 page.table(
     imbalance.assign(holds=imbalance["holds"].map({True: "yes", False: "no"})),
     "audit-imbalance",
@@ -419,6 +459,8 @@ entry(
 # %%
 knowledge = Knowledge.load()
 named = {c: knowledge.text("csn", c) for c in ("ST", "AF", "AFIB")}
+
+# %%
 entry(
     20,
     "Fig. 8",
@@ -445,6 +487,8 @@ entry(
     "6",
 )
 fault = chapman.shared_fault()
+
+# %%
 entry(
     23,
     "4.1 (Chapman)",
@@ -458,6 +502,8 @@ entry(
 
 # %%
 substring = csn.published_labels(["1AVB"])
+
+# %%
 page.glue("substring", ", ".join(substring))
 page.glue("exact", ", ".join(csn.exact_labels(["1AVB"])))
 entry(
@@ -556,6 +602,8 @@ ours, theirs = (
     flat(to_dict(experiments.Lab(p).config())) for p in (params, "params/paper.yaml")
 )
 differ = {k: (theirs[k], v) for k, v in ours.items() if theirs[k] != v}
+
+# %%
 page.table(
     pd.DataFrame.from_dict(
         differ, orient="index", columns=["paper's profile", "this profile"]
