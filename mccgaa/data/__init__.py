@@ -1,0 +1,1 @@
+"""Files to store: records of any format, datasets' folders, packed signal stores."""
