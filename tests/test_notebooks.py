@@ -8,13 +8,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mccgaa.companion import book, notebook, profiles
+from mccgaa.companion import notebook, profiles
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 CHAPTERS = [path for path in SCRIPTS if path.name[0].isdigit()]
 PROFILES = sorted((ROOT / "params").glob("*.yaml"))
-PAGES = [one.page for one in book.published() if one.page.is_file()]
+PAGES = sorted((ROOT / "book" / "notebooks").rglob("*.ipynb"))
 
 
 def name(path: Path) -> str:
