@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mccgaa.errors import ConfigError, MccgaaError
+from mccgaa.errors import ConfigError, MccgaaError, StoreError
 
 TIERS = (
     "Results are research evidence about a method on named data; nothing here is a "
@@ -49,7 +49,10 @@ def pack(args: argparse.Namespace) -> None:
     if args.check:
         from mccgaa.data.card import check
 
-        print(check(args.check))
+        card = check(args.check)
+        print(card)
+        if card.problems:
+            raise StoreError(f"{args.check}: {'; '.join(map(str, card.problems))}")
         return
     for name in ("source", "root", "out"):
         if getattr(args, name) is None:
@@ -70,7 +73,9 @@ def pack(args: argparse.Namespace) -> None:
         allow_missing_leads=args.allow_missing_leads,
         **options,
     )
-    print(f"{len(store.records)} records in {store.path}")
+    lost = store.meta["rejected"] + store.meta["left_out"]
+    where = f", each with its reason in {store.path / 'rejected.csv'}" * bool(lost)
+    print(f"{len(store)} records in {store.path}; {lost} left out{where}")
 
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
