@@ -341,7 +341,7 @@ page.glue("tasks", len(lab.tasks))
 
 # %%
 page.table(
-    pd.DataFrame(rerun, index=order).T.rename_axis("variant"),
+    pd.DataFrame(rerun, index=order).T[["mean", *lab.tasks]].rename_axis("variant"),
     "zero-variants",
     "Zero-shot macro AUROC x 100 of every variant, mean ± standard deviation over seeds.",
     lab=lab,
