@@ -1,0 +1,107 @@
+"""Records a second that the twin simulates and writes, on one core at 500 Hz.
+
+One process, one thread, whole trees: simulation, noise, files, checksums, tables.
+CPU seconds are counted, so that other work on the machine does not. With --real the
+rulers of the audit are also put on real PTB-XL records in mV (folds 1 to 8), to which
+chapter A2 compares what they read from the twin.
+
+    python bench/twin.py --json bench/twin.json
+    python bench/twin.py --real PTB-XL --table bench/twin_real.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from mccgaa.twin.mirror import SOURCES, write_tree
+
+WANTED = 100.0  # records a second, of the sources whose records last 10 s
+TEN_SECONDS = ("ptb-xl", "mimic-iv-ecg", "csn")
+
+
+def rate(source: str, records: int) -> dict[str, float]:
+    """Write a tree and count records a CPU second and a second of the clock.
+
+    Args:
+        source: a key of `mirror.SOURCES`.
+        records: how many.
+    """
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+        write_tree(Path(folder) / "warm", source, 5, jobs=1, progress=False)
+        wall, cpu = time.perf_counter(), time.process_time()
+        write_tree(Path(folder) / "tree", source, records, jobs=1, progress=False)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {
+        "records_per_cpu_second": round(records / cpu, 1),
+        "records_per_second": round(records / wall, 1),
+    }
+
+
+def measure(records: int) -> dict:
+    """Rates of all sources, and on what they were measured."""
+    return {
+        "sampling_rate": 500,
+        "records": records,
+        "processes": 1,
+        "sources": {source: rate(source, records) for source in SOURCES},
+        "wanted": WANTED,
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _cpu() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    """Print the rates; exit with 1 where one is too low."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", type=int, default=200, help="of each source")
+    parser.add_argument("--json", type=Path, help="write the result here too")
+    parser.add_argument("--real", type=Path, help="root of PTB-XL: measure it instead")
+    parser.add_argument("--table", type=Path, help="write what --real measured here")
+    args = parser.parse_args()
+    if args.real:
+        from mccgaa.companion.audit import twin
+
+        codes = list(dict.fromkeys(one.code for one in twin.RANGES))
+        table: pd.DataFrame = twin.measure_real(args.real, codes).round(1)
+        print(table.to_string(index=False))
+        if args.table:
+            table.to_csv(args.table, index=False)
+        return
+    result = measure(args.records)
+    for source, found in result["sources"].items():
+        print(
+            f"{source:14} {found['records_per_cpu_second']:7.1f} records a CPU second"
+            f" ({found['records_per_second']:.1f} by the clock)"
+        )
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    slow = [
+        source
+        for source in TEN_SECONDS
+        if result["sources"][source]["records_per_cpu_second"] < WANTED
+    ]
+    raise SystemExit(bool(slow))
+
+
+if __name__ == "__main__":
+    main()
