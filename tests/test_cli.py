@@ -98,7 +98,7 @@ def test_check_prints_the_data_card(twin_store, capsys):
                 *("pretrain", "--params", "PROFILE", "--store", "STORE", "--out"),
                 *("EMPTY", "--variant", "nicest"),
             ],
-            "no variant 'nicest'; it has mccgaa",
+            "no variant 'nicest'; it has bipartite",
         ),
         (["book", "run", "--profile", "nowhere"], "nowhere"),
     ],

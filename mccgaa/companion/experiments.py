@@ -252,23 +252,34 @@ class Lab:
         """
         run = self.run(variant, seed)
         tested = on or self
-        results: dict[str, TaskResult] = {}
+        paths, absent = {}, {}
         for task in tasks or tested.tasks:
             store = tested.store(tested.tasks[task])
             key = stable_hash(
                 [store.meta["fingerprint"], self.knowledge.fingerprint, split, fused]
             )
-            path = run.folder / "zeroshot" / f"{task}-{split or 'all'}-{key}.json"
-            if not path.exists():
-                result = zero_shot(
-                    run.model, store, [task], self.knowledge, split=split, fused=fused
-                )[task]
-                path.parent.mkdir(exist_ok=True)
-                partial = path.with_suffix(".partial")
+            name = f"{task}-{split or 'all'}-{key}.json"
+            paths[task] = run.folder / "zeroshot" / name
+            if not paths[task].exists():
+                absent.setdefault(tested.tasks[task], []).append(task)
+        for name, missing in absent.items():  # a store's records are embedded once
+            found = zero_shot(
+                run.model,
+                tested.store(name),
+                missing,
+                self.knowledge,
+                split=split,
+                fused=fused,
+            )
+            for task, result in found.items():
+                paths[task].parent.mkdir(exist_ok=True)
+                partial = paths[task].with_suffix(".partial")
                 partial.write_text(json.dumps(result.to_dict()), encoding="utf-8")
-                partial.replace(path)
-            results[task] = TaskResult(**json.loads(path.read_text(encoding="utf-8")))
-        return results
+                partial.replace(paths[task])
+        return {
+            task: TaskResult(**json.loads(path.read_text(encoding="utf-8")))
+            for task, path in paths.items()
+        }
 
     def zero_shot_table(
         self, variants: Sequence[str] | None = None, split: str = "test"
