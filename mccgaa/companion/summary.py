@@ -19,15 +19,20 @@ from mccgaa.errors import BookError
 PRINTED = ("MERL", "MCCGAA")
 PAGE = Path("book/notebooks/ptbxl/07_zero_shot.ipynb")
 FIGURE = "fig-classes"
+TRANSFER = Path("book/_tables/twin/transfer-simulated-to-real.csv")
 START, END = "<!-- results -->", "<!-- /results -->"
 
 
-def results_section(tables: dict[str, Path], printed: pd.DataFrame) -> str:
+def results_section(
+    tables: dict[str, Path], printed: pd.DataFrame, transfer: Path | None = None
+) -> str:
     """Write the results as Markdown: ours beside the paper's, each row marked.
 
     Args:
         tables: mark ("real", "synthetic") -> chapter 7's zero-variants.csv.
         printed: the paper's Table 2, indexed by method.
+
+        transfer: the transfer page's table of models that saw simulated ECGs only.
 
     Raises:
         BookError: a table that is not there, or has no row.
@@ -47,11 +52,27 @@ def results_section(tables: dict[str, Path], printed: pd.DataFrame) -> str:
         for label, row in table.iterrows():
             cells = [str(row.get(name, ABSENT)) for name in (*tasks, "mean")]
             lines.append(f"| **{mark}** | {label} | {' | '.join(cells)} |")
+    if transfer is not None:
+        lines += _transfer_rows(transfer, tasks)
     for method in PRINTED:
         values = [float(printed.loc[method, column]) for column in paper.TASKS]
         cells = [f"{v:.1f}" for v in (*values, sum(values) / len(values))]
         lines.append(f"| paper, printed | {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _transfer_rows(path: Path, tasks: list[str]) -> list[str]:
+    """Rows of models pretrained on the twin and tested on real records."""
+    if not path.is_file():
+        raise BookError(f"{path} does not exist; execute A4_transfer first.")
+    table = pd.read_csv(path)
+    rows = []
+    for _, row in table[table["tested on"] == "all records"].iterrows():
+        values = [row.get(task) for task in (*tasks, "mean")]
+        cells = [ABSENT if pd.isna(v) or v is None else f"{v:.1f}" for v in values]
+        mark = "**synthetic** training, **real** test"
+        rows.append(f"| {mark} | {row['label']} | {' | '.join(cells)} |")
+    return rows
 
 
 def picture(page: Path, figure: str) -> tuple[str, bytes]:
@@ -95,7 +116,7 @@ def filled(readme: str, section: str) -> str:
 
 def update(root: Path) -> Path:
     """Bring README.md and its picture up to the published pages."""
-    section = results_section(sources(root), paper.table(2))
+    section = results_section(sources(root), paper.table(2), root / TRANSFER)
     readme = root / "README.md"
     ending, content = picture(root / PAGE, FIGURE)
     place = root / "book" / "_figures" / f"readme.{ending}"
