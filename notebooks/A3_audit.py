@@ -27,9 +27,7 @@
 # which is which at the end.
 
 # %% tags=["parameters"]
-params: str = (
-    "params/smoke.yaml"  # profile whose settings are compared with the paper's
-)
+params: str = "params/smoke.yaml"  # profile set beside the paper's settings
 
 # %%
 import pandas as pd
