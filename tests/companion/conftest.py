@@ -1,4 +1,4 @@
-"""What the companion's tests share: a style that one test sets must not reach another."""
+"""A style that one of the companion's tests sets must not reach another."""
 
 from __future__ import annotations
 
