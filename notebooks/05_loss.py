@@ -415,6 +415,47 @@ assert gather(x) is x  # one process: nothing to gather
 # process with the whole batch. `tests/test_loss.py` starts two processes and compares, for both graphs and all
 # four losses. The graph of chapter 4 is built on the gathered batch for the same reason.
 #
+# ## Reading the number
+#
+# A loss curve is read more easily with three values in mind. A model that knows nothing gives every text of a batch
+# the same similarity, and each direction then costs $\ln B$: 4.16 for 64 pairs, 8.32 for the sum of the two. A
+# model that knows all texts apart, with cosines of 1 on the diagonal and 0 elsewhere, costs almost
+# nothing at $\tau$ = 0.07, since $1/\tau$ is 14 and $e^{14}$ is a million against the batch's
+# 63. Between the two stands the floor that equal texts set: where ten records of a batch carry the
+# same words, no model can tell which of the ten belongs to which ECG, and each of them costs at least $\ln 10$.
+# A curve that flattens above chance has learnt little; one that flattens at the floor has learnt what
+# the texts allow; one that dives below the floor has found another way to match, which is what the
+# pair graph of chapter 4 offers it.
+#
+# The temperature decides how hard the nearest wrong texts are pushed. The gradient of a row weighs
+# every wrong text by its softmax, so that at a small $\tau$ almost all of the push goes to the
+# few most similar ones. In a batch of reports these are mostly no errors: they are the texts that say the same in other words. A
+# small temperature therefore spends its force on false negatives, a large one spreads it over texts
+# that were never in danger of being confused. The paper gives no value; 0.07 is the usual start, kept
+# fixed here so that two losses can be compared at the same scale. With `learn_tau` it is learned as
+# CLIP does, and held at 1/100 or above.
+#
+# ## If you change the loss
+#
+# The kinds are one setting apart, `model.loss.kind`, and everything else stays: the graph, the batches, the seeds. So an
+# ablation takes one line,
+#
+# ```
+# mccgaa run --params params/twin.yaml --variants bipartite --set model.loss.kind=siglip
+# ```
+#
+# and gives a run of its own, since a run is named by all of its settings. Three things are worth
+# knowing before a comparison is believed. First, the kinds differ in scale: `clip` is half of
+# `symmetric`, `siglip` counts pairs and not rows, so that their curves cannot be laid over each other; compare what the
+# embeddings can do, in retrieval or in AUROC. Second, AdamW divides the gradient by its own size, which is why
+# a factor of two in the loss changes nothing, and why one must not conclude from equal weights that a loss does
+# not matter for plain gradient descent. Third, the weight of the unimodal loss does depend on that scale:
+# halving both losses leaves their ratio alone, halving one does not.
+#
+# A loss that treats equal texts as one, with soft targets or a mask, would answer the false negatives directly. It
+# is not in the paper, so it is not in this chapter; the place for it would be `alignment_loss`, and the
+# test to pass is the naive double loop beside it in `tests/test_loss.py`.
+#
 # ## What to keep
 #
 # - The log-sum-exp loss is CLIP's loss times two. AdamW ends at the same weights.
