@@ -104,6 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--jobs", type=int, help="processes (default: all cores)")
     sub.add_argument("--limit", type=int, help="mimic: the first records only")
     sub.add_argument("--only-ids", help="file of record ids, one a line")
+    sub.add_argument(
+        "--file-rate", type=int, help="ptbxl: read the 500 (default) or 100 Hz files"
+    )
     sub.add_argument("--labels", help="csn: exact (default) or published")
     sub.add_argument("--lengths", help="cpsc2018: first-10s, first-5s-padded, windows")
     sub.add_argument("--allow-missing-leads", action="store_true")

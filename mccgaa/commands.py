@@ -60,7 +60,7 @@ def pack(args: argparse.Namespace) -> None:
                 "pack needs a source, --root and --out, such as: mccgaa pack ptbxl "
                 "--root data/ptb-xl --out stores/ptbxl-100 (or --check STORE)."
             )
-    names = ("limit", "only_ids", "labels", "lengths")
+    names = ("limit", "only_ids", "labels", "lengths", "file_rate")
     options = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     store = build_store(
         args.source,

@@ -145,3 +145,11 @@ def test_twin_writes_all_four_trees_at_a_share_of_their_published_size(tmp_path)
     assert all((out / tree / "SYNTHETIC").exists() for tree in trees)
     assert len(list(out.joinpath("ptb-xl").rglob("*_hr.hea"))) == 22
     assert len(list(out.joinpath("cpsc2018").rglob("A*.mat"))) == 7
+
+
+def test_the_100_hz_copy_of_ptbxl_can_be_packed(twin_tree, tmp_path, capsys):
+    out = tmp_path / "low"
+    arguments = ["pack", "ptbxl", "--root", str(twin_tree), "--out", str(out)]
+    rates = ["--file-rate", "100", "--sampling-rate", "100", "--jobs", "1"]
+    assert main([*arguments, *rates]) == 0
+    assert "96 records" in capsys.readouterr().out

@@ -57,14 +57,14 @@ _EXTRAS = {
 def read_rows(
     root: Path | str,
     only_ids: Collection[int | str] | Path | str | None = None,
-    sampling_rate: int = 500,
+    file_rate: int = 500,
 ) -> pd.DataFrame:
     """Read the record table and derive the labels of the four tasks (Table 1).
 
     Args:
         root: the folder that holds `ptbxl_database.csv`.
         only_ids: ecg_ids to keep, or a text file with one a line; None keeps all.
-        sampling_rate: 500 or 100 Hz, the copy of the signals to name in `path`.
+        file_rate: 500 or 100 Hz, the copy of the signals to name in `path`.
 
     Returns:
         One row a record, in the table's order: record_id, path (without ending, under
@@ -77,19 +77,19 @@ def read_rows(
     """
     root = Path(root)
     path = root / "ptbxl_database.csv"
-    if sampling_rate not in _FILENAME:
+    if file_rate not in _FILENAME:
         raise StoreError(
-            f"PTB-XL has signals at 100 and 500 Hz, not at {sampling_rate} Hz; "
+            f"PTB-XL has signals at 100 and 500 Hz, not at {file_rate} Hz; "
             "read one of these and let packing resample."
         )
-    filename = _FILENAME[sampling_rate]
+    filename = _FILENAME[file_rate]
     table = read_table(path, [*_NEEDED, filename])
     table = _select(table, only_ids, path)
     nameless = int((table[filename] == "").sum())
     if nameless:
         raise StoreError(
-            f"{path} names no {sampling_rate} Hz file ({filename}) for {nameless} of "
-            f"{len(table)} records; read the {600 - sampling_rate} Hz copy instead."
+            f"{path} names no {file_rate} Hz file ({filename}) for {nameless} of "
+            f"{len(table)} records; read the {600 - file_rate} Hz copy instead."
         )
     codes = [
         _codes(path, *row) for row in zip(table.ecg_id, table.scp_codes, strict=True)

@@ -68,13 +68,13 @@ def test_the_tables_cells_become_rows(tree):
 
 
 def test_both_rates_can_be_read(tree):
-    assert ptbxl.read_rows(tree, sampling_rate=100)["path"][2].endswith("00007_lr")
+    assert ptbxl.read_rows(tree, file_rate=100)["path"][2].endswith("00007_lr")
     with pytest.raises(StoreError, match="not at 250 Hz"):
-        ptbxl.read_rows(tree, sampling_rate=250)
+        ptbxl.read_rows(tree, file_rate=250)
     table = tree / "ptbxl_database.csv"
     table.write_text(table.read_text().replace("records100/00000/00002_lr", ""))
     with pytest.raises(StoreError, match=r"names no 100 Hz file .* 1 of 3 records"):
-        ptbxl.read_rows(tree, sampling_rate=100)
+        ptbxl.read_rows(tree, file_rate=100)
 
 
 def test_only_some_ids(tree, tmp_path):
