@@ -13,7 +13,7 @@
 # ECGs and reports make a graph; a graph attention network (GAT) reads it; its output, the
 # "topology", is set beside the embeddings before they are compared. Table 4: without it the
 # AUROC of CPSC2018 falls by 3 points, while Super rises by 3. Table 6: of four sizes
-# (64, 32) is called best. Figure 7: attention goes "from diffuse exploration to precise focusing".
+# (64, 32) is called relatively good, and kept. Figure 7: attention goes "from diffuse exploration to precise focusing".
 #
 # **What you will have at the end.** Every equation of the section computed on a batch of ECGs; the
 # two graphs that the paper describes as if they were one; a demonstration that one of them can
