@@ -587,7 +587,7 @@ page.glue("called-best", means["(64, 32)"], ".2f")
 # :class: warning
 # Table 4 has the full model *below* the one without graph attention on Super and Sub. In Table 6,
 # {glue:text}`best-size` has the best mean, {glue:text}`best-size-mean`, though (64, 32), with
-# {glue:text}`called-best`, is called best. And its text, "1/4, 1/2, and 2 times the original embedding vector
+# {glue:text}`called-best`, is the size that is kept as "relatively good". And its text, "1/4, 1/2, and 2 times the original embedding vector
 # length", fits hidden widths of 32, 64 and 256 only if $M$ = 128, while Figures 5 and 6 show 256.
 # Each number is one run, without a spread.
 # :::
