@@ -1,7 +1,7 @@
 # Two commands suffice: `make test` and `make reproduce`. `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
-PROFILE ?= twin
+PROFILE ?= synthetic
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install test lint reproduce book check bench clean
 
 help: ## list the targets
-	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=twin]"
+	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=synthetic]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make the environment, with the pinned versions

@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mccgaa.twin.mirror import SOURCES, write_tree
+from mccgaa_twin.mirror import SOURCES, write_tree
 
 WANTED = 100.0  # records a second, of the sources whose records last 10 s
-TEN_SECONDS = ("ptb-xl", "mimic-iv-ecg", "csn")
+TEN_SECONDS = ("ptbxl", "mimic", "csn")
 
 
 def rate(source: str, records: int) -> dict[str, float]:
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="write what --real measured here")
     args = parser.parse_args()
     if args.real:
-        from mccgaa.companion.audit import twin
+        from mccgaa_book.audit import twin
 
         codes = list(dict.fromkeys(one.code for one in twin.RANGES))
         table: pd.DataFrame = twin.measure_real(args.real, codes).round(1)

@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         "twin",
         commands.twin,
         "write a synthetic mirror of the datasets, as PhysioNet lays them out",
-        "mccgaa twin --out data/twin --ptbxl 1500 --mimic 3000 --seed 0",
+        "mccgaa twin --out data/synthetic --ptbxl 1500 --mimic 3000 --seed 0",
     )
     sub.add_argument("--out", required=True, help="folder to write")
     for name, what in (
@@ -73,9 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
         "download",
         commands.download,
         "fetch a dataset from PhysioNet, every file checked",
-        "mccgaa download ptb-xl --root data/ptb-xl --jobs 8",
+        "mccgaa download ptbxl --root data/ptbxl --jobs 8",
     )
-    sub.add_argument("dataset", choices=["ptb-xl", "cpsc2018", "csn", "mimic-iv-ecg"])
+    sub.add_argument("dataset", choices=["ptbxl", "cpsc2018", "csn", "mimic"])
     sub.add_argument("--root", required=True, help="folder to fill")
     sub.add_argument("--only-ids", help="file of record ids, one a line")
     sub.add_argument("--jobs", type=int, help="files at a time")
@@ -85,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         "pack",
         commands.pack,
         "read a dataset's folder into a signal store",
-        "mccgaa pack ptbxl --root data/ptb-xl --out stores/ptbxl-100 "
+        "mccgaa pack ptbxl --root data/ptbxl --out stores/ptbxl-100 "
         "--sampling-rate 100 --transform bandpass-zscore",
     )
     sub.add_argument(
@@ -116,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
         "pretrain",
         commands.pretrain,
         "pretrain a model, or continue the run where it stopped",
-        "mccgaa pretrain --params params/ptbxl.yaml --store stores/ptbxl-100 "
+        "mccgaa pretrain --params params/real.yaml --store stores/ptbxl-100 "
         "--out runs --seed 0",
     )
     sub.add_argument("--params", required=True, help="a profile, params/*.yaml")
@@ -171,7 +171,7 @@ def build_parser() -> argparse.ArgumentParser:
         "run",
         commands.run,
         "pretrain and score every variant and seed of a profile",
-        "mccgaa run --params params/ptbxl.yaml --split val",
+        "mccgaa run --params params/real.yaml --split val",
     )
     sub.add_argument("--params", required=True, help="a profile, params/*.yaml")
     sub.add_argument("--variants", nargs="+", help="default: all of the profile")
@@ -183,10 +183,10 @@ def build_parser() -> argparse.ArgumentParser:
         "book",
         commands.book,
         "execute, check or build the book; readme brings its results into README.md",
-        "mccgaa book run --profile twin --only 07_zero_shot",
+        "mccgaa book run --profile synthetic --only 07_zero_shot",
     )
     sub.add_argument("action", choices=["run", "check", "build", "readme"])
-    sub.add_argument("--profile", default="twin", help="params/PROFILE.yaml")
+    sub.add_argument("--profile", default="synthetic", help="params/PROFILE.yaml")
     sub.add_argument("--only", nargs="+", help="these chapters, stale or not")
     sub.add_argument("--force", action="store_true", help="rerun fresh chapters too")
     return parser

@@ -22,7 +22,7 @@ PUBLISHED = {"ptbxl": 21_799, "mimic": 800_035, "cpsc2018": 6_877, "csn": 45_152
 
 
 def twin(args: argparse.Namespace) -> None:
-    from mccgaa.twin.mirror import write_twin
+    from mccgaa_twin.mirror import write_twin
 
     sizes = {name: getattr(args, name) for name in PUBLISHED}
     if args.scale is not None:
@@ -44,10 +44,10 @@ def download(args: argparse.Namespace) -> None:
 
 
 def pack(args: argparse.Namespace) -> None:
-    from mccgaa.data.sources import build_store
+    from mccgaa.data.datasets import open_or_pack
 
     if args.check:
-        from mccgaa.data.card import check
+        from mccgaa.data.check import check
 
         card = check(args.check)
         print(card)
@@ -58,11 +58,11 @@ def pack(args: argparse.Namespace) -> None:
         if getattr(args, name) is None:
             raise ConfigError(
                 "pack needs a source, --root and --out, such as: mccgaa pack ptbxl "
-                "--root data/ptb-xl --out stores/ptbxl-100 (or --check STORE)."
+                "--root data/ptbxl --out stores/ptbxl-100 (or --check STORE)."
             )
     names = ("limit", "only_ids", "labels", "lengths", "file_rate")
     options = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
-    store = build_store(
+    store = open_or_pack(
         args.source,
         args.root,
         args.out,
@@ -96,17 +96,17 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
 
 def pretrain(args: argparse.Namespace) -> None:
     from mccgaa import pretrain as loop
-    from mccgaa.companion.experiments import load_profile, run_config
-    from mccgaa.corpus import load_corpus
+    from mccgaa.config import load_profile, run_config
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
+    from mccgaa.pairs import load_pairs
 
     profile = load_profile(args.params)
     variant = args.variant or next(iter(profile.get("variants") or {"mccgaa": {}}))
     config = run_config(profile, variant, args.seed, _overrides(args.set))
     store = SignalStore.open(args.store)
     knowledge = Knowledge.load(args.knowledge or profile.get("knowledge"))
-    corpus = load_corpus(store, config, knowledge)
+    corpus = load_pairs(store, config, knowledge)
     note = {"tier": profile.get("tier", ""), "title": profile.get("title", "")}
     print(loop.pretrain(config, corpus, args.out, device=args.device, note=note))
 
@@ -171,7 +171,7 @@ def classify(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mccgaa.companion.experiments import Lab
+    from mccgaa_book.lab import Lab
 
     lab = Lab(args.params, _overrides(args.set))
     print(lab.badge())
@@ -185,8 +185,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def book(args: argparse.Namespace) -> None:
-    from mccgaa.companion import book as pages
-    from mccgaa.companion.profiles import ROOT
+    from mccgaa_book.press import book as pages
+    from mccgaa_book.press.chapters import ROOT
 
     if args.action == "run":
         pages.run(args.profile, only=args.only, force=args.force)
@@ -196,8 +196,8 @@ def book(args: argparse.Namespace) -> None:
             raise MccgaaError("The book is not fresh:\n" + "\n".join(problems))
         print("every page is fresh and without errors")
     elif args.action == "readme":
-        from mccgaa.companion import summary
+        from mccgaa_book.press import readme
 
-        print(summary.update(ROOT))
+        print(readme.update(ROOT))
     else:
         print(pages.build())

@@ -11,7 +11,8 @@ import hashlib
 import json
 import types
 import typing
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -247,3 +248,75 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
 def dump_yaml(data: dict[str, Any], path: Path | str) -> None:
     """Write a mapping as YAML, keys in their given order."""
     Path(path).write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+
+
+PROFILE_KEYS = {
+    "tier": "synthetic, real or paper: what kind of evidence the profile yields",
+    "title": "one line that says what the data are",
+    "model": "settings of ModelConfig",
+    "pretrain": "settings of PretrainConfig",
+    "variants": "name -> label and settings laid over model and pretrain",
+    "seeds": "list of integers",
+    "twin": "arguments of the synthetic mirror, where it is used",
+    "stores": "name -> how to pack it",
+    "tasks": "task -> name of the store it is tested on",
+    "runs": "folder of runs",
+    "knowledge": "a knowledge base of one's own, or null",
+    "out": "folder for the executed chapters",
+    "chapters": "notebooks that the profile executes",
+    "notebooks": "notebook -> its parameters",
+}
+
+
+def load_profile(params: Path | str) -> dict[str, Any]:
+    """Read a profile, refusing a key that no profile has.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds an unknown key.
+    """
+    profile = load_yaml(params)
+    unknown = sorted(set(profile) - set(PROFILE_KEYS))
+    if unknown:
+        raise ConfigError(
+            f"{params} has no use for {', '.join(map(repr, unknown))}; a profile has "
+            f"{', '.join(PROFILE_KEYS)}."
+        )
+    return profile
+
+
+def run_config(
+    profile: Mapping[str, Any],
+    variant: str = "mccgaa",
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of one run of a profile.
+
+    Args:
+        profile: as `load_profile` gives it.
+        variant: a name among the profile's variants.
+        seed: of weights, dropout and batch order.
+        overrides: nested settings, such as {"pretrain": {"epochs": 2}}.
+
+    Raises:
+        ConfigError: an unknown variant or setting.
+    """
+    variants = profile.get("variants") or {"mccgaa": {}}
+    if variant not in variants:
+        raise ConfigError(
+            f"The profile has no variant {variant!r}; it has {', '.join(variants)}."
+        )
+    settings = {key: profile.get(key) or {} for key in ("model", "pretrain")}
+    own = {k: v for k, v in (variants[variant] or {}).items() if k != "label"}
+    settings = merge(merge(settings, own), dict(overrides or {}))
+    unknown = set(settings) - {"model", "pretrain"}
+    if unknown:
+        raise ConfigError(
+            f"Settings start with model or pretrain, not {', '.join(sorted(unknown))}."
+        )
+    pretrain_config = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
+    return RunConfig(
+        name=variant,
+        model=from_dict(ModelConfig, settings["model"], "model"),
+        pretrain=replace(pretrain_config, seed=seed),
+    )

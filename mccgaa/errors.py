@@ -35,3 +35,7 @@ class DownloadError(MccgaaError):
 
 class BookError(MccgaaError):
     """A chapter that is stale, failed, or was given an unknown parameter."""
+
+
+class WriteError(MccgaaError):
+    """A file or folder could not be written."""

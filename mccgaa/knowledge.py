@@ -7,7 +7,7 @@ certain. A file of the user's own, in the same form, takes its place whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,15 @@ class Entry:
         called = f" ({', '.join(self.synonyms)})" if self.synonyms else ""
         shown = f": {self.criteria}" if self.criteria else ""
         return f"{self.name}{called}{shown}."
+
+
+# source -> the vocabulary of the knowledge base that its statements belong to
+VOCABULARIES: Mapping[str, str] = {
+    "ptbxl": "statements",
+    "cpsc2018": "cpsc2018",
+    "own": "own",  # the user's own knowledge base words them
+    "csn": "csn_statements",  # its records carry acronyms outside the 38 classes
+}
 
 
 class Knowledge:

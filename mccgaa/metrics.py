@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -161,3 +163,26 @@ def retrieval(x: NDArray[np.floating], q: NDArray[np.floating]) -> dict[str, flo
         "text_to_ecg_r5": float((to_ecg < 5).mean()),
         "text_to_ecg_median_rank": float(np.median(to_ecg) + 1),
     }
+
+
+def mean_by_record(
+    scores: np.ndarray, groups: Sequence[str]
+) -> tuple[list[str], np.ndarray]:
+    """Average the scores of a record's windows, the policy "windows" at scoring.
+
+    Args:
+        scores: (n, C), one row a window.
+        groups: the record of each window, n of them (column `group`).
+
+    Returns:
+        Records in order of first appearance, and their scores (records, C).
+
+    Raises:
+        ValueError: there are not as many groups as rows of scores.
+    """
+    if len(groups) != len(scores):
+        raise ValueError(f"{len(scores)} rows of scores but {len(groups)} groups.")
+    index, records = pd.factorize(np.asarray(groups, dtype=object))
+    total = np.zeros((len(records), scores.shape[1]), dtype=np.float64)  # (records, C)
+    np.add.at(total, index, scores)
+    return list(records), total / np.bincount(index)[:, None]

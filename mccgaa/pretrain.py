@@ -26,13 +26,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mccgaa.config import RunConfig, dump_yaml, stable_hash, to_dict
-from mccgaa.corpus import Batches, Corpus, augment, check_input
 from mccgaa.errors import RunError
+from mccgaa.files import bar
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
+from mccgaa.pairs import Batches, Pairs, augment, check_input
 from mccgaa.runtime import (
     autocast,
-    bar,
     facts,
     pick_device,
     process_group,
@@ -49,7 +49,7 @@ def learning_rate(step: int, total: int, lr: float, min_lr: float) -> float:
 
 def pretrain(
     config: RunConfig,
-    corpus: Corpus,
+    corpus: Pairs,
     out: Path | str,
     *,
     device: str | None = None,
@@ -94,7 +94,7 @@ class _Run:
     def __init__(
         self,
         config: RunConfig,
-        corpus: Corpus,
+        corpus: Pairs,
         folder: Path,
         device: torch.device,
         progress: bool,

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from tqdm import tqdm
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -30,9 +28,24 @@ def pick_device(name: str | None = None) -> torch.device:
     return torch.device("cpu")
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself.
+
+    A CPU without such instructions (AVX2 only, say) emulates them, a hundred times
+    slower than float32.
+    """
+    return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Run the encoder in bfloat16 ("bf16") or as written ("fp32")."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """Run the encoder in bfloat16 where the device has it, else as written.
+
+    Args:
+        device: where the tensors are.
+        precision: "bf16", or "fp32" for float32 everywhere.
+    """
+    wanted = precision == "bf16" and has_bf16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 def seed_step(*numbers: int) -> None:
@@ -67,12 +80,6 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     finally:
         if joined:
             dist.destroy_process_group()
-
-
-def bar(**options: Any) -> tqdm:
-    """A progress bar; in a log file it leaves a line a half-minute, not hundreds."""
-    quiet = {} if sys.stderr.isatty() else {"mininterval": 30, "maxinterval": 60}
-    return tqdm(**{"dynamic_ncols": True, **quiet, **options})
 
 
 def facts(device: torch.device) -> dict[str, Any]:

@@ -16,16 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mccgaa.corpus import check_input
-from mccgaa.data.cpsc2018 import mean_by_record
 from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
 from mccgaa.data.transform import prepare
 from mccgaa.errors import ConfigError, StoreError
+from mccgaa.files import bar
 from mccgaa.knowledge import Knowledge
-from mccgaa.metrics import TaskResult, evaluate
+from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
-from mccgaa.runtime import autocast, bar, pick_device
+from mccgaa.pairs import check_input
+from mccgaa.runtime import autocast, pick_device
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@
 # fault in the labels of the Chapman dataset that every published zero-shot result on it shares.
 #
 # **What it needs.** The four datasets of this profile: no model, no text encoder. The modules are
-# `mccgaa/data/` (one reader a dataset) and the audits `mccgaa/companion/audit/data.py` and `chapman.py`.
+# `mccgaa/data/` (one reader a dataset) and the audits `mccgaa_book/audit/data.py` and `chapman.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -32,17 +32,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from mccgaa.companion import experiments, page
-from mccgaa.companion.audit import chapman
-from mccgaa.companion.audit import data as audit
-from mccgaa.companion.plots import data as plots
 from mccgaa.config import LEADS
 from mccgaa.data import cpsc2018, csn, mimic, splits
 from mccgaa.data.headers import read_comments
+from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
-from mccgaa.data.rows import left_out
+from mccgaa_book import page
+from mccgaa_book.audit import chapman
+from mccgaa_book.audit import data as audit
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import data as plots
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]
@@ -427,8 +428,8 @@ if "csn" in found:
 # To have all of them (about 107 GB, most of it MIMIC-IV-ECG; all four are open):
 #
 # ```
-# mccgaa download mimic-iv-ecg --root data/mimic-iv-ecg
-# mccgaa download ptb-xl --root data/ptb-xl
+# mccgaa download mimic-iv-ecg --root data/mimic
+# mccgaa download ptb-xl --root data/ptbxl
 # mccgaa download cpsc2018 --root data/cpsc2018
 # mccgaa download csn --root data/csn
 # mccgaa book run --profile paper --only 01_problem_and_data

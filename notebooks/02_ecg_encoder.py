@@ -19,7 +19,7 @@
 # places where the text and the equations part, each with a cell that measures what hangs on it.
 #
 # **What it needs.** One pretrained run of this profile, loaded or trained on the way. The module is
-# `mccgaa/encoder.py`, the audits `mccgaa/companion/audit/encoder.py` and `leads.py`.
+# `mccgaa/encoder.py`, the audits `mccgaa_book/audit/encoder.py` and `leads.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -37,17 +37,18 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from mccgaa.companion import experiments, page, paper
-from mccgaa.companion.audit import encoder as audit
-from mccgaa.companion.audit import leads
-from mccgaa.companion.plots import encoder as plots
-from mccgaa.companion.plots import style
 from mccgaa.config import LEADS, EncoderConfig
 from mccgaa.encoder import EcgEncoder, unit
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.runtime import seed_step
+from mccgaa_book import page, paper
+from mccgaa_book.audit import encoder as audit
+from mccgaa_book.audit import leads
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import encoder as plots
+from mccgaa_book.plots import style
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]

@@ -22,7 +22,7 @@
 #
 # **What it needs.** The records' reports and labels of this profile, and the text encoder. No model is
 # trained. The modules are `mccgaa/knowledge.py` and `mccgaa/text.py`, the audit is
-# `mccgaa/companion/audit/text.py`.
+# `mccgaa_book/audit/text.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -36,16 +36,17 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-from mccgaa.companion import experiments, page
-from mccgaa.companion.audit import text as audit
-from mccgaa.companion.plots import style
-from mccgaa.companion.plots import text as plots
-from mccgaa.corpus import record_texts
 from mccgaa.errors import TextError
 from mccgaa.knowledge import f_query
+from mccgaa.pairs import record_texts
 from mccgaa.text import TextEncoder, TextProjection, locate
+from mccgaa_book import page
+from mccgaa_book.audit import text as audit
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import style
+from mccgaa_book.plots import text as plots
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]

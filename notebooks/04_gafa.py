@@ -21,7 +21,7 @@
 # a trained model does so; and what the heat maps of Figure 7 can and cannot show.
 #
 # **What it needs.** One pretrained run of this profile, loaded or trained on the way. The module is
-# `mccgaa/gafa.py`, the audit `mccgaa/companion/audit/graph.py` and `leak.py`.
+# `mccgaa/gafa.py`, the audit `mccgaa_book/audit/graph.py` and `leak.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -36,18 +36,20 @@ import pandas as pd
 import torch
 from torch.nn.functional import elu, leaky_relu, normalize
 
-from mccgaa.companion import experiments, page, paper
-from mccgaa.companion.audit import graph, leak, method
-from mccgaa.companion.plots import gafa as plots
-from mccgaa.companion.plots import style
 from mccgaa.config import GafaConfig
-from mccgaa.corpus import load_corpus
 from mccgaa.gafa import Gafa
 from mccgaa.loss import alignment_loss
 from mccgaa.model import MCCGAA
+from mccgaa.pairs import load_pairs
 from mccgaa.runtime import seed_step
+from mccgaa_book import page, paper
+from mccgaa_book.audit import graph, leak
+from mccgaa_book.audit import loss as loss_audit
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import gafa as plots
+from mccgaa_book.plots import style
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]
@@ -63,7 +65,7 @@ pair_variants = [v for v, reading in readings.items() if reading == "pair"]
 variant = (pair_variants or list(readings))[0]
 run = lab.run(variant)
 store = lab.store("pretrain")
-corpus = load_corpus(store, run.config, lab.knowledge, progress=False)
+corpus = load_pairs(store, run.config, lab.knowledge, progress=False)
 
 
 # %%
@@ -129,7 +131,7 @@ torch.equal(A, run.model.gafa.adjacency(x, q))
 # %%
 thresholds = [-6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6]
 generator = torch.Generator().manual_seed(0)
-x_random, q_random = (method.unit_rows(B, M, generator) for _ in range(2))
+x_random, q_random = (loss_audit.unit_rows(B, M, generator) for _ in range(2))
 sweeps = {
     "After pretraining": graph.graph_by_threshold(x, q, thresholds, config.tau),
     "Random directions": graph.graph_by_threshold(
@@ -216,7 +218,7 @@ page.table(
 # :::
 
 # %%
-shapes = method.attention_shapes(m=M, f=config.output, n=config.heads)
+shapes = loss_audit.attention_shapes(m=M, f=config.output, n=config.heads)
 page.table(shapes, "gafa-shapes", "The products of equations 20 to 22 as written.")
 
 # %% [markdown]
@@ -421,7 +423,7 @@ page.glue("run-wrong-backbone", own.loc["backbone", "wrong"], ".3f")
 # above $2 \ln B$ says that the embeddings alone are worse than ignorance.
 
 # %%
-floors = method.duplicate_floor(q)
+floors = loss_audit.duplicate_floor(q)
 backbone_loss = alignment_loss(x, q, run.config.model.loss.tau)
 with torch.no_grad():
     fused_loss = alignment_loss(*run.model.gafa(x, q), run.config.model.loss.tau)
@@ -516,7 +518,7 @@ page.table(
 # :::
 
 # %%
-classes = method.unit_rows(5, M, generator)
+classes = loss_audit.unit_rows(5, M, generator)
 try:
     pair(x, classes)
 except ValueError as error:

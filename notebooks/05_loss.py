@@ -21,7 +21,7 @@
 # pull on in one batch; and what the unimodal loss asks of the encoder.
 #
 # **What it needs.** One pretrained run, for embeddings to compute with. The module is
-# `mccgaa/loss.py`, the audit `mccgaa/companion/audit/method.py`.
+# `mccgaa/loss.py`, the audit `mccgaa_book/audit/loss.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -34,14 +34,15 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from mccgaa.companion import experiments, page, paper
-from mccgaa.companion.audit import method
-from mccgaa.companion.plots import loss as plots
-from mccgaa.companion.plots import style
-from mccgaa.corpus import load_corpus
 from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
+from mccgaa.pairs import load_pairs
+from mccgaa_book import page, paper
+from mccgaa_book.audit import loss as loss_audit
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import loss as plots
+from mccgaa_book.plots import style
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]
@@ -60,7 +61,7 @@ page.start(lab)
 # %%
 run = lab.run()
 model, store = run.model, lab.store("pretrain")
-corpus = load_corpus(store, run.config, lab.knowledge, progress=False)
+corpus = load_pairs(store, run.config, lab.knowledge, progress=False)
 rows = corpus.held_out[:batch]
 signals = torch.from_numpy(store.batch(rows))  # (B, leads, T)
 vectors = corpus.vectors[corpus.text_of[rows]]  # (B, d)
@@ -161,7 +162,7 @@ clip = (rows_ce + columns_ce) / 2
 (symmetric / clip).item(), (symmetric - 2 * clip).abs().item()
 
 # %%
-same = method.log_sum_exp_is_clip()
+same = loss_audit.log_sum_exp_is_clip()
 shown = same.astype({"loss_gap": object, "gradient_gap": object})
 for column in ("loss_gap", "gradient_gap"):
     shown[column] = [f"{v:.1e}" for v in same[column]]
@@ -182,7 +183,7 @@ page.glue("gradient-gap", same["gradient_gap"].max(), ".0e")
 # the same batches.
 
 # %%
-trained = method.training_with(steps=steps)
+trained = loss_audit.training_with(steps=steps)
 page.table(
     trained,
     "loss-training",
@@ -255,7 +256,7 @@ else:
 # The largest number of float32 is $e^{88.7}$, of float16 $e^{11.1}$.
 
 # %%
-stable = method.stability()
+stable = loss_audit.stability()
 fails = stable[~stable["written_out"].map(lambda v: v == v and abs(v) < 1e30)]
 first = fails.groupby("precision")["largest_logit"].min()
 page.glue("fails-32", first["float32"], ".0f")
@@ -292,7 +293,7 @@ commonest = count.argsort(descending=True, stable=True)
 order = torch.cat([(name == text).nonzero().flatten()[:4] for text in commonest])[:12]
 page.glue("repeats", len(order) - len(name[order].unique()))
 pulls = {
-    kind: method.pull(x_fuse[order], q_fuse[order], tau, kind)
+    kind: loss_audit.pull(x_fuse[order], q_fuse[order], tau, kind)
     for kind in ("symmetric", "one-sided", "siglip")
 }
 
@@ -307,7 +308,7 @@ plt.show()
 # carry one text, no encoder can tell the copies apart and each direction costs at least $\log m$.
 
 # %%
-floor = method.duplicate_floor(vectors)
+floor = loss_audit.duplicate_floor(vectors)
 on_backbone = alignment_loss(x, q, tau)
 page.glue("floor", floor, ".2f")
 page.glue("backbone-loss", on_backbone, ".2f")
@@ -353,7 +354,7 @@ alignment_loss(first, second, tau).item()  # eq 32
 # :::
 
 # %%
-views = method.unimodal_views(features, tau=tau)
+views = loss_audit.unimodal_views(features, tau=tau)
 literal = views[views["reading"] == "dropout alone"].set_index("rate")
 mapped = views[views["reading"] != "dropout alone"].set_index("rate")
 page.glue("literal-loss", literal.loc[0.1, "loss"], ".2f")
@@ -441,7 +442,7 @@ assert gather(x) is x  # one process: nothing to gather
 # ablation takes one line,
 #
 # ```
-# mccgaa run --params params/twin.yaml --variants bipartite --set model.loss.kind=siglip
+# mccgaa run --params params/synthetic.yaml --variants bipartite --set model.loss.kind=siglip
 # ```
 #
 # and gives a run of its own, since a run is named by all of its settings. Three things are worth

@@ -20,7 +20,7 @@
 # that is killed, and what Figure 3 can show and what it cannot.
 #
 # **What it needs.** The pretraining runs of this profile, loaded where they exist and trained where they do
-# not. The modules are `mccgaa/pretrain.py` and `mccgaa/corpus.py`.
+# not. The modules are `mccgaa/pretrain.py` and `mccgaa/pairs.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -33,17 +33,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mccgaa.companion import experiments, page, paper
-from mccgaa.companion.audit import data, results
-from mccgaa.companion.audit.text import false_negatives
-from mccgaa.companion.plots import results as plots
-from mccgaa.companion.plots import style
 from mccgaa.config import RunConfig, from_dict, load_yaml
-from mccgaa.corpus import record_texts
+from mccgaa.pairs import record_texts
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import seed_step
+from mccgaa_book import page, paper
+from mccgaa_book.audit import data, results
+from mccgaa_book.audit.text import false_negatives
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import results as plots
+from mccgaa_book.plots import style
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]
@@ -224,7 +225,7 @@ page.table(listing, "pretrain-folder", "The folder of a run.", lab=lab, digits=1
 # one that started it:
 #
 # ```
-# mccgaa pretrain --params params/ptbxl.yaml --store stores/ptbxl-100 --out runs --seed 0
+# mccgaa pretrain --params params/real.yaml --store stores/ptbxl-100 --out runs --seed 0
 # ```
 #
 # Three things make it hold. A checkpoint is written beside its place and renamed when it is whole, so a kill in the

@@ -20,7 +20,7 @@
 # promises and does not print; and the figures of section 4.7 with the controls that they lack.
 #
 # **What it needs.** The pretraining runs of {doc}`chapter 6 </notebooks/06_pretraining>`. The modules are
-# `mccgaa/zeroshot.py` and `mccgaa/metrics.py`, the audits `mccgaa/companion/audit/results.py` and `tables.py`.
+# `mccgaa/zeroshot.py` and `mccgaa/metrics.py`, the audits `mccgaa_book/audit/results.py` and `tables.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -37,16 +37,17 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.manifold import TSNE
 
-from mccgaa.companion import experiments, page, paper
-from mccgaa.companion.audit import data, results, tables
-from mccgaa.companion.plots import results as plots
-from mccgaa.corpus import record_texts
 from mccgaa.metrics import auroc
 from mccgaa.model import MCCGAA
+from mccgaa.pairs import record_texts
 from mccgaa.runtime import seed_step
 from mccgaa.zeroshot import class_scores, embed
+from mccgaa_book import page, paper
+from mccgaa_book.audit import data, results, tables
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import results as plots
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]

@@ -28,11 +28,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mccgaa.companion import experiments, page
 from mccgaa.errors import KnowledgeError
 from mccgaa.knowledge import Knowledge
+from mccgaa_book import page
+from mccgaa_book.lab import Lab
 
-knowledge = experiments.Lab(params).knowledge
+knowledge = Lab(params).knowledge
 page.start()
 
 # %% [markdown]

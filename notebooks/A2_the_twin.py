@@ -19,8 +19,8 @@
 # findings meet their criteria; and what is known of the reports. How far a model trained
 # on the twin gets on real records is measured in {doc}`/notebooks/ptbxl/A4_transfer`.
 #
-# **What it needs.** Nothing but the package. The modules are in `mccgaa/twin/`, the measurements in
-# `mccgaa/companion/audit/twin.py`.
+# **What it needs.** Nothing but the package. The modules are in `mccgaa_twin/`, the measurements in
+# `mccgaa_book/audit/twin.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile; only its kind of evidence is used here
@@ -30,13 +30,14 @@ reports: int = 2000  # written without signals, to study their variety
 # %%
 import numpy as np
 
-from mccgaa.companion import experiments, page
-from mccgaa.companion.audit import twin as audit
-from mccgaa.companion.audit import twin_data
-from mccgaa.companion.plots import twin as plots
-from mccgaa.twin.simulate import simulate_record
+from mccgaa_book import page
+from mccgaa_book.audit import twin as audit
+from mccgaa_book.audit import twin_data
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import twin as plots
+from mccgaa_twin.simulate import simulate_record
 
-lab = experiments.Lab(params)
+lab = Lab(params)
 page.start(lab)
 
 # %% [markdown]

@@ -19,7 +19,7 @@
 # read off the package's defaults and off the profile's settings.
 #
 # **What it needs.** The printed tables (`book/_paper/*.csv`) and the package: no ECG, no trained
-# model. The arithmetic is in `mccgaa/companion/audit/tables.py` and `claims.py`, the rest in the other modules of
+# model. The arithmetic is in `mccgaa_book/audit/tables.py` and `claims.py`, the rest in the other modules of
 # that folder.
 #
 # A paper with thirty-three equations has slips; most of those below change nothing. Some do:
@@ -33,15 +33,17 @@ params: str = "params/smoke.yaml"  # profile set beside the paper's settings
 import pandas as pd
 import torch
 
-from mccgaa.companion import experiments, page, paper
-from mccgaa.companion.audit import chapman, encoder, graph, leak, method, tables
-from mccgaa.companion.audit import data as data_audit
-from mccgaa.companion.audit.claims import claims
 from mccgaa.config import EncoderConfig, GafaConfig, RunConfig, to_dict
 from mccgaa.data import csn
 from mccgaa.encoder import EcgEncoder
 from mccgaa.gafa import Gafa
 from mccgaa.knowledge import Knowledge
+from mccgaa_book import page, paper
+from mccgaa_book.audit import chapman, encoder, graph, leak, tables
+from mccgaa_book.audit import data as data_audit
+from mccgaa_book.audit import loss as loss_audit
+from mccgaa_book.audit.claims import claims
+from mccgaa_book.lab import Lab
 
 page.start()
 
@@ -134,7 +136,7 @@ entry(
 )
 
 # %%
-shapes = method.attention_shapes()
+shapes = loss_audit.attention_shapes()
 missing = shapes.loc[~shapes["exists"], "written"]
 
 # %%
@@ -149,7 +151,8 @@ entry(
 
 # %%
 x, q = (
-    method.unit_rows(64, 256, torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    loss_audit.unit_rows(64, 256, torch.Generator().manual_seed(seed))
+    for seed in (0, 1)
 )
 lonely = graph.graph_by_threshold(x, q, [2.0])["empty_rows"].iloc[0]
 
@@ -167,7 +170,7 @@ entry(
 # ### The loss (equations 25 to 32)
 
 # %%
-equal = method.log_sum_exp_is_clip()
+equal = loss_audit.log_sum_exp_is_clip()
 
 # %%
 entry(
@@ -180,7 +183,7 @@ entry(
 )
 
 # %%
-sums = method.equation_29()
+sums = loss_audit.equation_29()
 
 # %%
 entry(
@@ -212,7 +215,7 @@ entry(
 # %% [markdown]
 # ## The printed tables
 #
-# From here on only printed numbers are used. `mccgaa/companion/paper.py` reads the tables as they stand in the
+# From here on only printed numbers are used. `mccgaa_book/paper.py` reads the tables as they stand in the
 # paper, bold and underline included.
 #
 # ### Table 2: gains and spreads
@@ -596,9 +599,7 @@ def flat(tree, path=""):
     return {key: value for part in inner for key, value in part.items()}
 
 
-ours, theirs = (
-    flat(to_dict(experiments.Lab(p).config())) for p in (params, "params/paper.yaml")
-)
+ours, theirs = (flat(to_dict(Lab(p).config())) for p in (params, "params/paper.yaml"))
 differ = {k: (theirs[k], v) for k, v in ours.items() if theirs[k] != v}
 
 # %%

@@ -31,13 +31,14 @@ twin: str = "params/smoke.yaml"  # profile whose records are simulated
 # %%
 import pandas as pd
 
-from mccgaa.companion import experiments, page
-from mccgaa.companion.audit import results, transfer
-from mccgaa.companion.plots import results as plots
-from mccgaa.companion.plots import transfer as plots_transfer
+from mccgaa_book import page
+from mccgaa_book.audit import results, transfer
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import results as plots
+from mccgaa_book.plots import transfer as plots_transfer
 
-real = experiments.Lab(params)
-mirror = experiments.Lab(twin)
+real = Lab(params)
+mirror = Lab(twin)
 page.start(mirror)
 
 # %% [markdown]

@@ -23,20 +23,20 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def twin_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic PTB-XL, as PhysioNet lays it out."""
-    from mccgaa.twin.mirror import write_twin
+    from mccgaa_twin.mirror import write_twin
 
     out = tmp_path_factory.mktemp("twin") / "data"
     write_twin(out, ptbxl=96, mimic=0, seed=1, jobs=1, progress=False)
-    return out / "ptb-xl"
+    return out / "ptbxl"
 
 
 @pytest.fixture(scope="session")
 def twin_store(twin_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, packed at 100 Hz."""
-    from mccgaa.data.sources import build_store
+    from mccgaa.data.datasets import open_or_pack
 
     out = tmp_path_factory.mktemp("stores") / "twin-100"
-    build_store(
+    open_or_pack(
         "ptbxl",
         twin_tree,
         out,

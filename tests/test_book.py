@@ -11,7 +11,7 @@ import pytest
 import yaml
 from browser import Browser, absent, serve
 
-from mccgaa.companion import book, profiles
+from mccgaa_book.press import book, chapters
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -144,7 +144,10 @@ def test_every_chapter_says_in_its_head_what_its_ecgs_are(visits):
         name = one.page.relative_to(ROOT / "book").with_suffix("").as_posix()
         banner = visits[name, 1440].report["banner"]
         assert len(banner) == 1, f"{name} has {len(banner)} banners"
-        if yaml.safe_load(one.profile.read_text(encoding="utf-8"))["tier"] == "twin":
+        if (
+            yaml.safe_load(one.profile.read_text(encoding="utf-8"))["tier"]
+            == "synthetic"
+        ):
             assert "REAL" not in banner[0], f"{name} passes simulated ECGs for real"
 
 
@@ -154,7 +157,7 @@ def test_the_whole_book_runs_from_nothing_under_the_smoke_profile(
     tree = tmp_path / "project"
     for name in ("notebooks", "params", "bench"):
         shutil.copytree(ROOT / name, tree / name)
-    monkeypatch.setattr(profiles, "ROOT", tree)
+    monkeypatch.setattr(chapters, "ROOT", tree)
     said: list[str] = []
     before = children_seconds()
     pages = book.run("smoke", force=True, echo=said.append)

@@ -14,7 +14,7 @@ TINY = [
     *("model.encoder.widths=[8,8,8,8]", "model.encoder.embedding_dim=16"),
     *("model.gafa.embedding_dim=16", "model.encoder.pool_heads=2"),
 ]
-PROFILE = Path(__file__).resolve().parents[1] / "params" / "ptbxl.yaml"
+PROFILE = Path(__file__).resolve().parents[1] / "params" / "real.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +141,9 @@ def test_twin_writes_all_four_trees_at_a_share_of_their_published_size(tmp_path)
     scale = ["--scale", "0.001", "--mimic", "5", "--jobs", "1"]
     assert main(["twin", "--out", str(out), *scale]) == 0
     trees = sorted(p.name for p in out.iterdir() if p.is_dir())
-    assert trees == ["cpsc2018", "csn", "mimic-iv-ecg", "ptb-xl"]
+    assert trees == ["cpsc2018", "csn", "mimic", "ptbxl"]
     assert all((out / tree / "SYNTHETIC").exists() for tree in trees)
-    assert len(list(out.joinpath("ptb-xl").rglob("*_hr.hea"))) == 22
+    assert len(list(out.joinpath("ptbxl").rglob("*_hr.hea"))) == 22
     assert len(list(out.joinpath("cpsc2018").rglob("A*.mat"))) == 7
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mccgaa.companion import notebook, profiles
+from mccgaa_book.press import chapters, notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -99,7 +99,7 @@ def test_a_script_carries_no_outputs_and_no_version_of_its_tools(path):
 
 @pytest.mark.parametrize("path", PROFILES, ids=name)
 def test_a_profile_gives_only_parameters_that_its_notebooks_have(path):
-    for one in profiles.chapters(path):
+    for one in chapters.chapters(path):
         source = notebook.from_script(one.script)
         notebook.refuse_unknown(source, one.parameters, one.name)
 

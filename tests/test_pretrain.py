@@ -27,10 +27,10 @@ from mccgaa.config import (
     RunConfig,
     TextConfig,
 )
-from mccgaa.corpus import Corpus, augment
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.model import MCCGAA
+from mccgaa.pairs import Pairs, augment
 from mccgaa.pretrain import learning_rate, pretrain
 
 MODEL = ModelConfig(
@@ -52,9 +52,9 @@ def encode(texts: list[str]) -> torch.Tensor:
     return torch.tensor(np.array(rows), dtype=torch.float32)
 
 
-def corpus_of(path: Path | str) -> Corpus:
+def corpus_of(path: Path | str) -> Pairs:
     store = SignalStore.open(path)
-    return Corpus.build(store, list(store.records["text"]), encode)
+    return Pairs.build(store, list(store.records["text"]), encode)
 
 
 def weights(folder: Path) -> bytes:
@@ -138,7 +138,7 @@ def test_seed_and_texts_and_settings_name_different_runs(
     assert one.name != two.name != finished.name
     assert weights(one) != weights(two)
     texts = list(corpus.store.records["text"])
-    changed = Corpus.build(corpus.store, [t and t + " again" for t in texts], encode)
+    changed = Pairs.build(corpus.store, [t and t + " again" for t in texts], encode)
     assert changed.fingerprint != corpus.fingerprint
 
 
@@ -188,7 +188,7 @@ def test_too_large_a_batch_and_texts_that_are_absent_are_sentences(
     with pytest.raises(RunError, match="fewer than one batch of 500"):
         pretrain(large, corpus, tmp_path, progress=False)
     with pytest.raises(RunError, match="no training record with a text"):
-        Corpus.build(corpus.store, [None] * len(corpus.store), encode)
+        Pairs.build(corpus.store, [None] * len(corpus.store), encode)
 
 
 def test_learning_rate_is_one_cosine_from_first_to_last_step():

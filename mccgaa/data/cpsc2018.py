@@ -16,7 +16,7 @@ fed: "first-10s" (shorter ones padded with zeros), "first-5s-padded" (as in MERL
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from mccgaa.data.headers import age_of, codes_of, read_comments
-from mccgaa.data.rows import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
 from mccgaa.data.splits import published
 from mccgaa.errors import MccgaaError, StoreError
 
@@ -118,29 +118,6 @@ def window_starts(duration: float, window: float = WINDOW) -> list[float]:
         return [0.0]
     starts = np.arange(0.0, duration - window, window).tolist()
     return [*starts, duration - window]
-
-
-def mean_by_record(
-    scores: np.ndarray, groups: Sequence[str]
-) -> tuple[list[str], np.ndarray]:
-    """Average the scores of a record's windows, the policy "windows" at scoring.
-
-    Args:
-        scores: (n, C), one row a window.
-        groups: the record of each window, n of them (column `group`).
-
-    Returns:
-        Records in order of first appearance, and their scores (records, C).
-
-    Raises:
-        ValueError: there are not as many groups as rows of scores.
-    """
-    if len(groups) != len(scores):
-        raise ValueError(f"{len(scores)} rows of scores but {len(groups)} groups.")
-    index, records = pd.factorize(np.asarray(groups, dtype=object))
-    total = np.zeros((len(records), scores.shape[1]), dtype=np.float64)  # (records, C)
-    np.add.at(total, index, scores)
-    return list(records), total / np.bincount(index)[:, None]
 
 
 def _from_header(header: Path, root: Path, dropped: LeftOut) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 from mccgaa.data.headers import age_of, codes_of, read_comments
-from mccgaa.data.rows import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
 from mccgaa.data.splits import published
 from mccgaa.errors import StoreError
 

@@ -25,7 +25,7 @@ import requests
 from tqdm import tqdm
 
 from mccgaa.data.physionet import DATASETS, HOST, SUMS, Dataset, read_sums
-from mccgaa.data.rows import as_ids
+from mccgaa.data.reader import as_ids
 from mccgaa.errors import DownloadError
 
 BLOCK = 1 << 16  # bytes read at a time; a dropped connection loses up to one block
@@ -62,7 +62,7 @@ def download(
     """Fetch a dataset, or continue where an earlier call stopped.
 
     Args:
-        dataset: "ptb-xl", "cpsc2018", "csn" or "mimic-iv-ecg".
+        dataset: "ptbxl", "cpsc2018", "csn" or "mimic".
         root: folder to fill; what is there and agrees with its checksum is kept.
         only_ids: fetch the tables and these records only; ids, or a file with one a
             line (ecg_id, A0001, JS00001, study_id).

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.rows import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
 from mccgaa.data.splits import by_subject
 from mccgaa.errors import StoreError
 

@@ -36,7 +36,7 @@ from typing import Any
 
 import pandas as pd
 
-from mccgaa.data.rows import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
 from mccgaa.data.splits import SPLITS, by_subject
 from mccgaa.errors import StoreError
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from mccgaa.config import InputConfig
-from mccgaa.data.builder import Builder, table_digest
-from mccgaa.data.rows import COLUMNS, left_out
+from mccgaa.data.reader import COLUMNS, left_out
+from mccgaa.data.store_writer import StoreWriter, table_digest
 from mccgaa.data.transform import Policy
 from mccgaa.data.workers import Options
 from mccgaa.errors import StoreError
@@ -123,7 +123,9 @@ def pack(
         with lock.acquire(timeout=0):
             try:
                 _claim(partial, settings)
-                builder = Builder(rows, partial, options, settings, policy, progress)
+                builder = StoreWriter(
+                    rows, partial, options, settings, policy, progress
+                )
                 kept = builder.build(out, jobs)
             finally:
                 with contextlib.suppress(OSError):

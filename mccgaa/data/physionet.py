@@ -32,7 +32,7 @@ class Dataset:
 
 
 DATASETS = {
-    "ptb-xl": Dataset(
+    "ptbxl": Dataset(
         "PTB-XL, 12-lead ECGs at 500 Hz with tables",
         *("ptb-xl", "1.0.3", "Creative Commons Attribution 4.0 (CC BY 4.0)"),
         *(21_799, 2.7),
@@ -53,7 +53,7 @@ DATASETS = {
         re.compile(r"WFDBRecords/.+|[^/]+"),
         re.compile(r"WFDBRecords/\d+/\d+/(JS\d+)\.\w+"),
     ),
-    "mimic-iv-ecg": Dataset(
+    "mimic": Dataset(
         "MIMIC-IV-ECG, diagnostic electrocardiogram matched subset",
         *("mimic-iv-ecg", "1.0", "Open Data Commons Open Database License (ODbL 1.0)"),
         *(800_035, 97.0),

@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from mccgaa.data.headers import age_of
-from mccgaa.data.rows import as_ids, make_rows, read_table
+from mccgaa.data.reader import as_ids, make_rows, read_table
 from mccgaa.errors import StoreError
 
 # Classes in the order of their first line in scp_statements.csv; a test compares.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from mccgaa.config import LEADS
-from mccgaa.data import files
-from mccgaa.data.wfdb_fast import UNCALIBRATED, Traces, check_extent, read_wfdb
+from mccgaa.data import other_formats
+from mccgaa.data.wfdb_records import UNCALIBRATED, Traces, check_extent, read_wfdb
 from mccgaa.errors import RecordError
 
 SUFFIXES = (".hea", ".mat", ".npy", ".edf", ".csv")
@@ -100,13 +100,13 @@ def read_record(
     if kind == ".hea":
         traces = read_wfdb(file)
     elif kind == ".mat":
-        traces = files.read_mat(file, sampling_rate, units)
+        traces = other_formats.read_mat(file, sampling_rate, units)
     elif kind == ".npy":
-        traces = files.read_npy(file, sampling_rate, units, leads)
+        traces = other_formats.read_npy(file, sampling_rate, units, leads)
     elif kind == ".edf":
-        traces = files.read_edf(file)
+        traces = other_formats.read_edf(file)
     else:
-        traces = files.read_csv(file, sampling_rate, units)
+        traces = other_formats.read_csv(file, sampling_rate, units)
     return _assemble(file, traces, allow_missing_leads)
 
 

@@ -18,10 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.packing import PackReport, is_synthetic, pack
 from mccgaa.errors import StoreError
-
-__all__ = ["PackReport", "SignalStore", "is_synthetic", "pack"]
 
 
 class SignalStore:

@@ -11,10 +11,11 @@ from scipy.io import savemat
 
 from mccgaa.config import InputConfig
 from mccgaa.data import cpsc2018
+from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
-from mccgaa.data.rows import left_out
 from mccgaa.data.transform import prepare
 from mccgaa.errors import StoreError
+from mccgaa.metrics import mean_by_record
 
 
 def write_original(root: Path, labels: Mapping[str, str], seconds: float = 12) -> Path:
@@ -153,11 +154,11 @@ def test_the_policies_cut_what_they_say(tmp_path: Path) -> None:
 
 def test_scores_of_windows_are_averaged_by_record() -> None:
     scores = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.2, 0.4]])
-    records, means = cpsc2018.mean_by_record(scores, ["b", "a", "b", "a"])
+    records, means = mean_by_record(scores, ["b", "a", "b", "a"])
     assert records == ["b", "a"]
     assert means == pytest.approx(np.array([[0.5, 0.5], [0.35, 0.45]]))
     with pytest.raises(ValueError, match="4 rows of scores but 1 groups"):
-        cpsc2018.mean_by_record(scores, ["a"])
+        mean_by_record(scores, ["a"])
 
 
 def test_a_part_of_the_records_keeps_its_places_in_the_split(tmp_path: Path) -> None:

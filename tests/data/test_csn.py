@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mccgaa.data import csn
+from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
-from mccgaa.data.rows import left_out
 from mccgaa.errors import MccgaaError, StoreError
 
 # The published table's header line, in its order (MERL's chapman_*.csv).

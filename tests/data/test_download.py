@@ -19,7 +19,7 @@ from mccgaa.data.download import DownloadReport, download
 from mccgaa.data.physionet import DATASETS, SUMS, is_safe
 from mccgaa.data.record import read_record
 from mccgaa.errors import DownloadError
-from mccgaa.twin.mirror import write_twin
+from mccgaa_twin.mirror import write_twin
 
 
 @dataclass
@@ -324,21 +324,21 @@ def test_unknown_datasets_and_jobs_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "name", "record", "wanted"),
     [
-        ("ptb-xl", "records500/21000/21837_hr.dat", "21837", True),
-        ("ptb-xl", "records500/00000/00010_hr.hea", "10", True),
-        ("ptb-xl", "records100/00000/00010_lr.hea", None, False),
-        ("ptb-xl", "ptbxl_database.csv", None, True),
+        ("ptbxl", "records500/21000/21837_hr.dat", "21837", True),
+        ("ptbxl", "records500/00000/00010_hr.hea", "10", True),
+        ("ptbxl", "records100/00000/00010_lr.hea", None, False),
+        ("ptbxl", "ptbxl_database.csv", None, True),
         ("cpsc2018", "training/cpsc_2018/g1/A0001.mat", "A0001", True),
         ("cpsc2018", "training/cpsc_2018_extra/g1/Q0001.mat", None, False),
         ("cpsc2018", "training/georgia/g1/E00001.mat", None, False),
         ("csn", "WFDBRecords/46/460/JS45551.hea", "JS45551", True),
         (
-            "mimic-iv-ecg",
+            "mimic",
             "files/p1000/p10000032/s40689238/40689238.hea",
             "40689238",
             True,
         ),
-        ("mimic-iv-ecg", "machine_measurements.csv", None, True),
+        ("mimic", "machine_measurements.csv", None, True),
     ],
 )
 def test_each_datasets_files_are_told_apart(
@@ -355,13 +355,13 @@ def test_the_twin_is_served_fetched_and_read_like_the_real_dataset(
 ) -> None:
     twin = write_twin(
         tmp_path / "twin", ptbxl=0, mimic=3, seed=5, jobs=1, progress=False
-    )["mimic-iv-ecg"]
+    )["mimic"]
     paths = [path for path in sorted(twin.rglob("*")) if path.is_file()]
     host.files = {str(p.relative_to(twin)): p.read_bytes() for p in paths}
     signal = next(name for name in host.files if name.endswith(".dat"))
     host.drops[signal] = 1
     root = tmp_path / "mimic"
-    download("mimic-iv-ecg", root, host=host.url, backoff=0.01, progress=False)
+    download("mimic", root, host=host.url, backoff=0.01, progress=False)
     here, there = mimic.read_rows(root), mimic.read_rows(twin)
     assert len(here) == 3
     assert here.drop(columns="statements").equals(there.drop(columns="statements"))

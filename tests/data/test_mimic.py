@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mccgaa.data import mimic
-from mccgaa.data.rows import left_out
+from mccgaa.data.reader import left_out
 from mccgaa.errors import StoreError
 
 REPORTS = [f"report_{i}" for i in range(18)]

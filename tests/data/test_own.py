@@ -9,8 +9,9 @@ import pytest
 
 from mccgaa.config import LEADS, InputConfig
 from mccgaa.data import own
-from mccgaa.data.rows import left_out
-from mccgaa.data.store import SignalStore, pack
+from mccgaa.data.packing import pack
+from mccgaa.data.reader import left_out
+from mccgaa.data.store import SignalStore
 from mccgaa.errors import StoreError
 
 

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from mccgaa.config import InputConfig
-from mccgaa.data import builder, workers
+from mccgaa.data import store_writer, workers
 from mccgaa.data.packing import is_synthetic, pack
 from mccgaa.data.record import read_record
 from mccgaa.data.store import SignalStore
@@ -205,7 +205,7 @@ def test_an_odd_failure_rejects_one_record_not_the_night(
 
 
 def test_many_processes_pack_the_same_bytes_as_one(tmp_path, dataset, monkeypatch):
-    monkeypatch.setattr(builder, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(store_writer, "CHUNK_BYTES", 1)
     rows = pd.concat([dataset(tmp_path / "in", 5)] * 6, ignore_index=True)
     rows["record_id"] = [f"x{i}" for i in range(len(rows))]
     packed(rows, tmp_path / "in", tmp_path / "one", jobs=1)
@@ -216,7 +216,7 @@ def test_many_processes_pack_the_same_bytes_as_one(tmp_path, dataset, monkeypatc
 
 
 def test_a_marked_tree_makes_a_synthetic_store(tmp_path, dataset):
-    root = tmp_path / "twin" / "ptb-xl"
+    root = tmp_path / "twin" / "ptbxl"
     rows = dataset(root, 2)
     assert not is_synthetic(root)
     (tmp_path / "twin" / "SYNTHETIC").touch()
@@ -302,7 +302,7 @@ def test_an_empty_folder_is_an_error_that_says_so(tmp_path, dataset):
 def test_a_disk_too_small_is_told_before_hours_are_lost(tmp_path, dataset, monkeypatch):
     rows = dataset(tmp_path / "in", 2)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(builder.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(store_writer.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(StoreError, match="make room or pack elsewhere"):
         packed(rows, tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -316,10 +316,10 @@ def test_a_write_that_the_system_refuses_leaves_nothing_under_the_name(
     script = textwrap.dedent("""
         import resource, sys, pandas as pd
         from mccgaa.config import InputConfig
-        from mccgaa.data import builder
+        from mccgaa.data import store_writer
         from mccgaa.data.packing import pack
         from mccgaa.errors import StoreError
-        builder.CHUNK_BYTES = 1
+        store_writer.CHUNK_BYTES = 1
         rows = pd.concat([pd.read_pickle("rows.pkl")] * 8, ignore_index=True)
         rows["record_id"] = [str(i) for i in range(len(rows))]
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -10,7 +10,7 @@ import pytest
 from mccgaa.data import ptbxl
 from mccgaa.errors import StoreError
 
-IDS = Path(__file__).resolve().parents[2] / "params" / "ptbxl_subset_ids.txt"
+IDS = Path(__file__).resolve().parents[2] / "params" / "real-ids.txt"
 
 STATEMENTS = """\
 ,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass

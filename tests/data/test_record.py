@@ -12,7 +12,7 @@ import wfdb
 from scipy.io import savemat
 
 from mccgaa.config import LEADS, InputConfig
-from mccgaa.data import wfdb_fast
+from mccgaa.data import wfdb_records
 from mccgaa.data.record import lead_of, read_record
 from mccgaa.data.transform import prepare
 from mccgaa.errors import RecordError
@@ -470,7 +470,7 @@ def test_every_csn_sample_reads_as_wfdb_reads_it(real_data, tmp_path):
     assert len(headers) == 37
     for header in headers:
         text = header.read_text()
-        assert wfdb_fast.parse_header(header, text).plain
+        assert wfdb_records.parse_header(header, text).plain
         copy = tmp_path / header.name
         copy.write_text(re.sub(r"^(\S+ 12 500 5000).*", r"\1", text, count=1))
         data = header.with_suffix(".mat")
@@ -504,7 +504,7 @@ def test_real_ptbxl_in_format_16_reads_as_wfdb_reads_it(real_data, tmp_path):
             write_dir=str(tmp_path),
         )
         copy = tmp_path / "copy.hea"
-        assert wfdb_fast.parse_header(copy, copy.read_text()).plain
+        assert wfdb_records.parse_header(copy, copy.read_text()).plain
         expected = by_wfdb(header)
         np.testing.assert_array_equal(read_record(copy).signal, expected)
         np.testing.assert_array_equal(read_record(header).signal, expected)

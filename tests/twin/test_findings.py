@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mccgaa.errors import MccgaaError
-from mccgaa.twin import findings, simulate, torso
-from mccgaa.twin.statements import STATEMENTS
+from mccgaa_twin import findings, simulate, torso
+from mccgaa_twin.statements import STATEMENTS
 
 LEAD = {name: i for i, name in enumerate(torso.LEADS)}
 COUNT = 16  # records a finding is judged on

@@ -10,8 +10,8 @@ import wfdb
 from scipy.signal import resample_poly
 
 from mccgaa.errors import MccgaaError
-from mccgaa.twin.mirror import write_tree, write_twin
-from mccgaa.twin.statements import STATEMENTS
+from mccgaa_twin.mirror import write_tree, write_twin
+from mccgaa_twin.statements import STATEMENTS
 
 SIZES = {"ptbxl": 40, "mimic": 60}
 
@@ -36,16 +36,16 @@ def test_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
 ):
     _, roots = twin
     again = write_tree(
-        tmp_path / "again", "mimic-iv-ecg", SIZES["mimic"], 7, jobs=2, progress=False
+        tmp_path / "again", "mimic", SIZES["mimic"], 7, jobs=2, progress=False
     )
-    assert _files(again) == _files(roots["mimic-iv-ecg"])
+    assert _files(again) == _files(roots["mimic"])
 
 
 def test_another_seed_gives_other_signals(twin, tmp_path):
     _, roots = twin
-    other = write_tree(tmp_path / "o", "ptb-xl", 3, 8, jobs=1, progress=False)
+    other = write_tree(tmp_path / "o", "ptbxl", 3, 8, jobs=1, progress=False)
     name = "records500/00000/00001_hr.dat"
-    assert (other / name).read_bytes() != (roots["ptb-xl"] / name).read_bytes()
+    assert (other / name).read_bytes() != (roots["ptbxl"] / name).read_bytes()
 
 
 def test_checksums_hold_and_cover_every_file(twin):
@@ -68,7 +68,7 @@ def test_every_root_says_that_it_is_synthetic(twin):
 
 def test_wfdb_reads_format_16_back_with_matching_checksums(twin):
     _, roots = twin
-    root = roots["ptb-xl"]
+    root = roots["ptbxl"]
     table = pd.read_csv(root / "ptbxl_database.csv")
     for name in table["filename_hr"][:5]:
         record = wfdb.rdrecord(str(root / name), physical=False)
@@ -82,7 +82,7 @@ def test_wfdb_reads_format_16_back_with_matching_checksums(twin):
 
 def test_the_low_rate_copy_is_the_same_record(twin):
     _, roots = twin
-    root = roots["ptb-xl"]
+    root = roots["ptbxl"]
     row = pd.read_csv(root / "ptbxl_database.csv").iloc[0]
     fast = wfdb.rdrecord(str(root / row["filename_hr"])).p_signal
     slow = wfdb.rdrecord(str(root / row["filename_lr"])).p_signal
@@ -94,7 +94,7 @@ def test_the_low_rate_copy_is_the_same_record(twin):
 
 def test_ptbxl_tables_have_the_published_columns_and_codes(twin):
     _, roots = twin
-    root = roots["ptb-xl"]
+    root = roots["ptbxl"]
     table = pd.read_csv(root / "ptbxl_database.csv")
     assert list(table.columns[:6]) == [
         "ecg_id",
@@ -121,7 +121,7 @@ def test_ptbxl_tables_have_the_published_columns_and_codes(twin):
 
 def test_mimic_tables_pair_by_study_and_hold_several_records_a_subject(twin):
     _, roots = twin
-    root = roots["mimic-iv-ecg"]
+    root = roots["mimic"]
     listed = pd.read_csv(root / "record_list.csv")
     measured = pd.read_csv(root / "machine_measurements.csv")
     assert list(listed.columns) == [
@@ -161,7 +161,7 @@ def test_mimic_tables_pair_by_study_and_hold_several_records_a_subject(twin):
 
 def test_mimic_leads_stand_in_the_published_order_and_mean_what_they_say(twin):
     _, roots = twin
-    root = roots["mimic-iv-ecg"]
+    root = roots["mimic"]
     path = pd.read_csv(root / "record_list.csv")["path"].iloc[0]
     record = wfdb.rdrecord(str(root / path))
     assert record.sig_name[3:6] == ["aVR", "aVF", "aVL"]
@@ -174,25 +174,25 @@ def test_mimic_leads_stand_in_the_published_order_and_mean_what_they_say(twin):
 
 def test_a_finished_tree_is_left_alone_and_another_one_is_refused(twin):
     out, roots = twin
-    stamp = (roots["ptb-xl"] / "SHA256SUMS.txt").stat().st_mtime_ns
+    stamp = (roots["ptbxl"] / "SHA256SUMS.txt").stat().st_mtime_ns
     write_twin(out, ptbxl=SIZES["ptbxl"], mimic=0, seed=7, progress=False)
-    assert (roots["ptb-xl"] / "SHA256SUMS.txt").stat().st_mtime_ns == stamp
+    assert (roots["ptbxl"] / "SHA256SUMS.txt").stat().st_mtime_ns == stamp
     with pytest.raises(MccgaaError, match="was not made with these settings"):
         write_twin(out, ptbxl=SIZES["ptbxl"], mimic=0, seed=8, progress=False)
 
 
 def test_an_interrupted_writing_leaves_nothing_under_the_name(tmp_path, monkeypatch):
-    from mccgaa.twin import tree_ptbxl
+    from mccgaa_twin import tree_ptbxl
 
     def fail(folder, rows):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(tree_ptbxl, "finish", fail)
     with pytest.raises(OSError, match="No space"):
-        write_tree(tmp_path / "ptb-xl", "ptb-xl", 2, jobs=1, progress=False)
-    assert not (tmp_path / "ptb-xl").exists()
+        write_tree(tmp_path / "ptbxl", "ptbxl", 2, jobs=1, progress=False)
+    assert not (tmp_path / "ptbxl").exists()
     monkeypatch.undo()
-    root = write_tree(tmp_path / "ptb-xl", "ptb-xl", 2, jobs=1, progress=False)
+    root = write_tree(tmp_path / "ptbxl", "ptbxl", 2, jobs=1, progress=False)
     assert (root / "SYNTHETIC").is_file()
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mccgaa.twin import population, simulate
-from mccgaa.twin.statements import STATEMENTS
+from mccgaa_twin import population, simulate
+from mccgaa_twin.statements import STATEMENTS
 
 DRAWS = 6000
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mccgaa.twin import population, reports, simulate
-from mccgaa.twin.phrases import PHRASES
-from mccgaa.twin.statements import STATEMENTS
+from mccgaa_twin import population, reports, simulate
+from mccgaa_twin.phrases import PHRASES
+from mccgaa_twin.statements import STATEMENTS
 
 TRUTH = simulate.Truth(
     heart_rate=71.0,

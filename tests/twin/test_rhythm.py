@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mccgaa.twin import rhythm
-from mccgaa.twin.physiology import Heart
+from mccgaa_twin import rhythm
+from mccgaa_twin.physiology import Heart
 
 
 def _line(name, seed=0, duration=10.0, ectopy=True, **changes):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mccgaa.twin import anatomy, simulate, torso
+from mccgaa_twin import anatomy, simulate, torso
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,212 @@
+"""The data card: a store checked byte by byte, and described in numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mccgaa.data.store import SignalStore
+from mccgaa.data.store_writer import table_digest
+from mccgaa.errors import StoreError
+
+SHOWN = 20  # reasons of rejection
+BLOCK_BYTES = 8_000_000  # read at a time
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """What a store holds; `problems` is empty where nothing forbids its use."""
+
+    path: Path
+    fingerprint: str
+    source: str
+    synthetic: bool
+    records: int
+    rejected: dict[str, int]  # reason without the record's name -> count
+    subjects: int
+    sampling_rate: int  # Hz, of the store
+    seconds: float  # of the store
+    transform: str
+    recorded_rates: dict[float, int]  # Hz of the files -> records
+    recorded_seconds: tuple[float, float, float]  # least, median, most
+    splits: dict[str, int]
+    classes: dict[str, dict[str, int]]  # task -> class -> records
+    labelled: dict[str, int]  # task -> records with at least one class
+    without_text: int
+    distinct_texts: int
+    repeated_texts: int  # records whose text another record has too
+    missing_leads: dict[str, int]  # lead -> records
+    flat_leads: dict[str, int]  # lead -> records
+    interpolated: int  # records with invalid samples that were filled
+    clipped: int  # records that rest on their source's limits
+    stored_clipped: int  # records with samples beyond what int16 holds
+    same_signals: list[list[str]]  # groups of record_ids
+    shared_subjects: list[str]  # on more than one side of the split
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        least, median, most = self.recorded_seconds
+        rates = _counts({f"{rate:g} Hz": n for rate, n in self.recorded_rates.items()})
+        repeated = sum(map(len, self.same_signals))
+        lines = [
+            f"{self.path}: {self.records} records of {self.subjects} subjects, "
+            f"{self.source}{' (SYNTHETIC)' if self.synthetic else ''}",
+            f"fingerprint   {self.fingerprint}; checksums agree",
+            f"stored        {self.sampling_rate} Hz, {self.seconds:g} s, "
+            f"{self.transform}",
+            f"recorded      {rates}; {least:g} to {most:g} s, median {median:g} s",
+            f"splits        {_counts(self.splits)}",
+            f"texts         {self.distinct_texts} distinct; {self.repeated_texts} "
+            f"records share theirs with another, {self.without_text} have none",
+            f"missing leads {_counts(self.missing_leads)}",
+            f"flat leads    {_counts(self.flat_leads)}",
+            f"invalid       {self.interpolated} records with interpolated samples",
+            f"clipped       {self.clipped} records at the source's limits, "
+            f"{self.stored_clipped} beyond the store's",
+            f"duplicates    {repeated} records in {len(self.same_signals)} groups of "
+            "identical signals",
+            f"rejected      {sum(self.rejected.values())}",
+            *(f"  {n:7d}  {why}" for why, n in list(self.rejected.items())[:SHOWN]),
+        ]
+        for task, classes in self.classes.items():
+            lines.append(f"task {task}: {self.labelled[task]} records labelled")
+            lines += [f"  {n:7d}  {name}" for name, n in classes.items()]
+        lines += [f"PROBLEM: {problem}" for problem in self.problems]
+        if not self.problems:
+            lines.append("No subject stands on both sides of a split.")
+        return "\n".join(lines)
+
+
+def check(path: Path | str) -> StoreReport:
+    """Recompute a store's checksums and describe what it holds (Table 1's columns).
+
+    Args:
+        path: a finished store.
+
+    Returns:
+        The card; print it to read it.
+
+    Raises:
+        StoreError: there is no store, or its content is not what was packed.
+    """
+    store = SignalStore.open(path)
+    total, digests = _digests(store)
+    stated = store.meta["sha256"]
+    for name, found in (
+        ("samples", total),
+        ("table", table_digest(store.records)),
+    ):
+        if found != stated[name]:
+            file = {"samples": "signals.npy", "table": "records.parquet"}[name]
+            raise StoreError(
+                f"{store.path / file} is not what was packed: its checksum is "
+                f"{found[:12]}..., not {stated[name][:12]}... as store.json says. "
+                "Pack it again."
+            )
+    records = store.records
+    seconds = records["recorded_seconds"]
+    same = _groups(digests, records["record_id"])
+    texts = Counter(text for text in records["text"] if isinstance(text, str))
+    classes, labelled = {}, {}
+    for task in store.meta["tasks"]:
+        y, names = store.labels(task)  # (n, C)
+        classes[task] = dict(zip(names, y.sum(axis=0).tolist(), strict=True))
+        labelled[task] = len(y)
+    shared = _shared(records, records["subject_id"])
+    problems = []
+    if shared:
+        problems.append(
+            f"{len(shared)} subjects stand on more than one side of the split "
+            f"({', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''})."
+        )
+    across = _shared(records, pd.Series(digests))
+    if across:
+        problems.append(
+            f"{len(across)} identical signals stand on more than one side of the split."
+        )
+    return StoreReport(
+        path=store.path,
+        fingerprint=store.meta["fingerprint"],
+        source=store.meta["source"],
+        synthetic=store.meta["synthetic"],
+        records=len(store),
+        rejected=_reasons(store.path / "rejected.csv"),
+        subjects=records["subject_id"].nunique(),
+        sampling_rate=store.meta["sampling_rate"],
+        seconds=store.meta["duration"],
+        transform=store.meta["transform"],
+        recorded_rates=records["recorded_rate"].value_counts().to_dict(),
+        recorded_seconds=(seconds.min(), seconds.median(), seconds.max()),
+        splits=records["split"].value_counts(dropna=False).to_dict(),
+        classes=classes,
+        labelled=labelled,
+        without_text=len(records) - texts.total(),
+        distinct_texts=len(texts),
+        repeated_texts=sum(n for n in texts.values() if n > 1),
+        missing_leads=_by_lead(records["missing_leads"]),
+        flat_leads=_by_lead(records["flat_leads"]),
+        interpolated=int((records["nan_share"] > 0).sum()),
+        clipped=int((records["clipped_share"] > 0).sum()),
+        stored_clipped=int((records["stored_clipped"] > 0).sum()),
+        same_signals=same,
+        shared_subjects=shared,
+        problems=problems,
+    )
+
+
+def _digests(store: SignalStore) -> tuple[str, list[bytes]]:
+    """Hash all samples at once, and each record's on its own, in one pass."""
+    total, each = hashlib.sha256(), []
+    step = max(1, BLOCK_BYTES // (24 * store.meta["length"]))
+    for first in range(0, len(store), step):
+        block = np.ascontiguousarray(store.signals[first : first + step])
+        total.update(block.data)
+        each += [hashlib.blake2b(r.data, digest_size=16).digest() for r in block]
+    return total.hexdigest(), each
+
+
+def _groups(digests: list[bytes], names: Iterable[str]) -> list[list[str]]:
+    """Group the records whose samples are identical."""
+    repeated = {digest for digest, n in Counter(digests).items() if n > 1}
+    groups: dict[bytes, list[str]] = {}
+    for digest, name in zip(digests, names, strict=True):
+        if digest in repeated:
+            groups.setdefault(digest, []).append(str(name))
+    return list(groups.values())
+
+
+def _shared(records: pd.DataFrame, keys: pd.Series) -> list:
+    """Find the keys that stand in more than one split."""
+    sides = records["split"].groupby(keys.to_numpy()).nunique()
+    return sides.index[sides > 1].tolist()
+
+
+def _by_lead(column: pd.Series) -> dict[str, int]:
+    """Count records by lead."""
+    return dict(Counter(lead for leads in column for lead in leads))
+
+
+def _reasons(path: Path) -> dict[str, int]:
+    """Count rejections by reason, most frequent first.
+
+    A reason names its file; the name is left out, so that equal faults count together.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    counts: Counter[str] = Counter()
+    for place, reason in zip(table["path"], table["reason"], strict=True):
+        plain = reason
+        for ending in (".hea", ".mat", ".dat", ".npy", ".edf", ".csv", ""):
+            plain = plain.replace(place + ending, "FILE")
+        counts[plain] += 1
+    return dict(counts.most_common())
+
+
+def _counts(counts: dict) -> str:
+    """Write counts in one line."""
+    return ", ".join(f"{name} {n}" for name, n in counts.items()) or "none"

@@ -1,0 +1,204 @@
+"""ECGs outside WFDB: CPSC2018's .mat struct, and .npy, .edf and .csv of one's own.
+
+Each function reads one file into `Traces`; what a file does not say of itself (rate,
+units, the leads of an array) the caller states.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mccgaa.config import LEADS
+from mccgaa.data import matlab
+from mccgaa.data.wfdb_records import Traces
+from mccgaa.errors import RecordError
+
+CPSC_RATE = 500.0  # Hz, of every CPSC2018 original
+
+
+def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Traces:
+    """Read CPSC2018's original form: a struct `ECG` with sex, age and data (12, T).
+
+    Args:
+        path: a MATLAB v5 file; leads in the standard order, mV.
+        sampling_rate: Hz; None means the 500 Hz of CPSC2018.
+        units: None means mV.
+
+    Raises:
+        RecordError: unreadable, or not that struct.
+    """
+    try:
+        ecg = matlab.read_struct(path, "ECG")
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        if "val" in matlab.variables(path):
+            ecg = None
+        else:
+            raise RecordError(
+                f"{path} is not a MATLAB v5 file that can be read: {error}."
+            ) from error
+    if ecg is None and "val" in matlab.variables(path):
+        raise RecordError(
+            f"{path} holds bare samples without rate or gain; "
+            f"its header {path.stem}.hea is missing."
+        )
+    if ecg is None or not isinstance(ecg.get("data"), np.ndarray):
+        raise RecordError(f"{path} has no struct ECG with an array data.")
+    data = _oriented(path, ecg["data"], len(LEADS))
+    info = {}
+    if isinstance(ecg.get("sex"), str):
+        info["sex"] = ecg["sex"]
+    if np.size(ecg.get("age")) == 1 and isinstance(ecg["age"], np.ndarray):
+        info["age"] = ecg["age"].item()
+    names, rate = list(LEADS), float(sampling_rate or CPSC_RATE)
+    return Traces(data, names, [units or "mV"] * 12, rate, [], info, False)
+
+
+def read_npy(
+    path: Path,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: tuple[str, ...] | list[str] | None,
+) -> Traces:
+    """Read an array (leads, T) or (T, leads); its rate has to be given.
+
+    Args:
+        path: a `.npy` file of real numbers.
+        sampling_rate: Hz.
+        units: None means mV.
+        leads: names of its leads in order; None means the standard twelve.
+
+    Raises:
+        RecordError: unreadable, of another shape, or without a rate.
+    """
+    rate = _required_rate(path, sampling_rate)
+    try:
+        data = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error}).") from error
+    # A damaged header reaches numpy's literal parser, which raises nearly anything.
+    except Exception as error:
+        raise RecordError(
+            f"{path} is not a numpy array that can be read ({error})."
+        ) from error
+    if not isinstance(data, np.ndarray) or data.dtype.kind not in "iuf":
+        raise RecordError(f"{path} does not hold one array of real numbers.")
+    names = list(leads or LEADS)
+    data = _oriented(path, np.atleast_2d(data).astype(np.float64), len(names))
+    return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
+
+
+def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Traces:
+    """Read a table with one column a lead, named by it; a column `time` is ignored.
+
+    Args:
+        path: a `.csv` file with a header line.
+        sampling_rate: Hz.
+        units: None means mV.
+
+    Raises:
+        RecordError: unreadable, not numbers, or without a rate.
+    """
+    rate = _required_rate(path, sampling_rate)
+    try:
+        content = path.read_bytes()
+        if b"\0" in content:
+            raise ValueError("it holds zero bytes")
+        # A blank line is a lost sample, except at the end.
+        table = pd.read_csv(io.BytesIO(content), skip_blank_lines=False)
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("its lines have more cells than its header")
+        table = table.loc[: table.last_valid_index()]
+        table = table[[c for c in table if str(c).strip().lower() != "time"]]
+        data = table.to_numpy(dtype=np.float64).T
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error}).") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise RecordError(
+            f"{path} is not a table of numbers with one column a lead ({error})."
+        ) from error
+    names = [str(name) for name in table.columns]
+    return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
+
+
+def read_edf(path: Path) -> Traces:
+    """Read an EDF or EDF+ file; signals that are no ECG leads are left aside.
+
+    Raises:
+        RecordError: unreadable, truncated, or with leads of different rates.
+    """
+    import edfio
+
+    from mccgaa.data.record import lead_of
+
+    try:
+        _check_edf_limits(path.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # edfio repairs damage and only warns
+            edf = edfio.read_edf(path)
+            signals = [s for s in edf.signals if lead_of(s.label)]
+            rates = {float(s.sampling_frequency) for s in signals}
+            traces = [np.asarray(s.data, dtype=np.float64) for s in signals]
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error}).") from error
+    # edfio raises whatever a damaged header makes it stumble over.
+    except Exception as error:
+        raise RecordError(
+            f"{path} is not an EDF file that can be read "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    if not signals:
+        raise RecordError(f"{path} has no signal labelled as one of the twelve leads.")
+    if len(rates) > 1 or len({len(t) for t in traces}) > 1:
+        raise RecordError(f"{path} has leads of different rates; expected one rate.")
+    names = [s.label for s in signals]
+    units = [s.physical_dimension for s in signals]
+    return Traces(np.stack(traces), names, units, rates.pop())
+
+
+def _check_edf_limits(content: bytes) -> None:
+    """Refuse limits that edfio would guess, or leave the samples unscaled for.
+
+    Raises:
+        ValueError: a signal's physical or digital limits are no plain numbers.
+    """
+    signals = int(content[252:256])
+    # Eight characters a signal each, after labels, transducers and units.
+    first = 256 + 104 * signals
+    cells = [
+        content[at : at + 8].decode("ascii")
+        for at in range(first, first + 32 * signals, 8)
+    ]
+    physical = [float(cell) for cell in cells[: 2 * signals]]
+    digital = [int(cell) for cell in cells[2 * signals :]]
+    for i in range(signals):
+        if digital[i] >= digital[i + signals] or physical[i] == physical[i + signals]:
+            raise ValueError(f"the limits of signal {i + 1} span nothing")
+
+
+def _required_rate(path: Path, sampling_rate: float | None) -> float:
+    """The caller's rate, or an error that asks for it."""
+    if sampling_rate is None:
+        raise RecordError(
+            f"{path} does not say its sampling rate; pass sampling_rate in Hz."
+        )
+    return float(sampling_rate)
+
+
+def _oriented(path: Path, data: np.ndarray, leads: int) -> np.ndarray:
+    """Turn an array so that its first axis is the leads."""
+    if data.ndim == 2 and data.shape != (leads, leads):
+        if data.shape[0] == leads:
+            return data
+        if data.shape[1] == leads:
+            return np.ascontiguousarray(data.T)
+    raise RecordError(
+        f"{path} holds an array of shape {data.shape}; expected ({leads}, samples) "
+        f"or (samples, {leads})."
+    )

@@ -1,0 +1,116 @@
+"""How every figure of the book looks, and how it says that its ECGs are synthetic.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers and on paper. Figures
+are drawn on a white card, which the page keeps in its dark theme. Written twice, an
+SVG is the same file byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+AMBER, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#222222", "#767676"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK)
+SEQUENTIAL = "viridis"  # magnitudes: attention, similarity, counts
+DIVERGING = "RdBu_r"  # signed values: centre them on zero
+WIDTH = 7.2  # inches, the page's column: a figure this wide is shown unscaled
+MARK = "synthetic ECGs (twin)"
+
+_HOOK = "mccgaa_book.plots.style:mark_synthetic"
+_mark = {"text": MARK}
+_SVG = {"Date": None, "Creator": None}  # metadata that would differ between reruns
+
+
+def use(synthetic: bool = False, mark: str = MARK) -> None:
+    """Set the book's theme for every figure made from here on.
+
+    Args:
+        synthetic: mark each new figure as drawn from the twin's ECGs.
+        mark: what the mark says.
+    """
+    _mark["text"] = mark
+    sns.set_theme(context="notebook", style="ticks", palette=list(PALETTE))
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.4),
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "figure.hooks": [_HOOK] if synthetic else [],
+            "savefig.bbox": "tight",
+            "savefig.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "font.family": "DejaVu Sans",  # matplotlib ships it: the same everywhere
+            "font.size": 10,
+            "lines.linewidth": 1.4,
+            "image.cmap": SEQUENTIAL,
+            "image.interpolation": "nearest",
+            "svg.hashsalt": "mccgaa",
+            "svg.fonttype": "path",
+        }
+    )
+    _inline_svg()
+
+
+def mark_synthetic(fig: Figure) -> None:
+    """Write over a figure that its ECGs were simulated; a matplotlib figure hook."""
+    look = {"fontsize": 8, "fontstyle": "italic", "color": ORANGE, "gid": "synthetic"}
+    fig.text(1.0, 1.005, _mark["text"], ha="right", va="bottom", **look)
+
+
+@contextmanager
+def unmarked() -> Iterator[None]:
+    """Draw figures that show no ECG data (an equation) without the mark."""
+    with mpl.rc_context({"figure.hooks": []}):
+        yield
+
+
+def ecg_grid(ax: Axes, seconds: float, low: float = -2.0, high: float = 2.0) -> None:
+    """Rule an axis like ECG paper: 0.2 s and 0.5 mV to a large square.
+
+    Args:
+        ax: its x axis in seconds, its y axis in millivolt.
+        seconds: length shown.
+        low: lower end of the y axis, mV.
+        high: upper end of the y axis, mV.
+    """
+    ax.set(xlim=(0, seconds), ylim=(low, high))
+    ax.xaxis.set_major_locator(mpl.ticker.MultipleLocator(1.0 if seconds > 4 else 0.2))
+    ax.xaxis.set_minor_locator(mpl.ticker.MultipleLocator(0.2))
+    ax.yaxis.set_major_locator(mpl.ticker.MultipleLocator(0.5))
+    ax.grid(True, which="both", color="#F2C9C4", linewidth=0.5)
+    ax.set_axisbelow(True)
+
+
+def save(fig: Figure, path: Path | str) -> Path:
+    """Write a figure as an SVG that a rerun writes again byte for byte."""
+    path = Path(path)
+    fig.savefig(path, format="svg", bbox_inches="tight", metadata=_SVG)
+    return path
+
+
+def _inline_svg() -> None:
+    """Have notebooks store figures as reproducible SVG; elsewhere do nothing."""
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    shell = get_ipython()
+    if shell is not None and hasattr(shell, "kernel"):
+        set_matplotlib_formats("svg", metadata=_SVG)

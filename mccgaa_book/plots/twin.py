@@ -1,0 +1,244 @@
+"""The figures of appendix 2: the simulated heart and what is measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from mccgaa.config import LEADS
+from mccgaa_book.audit.twin import RANGES
+from mccgaa_book.plots import style
+
+SHOWN = ("I", "III", "aVF", "V1", "V3", "V6")
+PANELS = {
+    "heart_rate": "heart rate, /min",
+    "pr": "PR, ms",
+    "qrs": "QRS, ms",
+    "qtc": "QTc, ms",
+    "axis": "QRS axis, degrees",
+}
+_LIMITS = {
+    "heart_rate": (30, 210),
+    "pr": (70, 320),
+    "qrs": (60, 185),
+    "qtc": (290, 560),
+    "axis": (-100, 180),
+}
+
+
+def activation(times: pd.DataFrame) -> Figure:
+    """Show when each segment of the ventricles is activated.
+
+    Args:
+        times: of `audit.twin_data.activation_times`, ms.
+    """
+    fig, ax = plt.subplots(figsize=(style.WIDTH, 5.6))
+    sns.heatmap(
+        times,
+        ax=ax,
+        cmap=style.SEQUENTIAL,
+        annot=True,
+        fmt=".0f",
+        annot_kws={"fontsize": 7},
+        cbar_kws={"label": "ms after QRS onset"},
+        linewidths=0.4,
+    )
+    ax.set(xlabel="", ylabel="")
+    ax.set_xticks(ax.get_xticks(), [c.replace(" ", "\n", 1) for c in times.columns])
+    ax.tick_params(axis="x", rotation=0, labelsize=8, length=0)
+    ax.tick_params(axis="y", labelsize=8, length=0)
+    return fig
+
+
+def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
+    """Set beats with findings over the same subject's normal beat, six leads each.
+
+    Args:
+        found: title -> (12, W) mV at 500 Hz.
+        normal: (12, W) mV of the same subject.
+    """
+    fig, axes = plt.subplots(
+        len(found),
+        len(SHOWN),
+        figsize=(style.WIDTH, 1.0 * len(found) + 0.3),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    time = np.arange(normal.shape[1]) / 500
+    for row, (title, beat) in zip(axes, found.items(), strict=True):
+        for ax, lead in zip(row, SHOWN, strict=True):
+            place = LEADS.index(lead)
+            ax.plot(time, normal[place], color=style.GREY, lw=0.7)
+            ax.plot(time, beat[place], color=style.BLUE, lw=1.1)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        row[0].set_ylabel(
+            title, rotation=0, ha="right", va="center", fontsize=9, labelpad=4
+        )
+    for ax, lead in zip(axes[0], SHOWN, strict=True):
+        ax.set_title(lead, fontsize=9, loc="center")
+    corner = axes[-1][-1]
+    low, right = corner.get_ylim()[0], time[-1]
+    corner.plot([right, right], [low, low + 1.0], color=style.BLACK, lw=1.5)
+    corner.plot([right - 0.2, right], [low, low], color=style.BLACK, lw=1.5)
+    corner.annotate(
+        "1 mV, 0.2 s",
+        (right, low),
+        xytext=(0, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=7,
+    )
+    return fig
+
+
+def strips(signals: Mapping[str, np.ndarray], seconds: float = 8.0) -> Figure:
+    """Draw rhythms one below the other.
+
+    Args:
+        signals: title -> (T,) mV at 500 Hz.
+        seconds: shown of each.
+    """
+    fig, axes = plt.subplots(
+        len(signals), 1, figsize=(style.WIDTH, 0.78 * len(signals)), sharex=True
+    )
+    length = round(seconds * 500)
+    time = np.arange(length) / 500
+    for ax, (title, signal) in zip(np.atleast_1d(axes), signals.items(), strict=True):
+        ax.plot(time, signal[:length], color=style.BLACK, lw=0.7)
+        ax.set_title(title, fontsize=8, pad=1)
+        ax.set(yticks=[], xlim=(0, seconds))
+        ax.spines[["left", "bottom"]].set_visible(False)
+        ax.tick_params(axis="x", length=0, labelbottom=False)
+        ax.grid(True, axis="x", color="#F2C9C4", lw=0.5)
+    last = np.atleast_1d(axes)[-1]
+    last.tick_params(labelbottom=True)
+    last.set_xlabel("seconds")
+    return fig
+
+
+def ranges(measured: pd.DataFrame, real: pd.DataFrame | None = None) -> Figure:
+    """Set what the ruler reads against the textbook's range of each finding.
+
+    Args:
+        measured: of `audit.twin.in_range`.
+        real: of `audit.twin.measure_real`; the same ruler on real records.
+    """
+    rows = {name: [r for r in RANGES if r.name == name] for name in PANELS}
+    fig, axes = plt.subplots(
+        len(PANELS),
+        1,
+        figsize=(style.WIDTH, 0.30 * len(RANGES) + 2.8),
+        height_ratios=[len(part) + 0.6 for part in rows.values()],
+    )
+    for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
+        low, high = _LIMITS[name]
+        for place, one in enumerate(rows[name]):
+            left, right = max(one.low, low), min(one.high, high)
+            ax.barh(
+                *(place, right - left, 0.72, left), color="#DDEAF3", edgecolor="none"
+            )
+            here = measured["finding"] == one.code
+            here &= measured["measure"].str.startswith(name)
+            _interval(ax, measured[here], place - 0.12, style.BLUE, "o", "twin")
+            if real is not None:
+                there = (real["finding"] == one.code) & (real["measure"] == name)
+                _interval(
+                    ax, real[there], place + 0.16, style.ORANGE, "D", "real records"
+                )
+        ax.set_yticks(range(len(rows[name])), [one.code for one in rows[name]])
+        ax.set(xlim=(low, high), ylim=(len(rows[name]) - 0.4, -0.6))
+        ax.set_xlabel(title, fontsize=8, labelpad=1)
+        ax.tick_params(axis="y", length=0, labelsize=8)
+        ax.tick_params(axis="x", labelsize=7)
+    handles, labels = axes[0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    fig.legend(
+        unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique)
+    )
+    return fig
+
+
+def _interval(
+    ax: plt.Axes, rows: pd.DataFrame, place: float, colour: str, mark: str, name: str
+) -> None:
+    """A median with the middle 80 per cent; nothing where nothing was measured."""
+    if rows.empty or rows["median"].isna().all():
+        return
+    row = rows.iloc[0]
+    ax.plot([row["p10"], row["p90"]], [place, place], color=colour, lw=1.6)
+    ax.plot(row["median"], place, mark, color=colour, ms=4.5, label=name)
+
+
+def prevalence(table: pd.DataFrame) -> Figure:
+    """Plot each statement's share in the twin against its share in PTB-XL.
+
+    Args:
+        table: of `audit.twin_data.prevalence`.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharex=True, sharey=True)
+    limits = (2e-4, 1.0)
+    for ax, column in zip(axes, ("ptbxl", "mimic"), strict=True):
+        drawn = table[table[column] > 0]
+        ax.plot(limits, limits, color=style.GREY, lw=0.8)
+        ax.scatter(drawn["published"], drawn[column], s=14, color=style.BLUE)
+        ratio = np.log(drawn[column] / drawn["published"]).abs()
+        common = drawn["published"] > 0.002
+        for code in ratio[common].nlargest(5).index:
+            ax.annotate(
+                code,
+                (drawn.loc[code, "published"], drawn.loc[code, column]),
+                xytext=(4, -3),
+                textcoords="offset points",
+                fontsize=7,
+            )
+        ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits, title=column)
+        ax.set_xlabel("share in PTB-XL, published")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        ax.grid(True, lw=0.4)
+    axes[0].set_ylabel("share in the twin")
+    return fig
+
+
+def variety(curve: pd.DataFrame) -> Figure:
+    """Draw distinct texts against reports.
+
+    Args:
+        curve: of `audit.twin_data.variety`.
+    """
+    fig, ax = plt.subplots(figsize=(0.7 * style.WIDTH, 2.8))
+    ax.plot(curve["reports"], curve["reports"], color=style.GREY, lw=0.8)
+    ax.plot(curve["reports"], curve["distinct"], color=style.BLUE, marker="o", ms=3)
+    ax.annotate(
+        "were every text new", (0.45, 0.62), xycoords="axes fraction", fontsize=8
+    )
+    ax.set(xlabel="reports written", ylabel="distinct texts")
+    ax.set_ylim(0, None)
+    ax.grid(True, lw=0.4)
+    return fig
+
+
+def spectra(power: pd.DataFrame) -> Figure:
+    """Draw the mean power spectrum of one lead by source.
+
+    Args:
+        power: of `audit.twin_data.spectra`.
+    """
+    fig, ax = plt.subplots(figsize=(style.WIDTH, 3.2))
+    dashes = ("-", "--", "-.", ":")
+    for (name, column), dash in zip(power.items(), dashes, strict=False):
+        shown = column[(power.index > 0.2) & (power.index < 200)]
+        ax.plot(shown.index, shown, ls=dash, lw=1.2, label=name)
+    ax.set(xscale="log", yscale="log", xlabel="Hz", ylabel="mV$^2$ / Hz")
+    ax.legend()
+    ax.grid(True, which="both", lw=0.3)
+    return fig

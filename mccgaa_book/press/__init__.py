@@ -1,0 +1,1 @@
+"""The press: percent script, executed and stamped page, static book, README."""

@@ -1,0 +1,147 @@
+"""What lies between the body and the file: electrodes, amplifier, filter, converter.
+
+Noise arises at the nine electrodes, so that the leads' identities survive it, as they
+do on a patient; only the converter's rounding breaks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mccgaa_twin import torso
+
+
+@dataclass(frozen=True)
+class Device:
+    """A make of electrocardiograph and the habits of the place that uses it."""
+
+    name: str
+    mains: float  # Hz
+    low_cut: tuple[float, ...]  # Hz, the choices of its high-pass filter
+    high_cut: tuple[float, ...]  # Hz, the choices of its low-pass filter
+    lsb: float  # mV, the converter's step
+    wander: float  # mV, typical baseline wander
+    muscle: float  # mV, typical electromyogram
+    hum: float  # mV, typical mains interference
+    motion: float  # chance of an electrode's jump in a record
+    gain_error: float = 0.02  # relative standard deviation of the lead gains
+
+
+# The Schiller carts of PTB-XL (50 Hz mains, unfiltered signals), the Philips and GE
+# carts of a Boston hospital (60 Hz), and the Chinese sources of CPSC2018 and CSN.
+DEVICES = {
+    "ptbxl": Device(
+        "AT-6 C", 50.0, (0.05,), (150.0, 250.0), 0.005, 0.07, 0.011, 0.006, 0.05
+    ),
+    "mimic": Device(
+        "cart",
+        60.0,
+        (0.05, 0.15),
+        (40.0, 100.0, 150.0, 150.0),
+        0.005,
+        0.05,
+        0.010,
+        0.004,
+        0.06,
+    ),
+    "cpsc2018": Device(
+        "hospital",
+        50.0,
+        (0.05, 0.5),
+        (35.0, 75.0, 100.0),
+        0.001,
+        0.06,
+        0.012,
+        0.004,
+        0.08,
+    ),
+    "csn": Device(
+        "MUSE", 50.0, (0.5,), (35.0, 100.0), 0.00488, 0.015, 0.008, 0.002, 0.03, 0.03
+    ),
+}
+
+
+def electrode_noise(
+    device: Device, samples: int, rate: int, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, bool]]:
+    """Noise of the nine electrodes, made in the frequency domain in one go.
+
+    Args:
+        device: typical levels; a record's own are log-normal around them.
+        samples: length.
+        rate: Hz.
+        rng: draws it.
+
+    Returns:
+        (9, samples) mV for RA, LA, LL, V1-V6, and which noises a reader would remark
+        on: "baseline_drift", "static_noise", "burst_noise", "electrodes_problems".
+    """
+    frequency = np.fft.rfftfreq(samples, 1 / rate)
+    level = rng.lognormal(0, 0.6, 3) * [device.wander, device.muscle, device.hum]
+    each = rng.lognormal(0, 0.35, (9, 1))
+    each[:3] *= 0.6  # limb electrodes sit on quieter ground than the chest's
+    # Wander: power falling steeply from 0.05 Hz; muscle: broad around 60 Hz.
+    slow = np.where(frequency > 0, 1, 0) / (0.15 + frequency) ** 2
+    slow[frequency > 2.0] = 0.0
+    broad = frequency / (20.0 + frequency) / (1 + (frequency / 130.0) ** 2)
+    pink = 1 / np.sqrt(np.maximum(frequency, 0.5))
+    shape = level[0] * slow / np.sqrt((slow**2).sum())
+    shape = np.hypot(shape, level[1] * broad / np.sqrt((broad**2).sum()))
+    shape = np.hypot(shape, 0.4 * level[1] * pink / np.sqrt((pink**2).sum()))
+    spectrum = rng.standard_normal((9, len(frequency), 2), dtype=np.float32)
+    spectrum = spectrum.view(np.complex64)[..., 0] * (shape * samples / 2) * each
+    tone = round(device.mains * samples / rate)
+    if tone < len(frequency):
+        phase = np.exp(2j * np.pi * rng.random())
+        spectrum[:, tone] += level[2] * phase * samples / 2 * rng.normal(0, 0.7, 9)
+    noise = np.fft.irfft(spectrum, samples)
+    marks = {
+        "baseline_drift": bool(level[0] > 2.2 * device.wander),
+        "static_noise": bool(level[1] > 2.2 * device.muscle),
+        "burst_noise": False,
+        "electrodes_problems": False,
+    }
+    if rng.random() < 0.06:  # a burst of muscle tension
+        start = int(rng.integers(0, samples - rate))
+        length = int(rng.integers(rate // 2, 2 * rate))
+        part = noise[:, start : start + length]
+        part += rng.normal(0, 3 * device.muscle, part.shape) * each
+        marks["burst_noise"] = True
+    if rng.random() < device.motion:  # an electrode moves and settles again
+        electrode, start = int(rng.integers(9)), int(rng.integers(0, samples))
+        decay = np.exp(-np.arange(samples - start) / (rate * rng.uniform(0.2, 1.0)))
+        noise[electrode, start:] += rng.normal(0, 0.4) * decay
+        marks["electrodes_problems"] = True
+    return noise, marks
+
+
+def record(
+    body: np.ndarray, device: Device, rate: int, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, bool]]:
+    """Measure eight body-surface leads with a device.
+
+    Args:
+        body: (8, T) mV, noiseless.
+        device: the cart.
+        rate: Hz.
+        rng: draws noise, filter setting and gain errors.
+
+    Returns:
+        (12, T) int32 in steps of `device.lsb`, in the order of `torso.LEADS`, III and
+        the augmented leads computed by the cart; and the remarks on noise.
+    """
+    samples = body.shape[1]
+    noise, marks = electrode_noise(device, samples, rate, rng)
+    gains = 1 + device.gain_error * rng.standard_normal((8, 1))
+    leads = body * gains + torso.ELECTRODES_TO_LEADS @ noise
+    frequency = np.fft.rfftfreq(samples, 1 / rate)
+    low = device.low_cut[rng.integers(len(device.low_cut))]
+    high = device.high_cut[rng.integers(len(device.high_cut))]
+    response = 1 / (1 + (frequency / high) ** 6)
+    response *= frequency**2 / (frequency**2 + low**2)
+    offset = leads.mean(axis=1, keepdims=True) * min(1.0, 0.05 / low)
+    leads = np.fft.irfft(np.fft.rfft(leads) * response, samples) + offset
+    steps = np.rint(leads / device.lsb)
+    return np.rint(torso.twelve_leads(steps)).astype(np.int32), marks

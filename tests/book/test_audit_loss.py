@@ -1,0 +1,85 @@
+"""The audit's findings on eq 20-22 and on the losses hold, and could have failed."""
+
+import math
+
+import pytest
+import torch
+
+from mccgaa_book.audit import loss as loss_audit
+from mccgaa.loss import alignment_loss
+
+
+def test_only_the_repaired_products_of_equations_20_to_22_exist():
+    shapes = loss_audit.attention_shapes().set_index("written")["exists"]
+    assert shapes["C_j W"] and not shapes["W C_i"]
+    assert shapes["a [..], a in R^{1 x 2F}"] and not shapes["a^T [..], a in R^{1 x 2F}"]
+    assert shapes["(h_1 .. h_N) W_O, W_O in R^{FN x F}"]
+    assert not shapes["(h_1 .. h_N) W_O, W_O in R^{HN x F}, H = N"]
+
+
+def test_log_sum_exp_is_twice_clip_to_the_last_digits_of_float64():
+    table = loss_audit.log_sum_exp_is_clip()
+    assert table["loss_gap"].max() < 1e-15
+    assert table["gradient_gap"].max() < 1e-14
+    assert (table["ratio"] - 2).abs().max() < 1e-14
+
+
+def test_equation_29_as_written_repeats_equation_28():
+    sums = loss_audit.equation_29()
+    assert sums["loss_r2x as written (eq 29)"] == sums["loss_x2r (eq 28)"]
+    assert sums["one-sided sum"] == pytest.approx(2 * sums["loss_x2r (eq 28)"], abs=0)
+    assert sums["loss_r2x over columns"] != sums["loss_x2r (eq 28)"]
+
+
+def test_softmax_written_out_fails_only_beyond_the_range_of_its_precision():
+    table = loss_audit.stability().set_index(["precision", "tau"])
+    limits = {"float32": 88.7, "bfloat16": 88.7, "float16": 11.09}  # log of the largest
+    for (precision, tau), row in table.iterrows():
+        overflows = 1 / tau > limits[precision]
+        assert math.isfinite(row["written_out"]) != overflows
+        assert math.isfinite(row["log_sum_exp"])
+        assert math.isfinite(row["cross_entropy"])
+    assert math.isfinite(table.loc[("float32", 0.07), "written_out"])
+
+
+def test_adamw_ends_at_the_same_weights_with_the_loss_and_with_its_double():
+    table = loss_audit.training_with(("symmetric", "clip", "one-sided"), steps=40)
+    assert table.loc["clip", "distance"] < 1e-6
+    assert table.loc["one-sided", "distance"] > 1e-3
+
+
+def test_unit_rows_have_length_one():
+    rows = loss_audit.unit_rows(7, 5, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rows.square().sum(1), torch.ones(7))
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "one-sided", "clip", "siglip"])
+def test_pull_is_the_gradient_of_the_loss_by_the_similarities(kind):
+    generator = torch.Generator().manual_seed(0)
+    x, q = (loss_audit.unit_rows(6, 4, generator, torch.float64) for _ in range(2))
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(alignment_loss(x, q, 0.2, kind), x)
+    x = x.detach()
+    through_cosine = loss_audit.pull(x, q, 0.2, kind) @ q / 0.2 / 6
+    tangent = through_cosine - (through_cosine * x).sum(1, keepdim=True) * x  # eq 25
+    torch.testing.assert_close(gradient, tangent)
+
+
+def test_no_encoder_gets_below_the_floor_of_repeated_texts():
+    text = torch.eye(4)[[0, 0, 0, 1, 2, 2]]
+    floor = loss_audit.duplicate_floor(text)
+    expected = 2 * (3 * math.log(3) + 2 * math.log(2)) / 6
+    assert floor == pytest.approx(expected)
+    perfect = alignment_loss(text, text, 0.05)  # each ECG lies on its own text
+    assert perfect.item() == pytest.approx(floor, abs=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    assert alignment_loss(loss_audit.unit_rows(6, 4, generator), text, 0.07) > floor
+    assert loss_audit.duplicate_floor(torch.eye(4)) == 0
+
+
+def test_dropout_alone_leaves_views_alike_and_linear_maps_do_not():
+    features = loss_audit.unit_rows(64, 128, torch.Generator().manual_seed(0)).abs()
+    views = loss_audit.unimodal_views(features, [0.0, 0.5]).set_index(["rate", "reading"])
+    assert views.loc[(0.0, "dropout alone"), "same"] == pytest.approx(1, abs=1e-5)
+    assert views.loc[(0.5, "dropout alone"), "same"] == pytest.approx(0.5, abs=0.1)
+    assert abs(views.loc[(0.0, "linear, then dropout"), "same"]) < 0.3

@@ -1,0 +1,201 @@
+"""Summaries of zero-shot scores, against hand-made tables and independent formulas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+from sklearn.neighbors import NearestNeighbors
+
+from mccgaa_book.audit import results
+from mccgaa.metrics import TaskResult, evaluate
+
+
+def scores_of_runs(first, second):
+    """A long table of two variants on two tasks, one seed a position."""
+    rows = []
+    for variant, tasks in (("a", first), ("b", second)):
+        for task, values in tasks.items():
+            for seed, value in enumerate(values):
+                rows.append((variant, variant.upper(), seed, task, value, 40.0, 60.0))
+    columns = ["variant", "label", "seed", "task", "auroc", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_mean_row_has_the_spread_of_the_means_and_not_the_mean_spread():
+    table = scores_of_runs({"x": [70, 80], "y": [80, 70]}, {"x": [1, 2], "y": [3, 6]})
+    found = results.over_seeds(table).set_index(["label", "task"])
+    assert found.loc[("A", "x"), "sd"] == pytest.approx(np.std([70, 80], ddof=1))
+    assert found.loc[("A", "mean"), "mean"] == 75
+    assert found.loc[("A", "mean"), "sd"] == 0
+    assert found.loc[("B", "mean"), "sd"] == pytest.approx(np.std([2, 4], ddof=1))
+    assert np.isnan(found.loc[("A", "mean"), "low"])
+
+
+def test_one_seed_has_no_spread_and_no_interval_over_seeds():
+    table = scores_of_runs({"x": [70.0]}, {"x": [60.0]})
+    assert results.over_seeds(table)["sd"].isna().all()
+    row = results.paired(table, "a", "b").loc["x"]
+    assert row["difference"] == 10
+    assert np.isnan(row["low"]) and np.isnan(row["high"]) and np.isnan(row["sd"])
+
+
+def test_pairs_are_compared_seed_by_seed():
+    table = scores_of_runs(
+        {"x": [70, 80, 90], "y": [50, 50, 50]}, {"x": [69, 78, 87], "y": [51, 52, 53]}
+    )
+    found = results.paired(table, "a", "b")
+    assert found.loc["x", "difference"] == pytest.approx(2)
+    assert found.loc["x", "sd"] == pytest.approx(1)
+    assert found.loc["x", "ahead"] == 3 and found.loc["y", "ahead"] == 0
+    assert found.loc["mean", "difference"] == pytest.approx(0)
+    half = 4.302653 * 1 / np.sqrt(3)  # t of 2 degrees of freedom, 97.5 %
+    assert found.loc["x", "low"] == pytest.approx(2 - half, abs=1e-4)
+    assert list(found.index) == ["x", "y", "mean"]
+
+
+@pytest.fixture
+def task():
+    rng = np.random.default_rng(3)
+    labels = (rng.random((120, 3)) < [0.4, 0.1, 0.0]).astype(int)
+    good = labels + rng.normal(size=(120, 3))
+    return labels, good, rng.normal(size=(120, 3))
+
+
+def test_the_paired_bootstrap_compares_macro_aurocs(task):
+    labels, good, noise = task
+    exact, low, high = results.paired_bootstrap(labels, good, noise, draws=200)
+    expected = [
+        roc_auc_score(labels[:, c], good[:, c])
+        - roc_auc_score(labels[:, c], noise[:, c])
+        for c in (0, 1)
+    ]
+    assert exact == pytest.approx(100 * np.mean(expected))
+    assert low < exact < high
+    assert results.paired_bootstrap(labels, good, good, draws=20) == (0, 0, 0)
+
+
+def test_a_task_without_scorable_classes_has_no_difference(task):
+    labels, good, noise = (part[:, 2:] for part in task)
+    assert np.isnan(results.paired_bootstrap(labels, good, noise, draws=5)).all()
+
+
+class Store:
+    """The two calls that `by_class` makes of a store."""
+
+    def __init__(self, labels, classes):
+        self.table, self.names = labels, classes
+
+    def indices(self, split=None, task=None):
+        return np.arange(len(self.table))
+
+    def labels(self, task, index):
+        return self.table[index], self.names
+
+
+def test_classes_are_listed_with_their_share_and_rare_ones_marked(task):
+    labels, good, _ = task
+    found = evaluate(labels, good, ["many", "some", "none"], bootstrap=50)
+    everything = np.zeros((1000, 3), dtype=int)
+    everything[:400, 0] = 1
+    everything[:9, 1] = 1
+    store = Store(everything, ["many", "some", "none"])
+    table = results.by_class({"t": found}, {"t": store}).set_index("class")
+    assert list(table.index) == ["many", "some"]  # "none" cannot be scored
+    assert table.loc["some", "share"] == pytest.approx(0.009)
+    assert list(table["rare"]) == [False, True]
+    assert table.loc["many", "auroc"] == pytest.approx(
+        100 * roc_auc_score(labels[:, 0], good[:, 0])
+    )
+    assert table.loc["some", "positives"] == labels[:, 1].sum()
+    assert table.loc["some", "low"] < table.loc["some", "auroc"]
+    ends = found.classes["some"]["ci95"]
+    assert table.loc["some", "width"] == pytest.approx(100 * (ends[1] - ends[0]))
+    assert isinstance(found, TaskResult)
+
+
+def test_rare_and_common_classes_are_summarised_apart():
+    table = pd.DataFrame(
+        {
+            "rare": [True, True, False],
+            "positives": [1, 3, 50],
+            "auroc": [60.0, 80.0, 90.0],
+            "low": [20.0, 70.0, 85.0],
+            "high": [90.0, 90.0, 95.0],
+            "width": [4.0, 6.0, 8.0],
+        }
+    )
+    found = results.by_frequency(table)
+    assert found.loc["below 1 %", "auroc"] == 70
+    assert found.loc["below 1 %", "score interval"] == 45
+    assert found.loc["below 1 %", "bootstrap"] == 5
+    assert found.loc["below 1 %", "undecided"] == 0.5
+    assert found.loc["1 % and more", "classes"] == 1
+
+
+def test_the_standard_error_is_exact_for_exponential_scores():
+    rng = np.random.default_rng(0)  # the case from which the formula was derived
+    positive = rng.exponential(3.0, (2000, 12, 1))
+    negative = rng.exponential(1.0, (2000, 1, 60))
+    areas = (positive > negative).mean(axis=(1, 2))
+    error = results.standard_error(3 / 4, 12, 60)
+    assert error == pytest.approx(areas.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("positives", [1, 2, 12])
+def test_the_score_interval_covers_the_truth_where_the_bootstrap_does_not(positives):
+    rng = np.random.default_rng(4)
+    labels = np.repeat([1, 0], [positives, 100])
+    hits = {"score": 0, "bootstrap": 0}
+    for _ in range(200):
+        scores = rng.exponential(np.where(labels == 1, 3.0, 1.0))  # true area 3/4
+        one = evaluate(labels[:, None], scores[:, None], ["c"], bootstrap=100)
+        area, drawn = one.macro_auroc, one.classes["c"]["ci95"]
+        low, high = results.score_interval(area, positives, 100)
+        hits["score"] += low <= 0.75 <= high
+        hits["bootstrap"] += drawn[0] <= 0.75 <= drawn[1]
+    assert hits["score"] >= 0.9 * 200
+    if positives == 1:
+        assert hits["bootstrap"] < 0.5 * 200
+
+
+def test_a_perfect_score_with_one_positive_is_no_certainty():
+    low, high = results.score_interval(1.0, 1, 250)
+    assert high == 1 and low < 0.6
+
+
+def test_the_threshold_is_the_highest_point_of_the_roc_curve_over_its_diagonal(task):
+    labels, good, _ = task
+    fpr, tpr, thresholds = roc_curve(labels[:, 0], good[:, 0])
+    best = thresholds[(tpr - fpr).argmax()]
+    assert results.youden_threshold(labels[:, 0], good[:, 0]) == best
+
+
+def test_a_threshold_needs_both_kinds_of_label():
+    with pytest.raises(ValueError, match="Positive and negative"):
+        results.youden_threshold([0, 0], [0.1, 0.2])
+
+
+def test_the_confusion_matrix_has_truth_in_rows(task):
+    labels, good, _ = task
+    found = results.confusion(labels[:, 0], good[:, 0], 0.5)
+    expected = confusion_matrix(labels[:, 0], good[:, 0] >= 0.5)
+    assert (found == expected).all()
+
+
+def test_a_class_text_is_found_as_whole_words_only():
+    corpus = ["Sinus rhythm. Atrial fibrillation", "AVB"]
+    texts = ["atrial fibrillation", "sinus", "VB", "flutter", "rhythm. atrial"]
+    assert results.named_in(texts, corpus) == [True, True, False, False, True]
+
+
+def test_neighbours_are_the_nearest_others():
+    rng = np.random.default_rng(1)
+    points, labels = rng.normal(size=(60, 4)), rng.choice(["a", "b"], 60)
+    near = NearestNeighbors(n_neighbors=6).fit(points).kneighbors(points)[1][:, 1:]
+    expected = (labels[near] == labels[:, None]).mean()
+    assert results.neighbour_agreement(points, labels, k=5) == pytest.approx(expected)
+
+
+def test_a_curve_settles_after_its_last_excursion():
+    assert results.settled([10, 5, 1, 3, 0.5, 0.2, 0]) == 4
+    assert results.settled([1.0, 1.0, 1.0]) == 0
