@@ -96,18 +96,17 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
 
 def pretrain(args: argparse.Namespace) -> None:
     from mccgaa import pretrain as loop
-    from mccgaa.config import load_profile, run_config
+    from mccgaa.config import Profile
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
     from mccgaa.pairs import load_pairs
 
-    profile = load_profile(args.params)
-    variant = args.variant or next(iter(profile.get("variants") or {"mccgaa": {}}))
-    config = run_config(profile, variant, args.seed, _overrides(args.set))
+    profile = Profile.load(args.params)
+    config = profile.run_config(args.variant, args.seed, _overrides(args.set))
     store = SignalStore.open(args.store)
-    knowledge = Knowledge.load(args.knowledge or profile.get("knowledge"))
+    knowledge = Knowledge.load(args.knowledge or profile.knowledge)
     corpus = load_pairs(store, config, knowledge)
-    note = {"tier": profile.get("tier", ""), "title": profile.get("title", "")}
+    note = {"tier": profile.tier, "title": profile.title}
     print(loop.pretrain(config, corpus, args.out, device=args.device, note=note))
 
 

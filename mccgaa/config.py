@@ -20,6 +20,10 @@ import yaml
 
 from mccgaa.errors import ConfigError
 
+# The version of the method: who changes what a run of given settings computes raises
+# it, and every run, result and page made before is stale.
+METHOD = 1
+
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TASKS = ("super", "sub", "form", "rhythm", "cpsc2018", "csn")
 
@@ -133,20 +137,52 @@ class PretrainConfig:
     seed: int = 0  # weights, dropout, batch order
 
 
+# Settings of PretrainConfig that change how a run is made and none of its numbers.
+SILENT = ("workers", "checkpoint_every", "snapshots")
+
+
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: a model, how it is pretrained, and on which store."""
+    """One run: a model, how it is pretrained, and on which pairs."""
 
     name: str = "mccgaa"
     model: ModelConfig = field(default_factory=ModelConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    processes: int = 1  # each reads batch_size pairs a step
     store: str = ""  # fingerprint of the signal store
-    texts: str = ""  # fingerprint of the texts that stand beside its records
+    texts: str = ""  # fingerprint of the texts of its records
+    text_encoder: str = ""  # fingerprint of the frozen encoder of the texts
+
+    @property
+    def global_batch(self) -> int:
+        """Pairs a step, over all processes: what the contrastive loss compares."""
+        return self.processes * self.pretrain.batch_size
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the run's numbers, and nothing else."""
+        pretrain = to_dict(self.pretrain)
+        for name in (*SILENT, "batch_size"):
+            del pretrain[name]
+        return {
+            "method": METHOD,
+            "model": to_dict(self.model),
+            "pretrain": pretrain,
+            "global_batch": self.global_batch,
+            "store": self.store,
+            "texts": self.texts,
+            "text_encoder": self.text_encoder,
+        }
+
+    @property
+    def hash(self) -> str:
+        """Name the run's identity."""
+        return stable_hash(self.identity)
 
     @property
     def folder(self) -> str:
-        """Name of the run's folder: its name, and a hash of everything in it."""
-        return f"{self.name}-{stable_hash(self)}"
+        """Name of the run's folder: two runs of one name and identity are one run."""
+        return f"{self.name}-{self.hash}"
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -166,25 +202,53 @@ def from_dict(cls: type[T], data: dict[str, Any] | None, where: str = "") -> T:
         ConfigError: an unknown field, or a value of the wrong type or choice.
     """
     where = where or cls.__name__
-    if not isinstance(data, dict | types.NoneType):
-        raise ConfigError(f"{where} must be a mapping of settings, but is {data!r}.")
+    data = _mapping(data or {}, where)
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     values = {}
-    for key, value in (data or {}).items():
+    for key, value in data.items():
         if key not in known:
             raise ConfigError(
                 f"{where} has no setting {key!r}; it knows {', '.join(sorted(known))}."
             )
         values[key] = _coerce(hints[key], value, f"{where}.{key}")
+    missing = [
+        f.name
+        for f in fields(cls)  # type: ignore[arg-type]
+        if f.name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}; give a value for each.")
     return cls(**values)
+
+
+def _mapping(data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} must be a mapping of settings, but is {data!r}.")
+    return data
+
+
+def _nest(cls: type, data: Any, rest: str, where: str) -> dict[str, Any]:
+    """Move the settings that are no fields of `cls` into its field `rest`."""
+    known = {f.name for f in fields(cls)} - {rest}
+    nested: dict[str, Any] = {rest: {}}
+    for key, value in _mapping(data or {}, where).items():
+        (nested if key in known else nested[rest])[key] = value
+    return nested
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     """Check one value against its type hint; lists become tuples."""
     if is_dataclass(hint):
         return from_dict(hint, value, where)  # type: ignore[arg-type]
+    if hint is Any:
+        return value
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is dict and isinstance(value, dict):
+        return {k: _coerce(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    hint = origin or hint
     if origin is Literal:
         if value not in args:
             choices = ", ".join(map(str, args))
@@ -250,73 +314,174 @@ def dump_yaml(data: dict[str, Any], path: Path | str) -> None:
     Path(path).write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 
 
-PROFILE_KEYS = {
-    "tier": "synthetic, real or paper: what kind of evidence the profile yields",
-    "title": "one line that says what the data are",
-    "model": "settings of ModelConfig",
-    "pretrain": "settings of PretrainConfig",
-    "variants": "name -> label and settings laid over model and pretrain",
-    "seeds": "list of integers",
-    "twin": "arguments of the synthetic mirror, where it is used",
-    "stores": "name -> how to pack it",
-    "tasks": "task -> name of the store it is tested on",
-    "runs": "folder of runs",
-    "knowledge": "a knowledge base of one's own, or null",
-    "out": "folder for the executed chapters",
-    "chapters": "notebooks that the profile executes",
-    "notebooks": "notebook -> its parameters",
-}
+@dataclass(frozen=True)
+class Variant:
+    """One row of a table: a label, and settings laid over the profile's."""
+
+    label: str  # as tables print it
+    settings: dict[str, Any] = field(default_factory=dict)  # of model and pretrain
 
 
-def load_profile(params: Path | str) -> dict[str, Any]:
-    """Read a profile, refusing a key that no profile has.
+@dataclass(frozen=True)
+class StoreRecipe:
+    """How a store is packed; rate, duration and transform are `model.input`'s."""
 
-    Raises:
-        ConfigError: the file cannot be read, or holds an unknown key.
-    """
-    profile = load_yaml(params)
-    unknown = sorted(set(profile) - set(PROFILE_KEYS))
-    if unknown:
-        raise ConfigError(
-            f"{params} has no use for {', '.join(map(repr, unknown))}; a profile has "
-            f"{', '.join(PROFILE_KEYS)}."
-        )
-    return profile
+    dataset: str  # ptbxl, mimic, cpsc2018, csn or own
+    root: str  # the dataset's folder
+    out: str  # the store's folder
+    options: dict[str, Any] = field(default_factory=dict)  # of the dataset's reader
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the store's content, wherever it is packed."""
+        silent = ("jobs", "progress")
+        options = {k: v for k, v in self.options.items() if k not in silent}
+        return {"dataset": self.dataset, "options": options}
 
 
-def run_config(
-    profile: Mapping[str, Any],
-    variant: str = "mccgaa",
-    seed: int = 0,
-    overrides: Mapping[str, Any] | None = None,
-) -> RunConfig:
-    """The configuration of one run of a profile.
+@dataclass(frozen=True)
+class Reproduce:
+    """The part of a profile that a reader's half hour reruns."""
 
-    Args:
-        profile: as `load_profile` gives it.
-        variant: a name among the profile's variants.
-        seed: of weights, dropout and batch order.
-        overrides: nested settings, such as {"pretrain": {"epochs": 2}}.
+    variants: tuple[str, ...] = ()  # empty: all
+    seeds: tuple[int, ...] = ()  # empty: all
 
-    Raises:
-        ConfigError: an unknown variant or setting.
-    """
-    variants = profile.get("variants") or {"mccgaa": {}}
-    if variant not in variants:
-        raise ConfigError(
-            f"The profile has no variant {variant!r}; it has {', '.join(variants)}."
-        )
-    settings = {key: profile.get(key) or {} for key in ("model", "pretrain")}
-    own = {k: v for k, v in (variants[variant] or {}).items() if k != "label"}
-    settings = merge(merge(settings, own), dict(overrides or {}))
-    unknown = set(settings) - {"model", "pretrain"}
-    if unknown:
-        raise ConfigError(
-            f"Settings start with model or pretrain, not {', '.join(sorted(unknown))}."
-        )
-    pretrain_config = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
-    return RunConfig(
-        name=variant,
-        model=from_dict(ModelConfig, settings["model"], "model"),
-        pretrain=replace(pretrain_config, seed=seed),
+
+@dataclass(frozen=True)
+class Profile:
+    """One file of params/: which data, how long, which variants, which chapters."""
+
+    name: str  # the file's stem
+    path: Path
+    tier: Literal["synthetic", "real", "paper"]  # what its results may be evidence of
+    title: str = ""  # one line that says what the data are
+    model: dict[str, Any] = field(default_factory=dict)  # of ModelConfig
+    pretrain: dict[str, Any] = field(default_factory=dict)  # of PretrainConfig
+    variants: dict[str, Variant] = field(
+        default_factory=lambda: {"mccgaa": Variant("mccgaa")}
     )
+    seeds: tuple[int, ...] = (0,)
+    reproduce: Reproduce = field(default_factory=Reproduce)
+    twin: dict[str, Any] | None = None  # arguments of the synthetic mirror
+    stores: dict[str, StoreRecipe] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
+    runs: str = "runs"  # folder of runs
+    knowledge: str | None = None  # another knowledge base than the packaged one
+    out: str | None = None  # folder of the executed chapters
+    chapters: tuple[str, ...] = ()  # notebooks that it executes
+    notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)  # parameters
+
+    @classmethod
+    def load(cls, params: Path | str) -> Profile:
+        """Read a profile.
+
+        Args:
+            params: its file, or the bare name of one in ./params ("real").
+
+        Raises:
+            ConfigError: no such file, an unknown key or variant, or a store that a
+                task names and `stores` lacks.
+        """
+        path = Path(params)
+        named = Path("params") / f"{params}.yaml"
+        if not path.is_file() and named.is_file():
+            path = named
+        data = {k: v for k, v in load_yaml(path).items() if v is not None}
+        for key, kind, rest in (
+            ("variants", Variant, "settings"),
+            ("stores", StoreRecipe, "options"),
+        ):
+            for name, entry in _mapping(data.get(key, {}), f"{path}: {key}").items():
+                where = f"{path}: {key}.{name}"
+                data[key] = data[key] | {name: _nest(kind, entry, rest, where)}
+        for name, variant in data.get("variants", {}).items():
+            variant.setdefault("label", name)
+        profile = from_dict(cls, {**data, "name": path.stem, "path": path}, str(path))
+        profile._check()
+        return profile
+
+    def _check(self) -> None:
+        """Refuse the names of variants and stores that the profile does not define."""
+        for variant in self.reproduce.variants:
+            self._variant(variant)
+        for task in self.tasks:
+            self.recipe(self.tested_on(task)[0])
+
+    def _variant(self, name: str) -> Variant:
+        if name not in self.variants:
+            raise ConfigError(
+                f"{self.path} has no variant {name!r}; it has "
+                f"{', '.join(self.variants)}."
+            )
+        return self.variants[name]
+
+    def recipe(self, store: str = "pretrain") -> StoreRecipe:
+        """How a store of the profile is packed.
+
+        Raises:
+            ConfigError: the profile has no such store.
+        """
+        if store not in self.stores:
+            raise ConfigError(
+                f"{self.path} has no store {store!r}; it has "
+                f"{', '.join(self.stores) or 'none'}."
+            )
+        return self.stores[store]
+
+    @property
+    def input(self) -> InputConfig:
+        """The input that the model expects and every store is packed for."""
+        return from_dict(InputConfig, self.model.get("input"), "model.input")
+
+    def tested_on(self, task: str) -> tuple[str, str]:
+        """Return the store that a task is tested on, and the task's name there."""
+        store, _, there = self.tasks[task].partition("/")
+        return store, there or task
+
+    def run_config(
+        self,
+        variant: str | None = None,
+        seed: int = 0,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> RunConfig:
+        """The configuration of one run.
+
+        Args:
+            variant: a name in `variants`; by default the first.
+            seed: of weights, dropout and batch order.
+            overrides: nested settings, such as {"pretrain": {"epochs": 2}}.
+
+        Raises:
+            ConfigError: an unknown variant or setting.
+        """
+        name = variant or next(iter(self.variants))
+        settings = {"model": self.model, "pretrain": self.pretrain}
+        settings = merge(settings, self._variant(name).settings)
+        settings = merge(settings, dict(overrides or {}))
+        unknown = set(settings) - {"model", "pretrain"}
+        if unknown:
+            raise ConfigError(
+                "Settings start with model or pretrain, not "
+                f"{', '.join(sorted(unknown))}."
+            )
+        pretrain = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
+        model = from_dict(ModelConfig, settings["model"], "model")
+        return RunConfig(name=name, model=model, pretrain=replace(pretrain, seed=seed))
+
+    @property
+    def hash(self) -> str:
+        """Name what decides the profile's results: not labels, seeds or folders."""
+        silent = ("out", "jobs", "progress")
+        twin = {k: v for k, v in (self.twin or {}).items() if k not in silent}
+        runs = {name: self.run_config(name).identity for name in self.variants}
+        for run in runs.values():
+            del run["method"]  # a stamp gives it on its own
+        return stable_hash(
+            {
+                "runs": runs,
+                "twin": twin,
+                "stores": {k: v.identity for k, v in self.stores.items()},
+                "tasks": self.tasks,
+                "knowledge": self.knowledge,
+            }
+        )

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from mccgaa.config import RunConfig, dump_yaml, stable_hash, to_dict
+from mccgaa.config import RunConfig, dump_yaml, to_dict
 from mccgaa.errors import RunError
 from mccgaa.files import bar
 from mccgaa.metrics import retrieval
@@ -137,7 +137,7 @@ class _Run:
         if self.rank:
             return
         state = {
-            "hash": stable_hash(self.config),
+            "hash": self.config.hash,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -168,10 +168,10 @@ class _Run:
                 f"{path} is not a readable checkpoint ({error}); delete "
                 f"{self.folder} to start the run over."
             ) from error
-        if state["hash"] != stable_hash(self.config):
+        if state["hash"] != self.config.hash:
             raise RunError(
                 f"{path} belongs to another configuration ({state['hash']}) than this "
-                f"run's ({stable_hash(self.config)}); delete {self.folder}, or give "
+                f"run's ({self.config.hash}); delete {self.folder}, or give "
                 "another output folder."
             )
         self.model.load_state_dict(state["model"])

@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from mccgaa.config import RunConfig, load_profile, run_config, stable_hash
-from mccgaa.data.datasets import open_or_pack
+from mccgaa.config import Profile, RunConfig, stable_hash
+from mccgaa.data.datasets import open_store
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError
+from mccgaa.files import write_whole
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult
 from mccgaa.model import MCCGAA
@@ -77,23 +77,22 @@ class Lab:
     def __init__(
         self, params: Path | str, overrides: Mapping[str, Any] | None = None
     ) -> None:
-        self.path = Path(params)
-        self.params = load_profile(params)
+        self.profile = Profile.load(params)
         self.overrides = dict(overrides or {})
-        self.tier: str = self.params["tier"]
-        self.runs = Path(self.params.get("runs", "runs"))
-        self.seeds: list[int] = list(self.params.get("seeds", [0]))
+        self.tier = self.profile.tier
+        self.runs = Path(self.profile.runs)
+        self.seeds = list(self.profile.seeds)
         self._stores: dict[str, SignalStore] = {}
 
     @property
     def synthetic(self) -> bool:
         """Whether any store of the profile is synthetic."""
-        return bool(self.params.get("twin"))
+        return bool(self.profile.twin)
 
     @cached_property
     def knowledge(self) -> Knowledge:
         """The clinical knowledge base K."""
-        return Knowledge.load(self.params.get("knowledge"))
+        return Knowledge.load(self.profile.knowledge)
 
     def text_encoder(self) -> TextEncoder:
         """The frozen text encoder of the profile's model."""
@@ -102,13 +101,12 @@ class Lab:
     @property
     def variants(self) -> dict[str, str]:
         """Name -> label in tables."""
-        entries = self.params.get("variants") or {"mccgaa": {}}
-        return {name: (v or {}).get("label", name) for name, v in entries.items()}
+        return {name: v.label for name, v in self.profile.variants.items()}
 
     @property
     def tasks(self) -> dict[str, str]:
         """Task -> name of the store it is tested on."""
-        return dict(self.params.get("tasks") or {})
+        return {task: self.profile.tested_on(task)[0] for task in self.profile.tasks}
 
     def badge(self) -> str:
         """One sentence on what kind of evidence this is, for every page and table."""
@@ -117,7 +115,7 @@ class Lab:
             if self.synthetic
             else "Real ECGs."
         )
-        return f"{kind} {self.params.get('title', '')}".strip()
+        return f"{kind} {self.profile.title}".strip()
 
     def store(self, name: str = "pretrain") -> SignalStore:
         """Open a store of the profile, packing it first where it is absent.
@@ -125,30 +123,23 @@ class Lab:
         Raises:
             ConfigError: the profile has no such store.
         """
-        recipes = self.params.get("stores") or {}
-        if name not in recipes:
-            raise ConfigError(
-                f"{self.path} has no store {name!r}; it has {', '.join(recipes)}."
-            )
         if name not in self._stores:
-            recipe = recipes[name]
-            twin = self.params.get("twin")
-            if twin and not Path(recipe["out"]).exists():
-                write_twin(**twin)
-            self._stores[name] = open_or_pack(**recipe)
+            recipe = self.profile.recipe(name)
+            if self.profile.twin and not Path(recipe.out).exists():
+                write_twin(**self.profile.twin)
+            self._stores[name] = open_store(recipe, self.profile.input)
         return self._stores[name]
 
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:
         """The configuration of a variant; by default of the profile's first."""
-        variant = variant or next(iter(self.variants))
-        return run_config(self.params, variant, seed, self.overrides)
+        return self.profile.run_config(variant, seed, self.overrides)
 
     def run(self, variant: str | None = None, seed: int = 0) -> Run:
         """Load the run of a variant and seed, or pretrain it."""
         config = self.config(variant, seed)
         store = self.store("pretrain")
         corpus = load_pairs(store, config, self.knowledge, progress=False)
-        note = {"tier": self.tier, "title": self.params.get("title", "")}
+        note = {"tier": self.tier, "title": self.profile.title}
         return Run(pretrain(config, corpus, self.runs, note=note), config)
 
     def zero_shot(
@@ -175,28 +166,27 @@ class Lab:
         tested = on or self
         paths, absent = {}, {}
         for task in tasks or tested.tasks:
-            store = tested.store(tested.tasks[task])
+            name, there = tested.profile.tested_on(task)
+            store = tested.store(name)
             key = stable_hash(
                 [store.meta["fingerprint"], self.knowledge.fingerprint, split, fused]
             )
-            name = f"{task}-{split or 'all'}-{key}.json"
-            paths[task] = run.folder / "zeroshot" / name
+            file = f"{there}-{split or 'all'}-{key}.json"
+            paths[task] = run.folder / "zeroshot" / file
             if not paths[task].exists():
-                absent.setdefault(tested.tasks[task], []).append(task)
+                absent.setdefault(name, {})[there] = paths[task]
         for name, missing in absent.items():  # a store's records are embedded once
             found = zero_shot(
                 run.model,
                 tested.store(name),
-                missing,
+                list(missing),
                 self.knowledge,
                 split=split,
                 fused=fused,
             )
-            for task, result in found.items():
-                paths[task].parent.mkdir(exist_ok=True)
-                partial = paths[task].with_suffix(".partial")
-                partial.write_text(json.dumps(result.to_dict()), encoding="utf-8")
-                partial.replace(paths[task])
+            for there, result in found.items():
+                with write_whole(missing[there]) as file:
+                    json.dump(result.to_dict(), file)
         return {
             task: TaskResult(**json.loads(path.read_text(encoding="utf-8")))
             for task, path in paths.items()

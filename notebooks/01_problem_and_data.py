@@ -68,8 +68,7 @@ page.start(lab)
 names = {"pretrain": "mimic", "ptbxl": "ptbxl", "cpsc2018": "cpsc2018", "csn": "csn"}
 stores = {source: lab.store(name) for name, source in names.items()}
 records = {source: store.records for source, store in stores.items()}
-recipes = lab.params["stores"]
-roots = {source: Path(recipes[name]["root"]) for name, source in names.items()}
+roots = {source: Path(lab.profile.recipe(name).root) for name, source in names.items()}
 {source: len(table) for source, table in records.items()}
 
 # %% [markdown]

@@ -53,7 +53,7 @@ labs = {"simulated": mirror, "real": real}
 about = pd.DataFrame(
     {
         side: {
-            "data": lab.params["title"],
+            "data": lab.profile.title,
             "training pairs": len(lab.store("pretrain").indices("train")),
             "text beside an ECG": lab.config().pretrain.text,
             "epochs": lab.config().pretrain.epochs,

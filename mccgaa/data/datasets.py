@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mccgaa.config import InputConfig
+from mccgaa.config import InputConfig, StoreRecipe
 from mccgaa.data.packing import pack
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
@@ -76,3 +76,22 @@ def open_or_pack(
         policy=rows["policy"].iloc[0] if "policy" in rows else "first-10s",
     )
     return SignalStore.open(out)
+
+
+def open_store(recipe: StoreRecipe, wanted: InputConfig, **options: Any) -> SignalStore:
+    """Open the store that a profile describes, packing it first where it is absent.
+
+    Args:
+        recipe: dataset, folders and the reader's options (`Profile.recipe`).
+        wanted: the input that the profile's model expects (`Profile.input`).
+        **options: laid over the recipe's, such as `progress` or `jobs`.
+    """
+    return open_or_pack(
+        recipe.dataset,
+        recipe.root,
+        recipe.out,
+        sampling_rate=wanted.sampling_rate,
+        duration=wanted.duration,
+        transform=wanted.transform,
+        **(recipe.options | options),
+    )
