@@ -1,0 +1,206 @@
+"""Results are data: one tidy CSV per experiment, one stamp beside it.
+
+`results/<tier>/<experiment>.csv` is what this repository publishes, and what its
+tables, figures, README and claims are made from. A rerun goes to
+`reruns/<profile>/<experiment>.csv`, which git ignores. One row is one raw number; a
+table is made from it where it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mccgaa.errors import BookError
+from mccgaa.files import write_whole
+from mccgaa_book.checkout import checkout
+
+COLUMNS = ["variant", "seed", "split", "task", "class", "metric"]  # what a number is of
+NUMBERS = ["value", "low", "high"]  # the number and its 95 % interval
+SOURCES = ["trained_on", "tested_on"]  # "synthetic" or "real", where a file mixes both
+STAMP = [
+    "command",
+    "profile",
+    "profile_hash",
+    "method",
+    "data",  # store -> its fingerprint and whether it is synthetic
+    "synthetic",  # true, false or "mixed"
+    "device",
+    "threads",
+    "precision",
+    "seconds",
+    "when",
+    "package",
+    "note",
+]
+MEAN = "mean"  # the task that is the mean over tasks
+
+
+@dataclass(frozen=True)
+class Results:
+    """The numbers of one experiment, and how they were made.
+
+    Attributes:
+        frame: COLUMNS, and SOURCES where both kinds of data are mixed, then NUMBERS.
+            `class` is "" for a macro mean. `seed` is a text: "0", or "mean of 3" for
+            numbers whose single seeds were not kept; these have a metric `auroc` (the
+            mean) and `auroc_sd` (the spread over seeds).
+        stamp: see STAMP.
+        path: of the CSV.
+    """
+
+    frame: pd.DataFrame
+    stamp: dict[str, Any]
+    path: Path
+
+    @property
+    def synthetic(self) -> bool | str:
+        """Whether the ECGs were simulated: True, False or "mixed"."""
+        return self.stamp["synthetic"]
+
+
+def load(experiment: str, tier: str, folder: Path | None = None) -> Results:
+    """Read the results of an experiment.
+
+    Args:
+        experiment: such as "zeroshot".
+        tier: "synthetic", "real" or "paper": where published results are kept.
+        folder: read from here instead of `results/<tier>`.
+
+    Raises:
+        BookError: there are none, or the files are damaged.
+    """
+    path = (folder or checkout() / "results" / tier) / f"{experiment}.csv"
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        stamp = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BookError(
+            f"{error.filename} does not exist; make it with `mccgaa run {experiment}`."
+        ) from error
+    except ValueError as error:
+        raise BookError(f"{path} is damaged ({error}); make it again.") from error
+    lacking = [c for c in COLUMNS + NUMBERS if c not in frame]
+    lacking += [key for key in STAMP if key not in stamp]
+    if lacking:
+        raise BookError(f"{path} and its stamp lack {', '.join(lacking)}.")
+    for column in NUMBERS:
+        frame[column] = pd.to_numeric(frame[column])
+    note_reading(path)
+    return Results(frame, stamp, path)
+
+
+def save(
+    frame: pd.DataFrame, stamp: dict[str, Any], experiment: str, folder: Path
+) -> Path:
+    """Write results and their stamp.
+
+    Args:
+        frame: as in `Results`; absent NUMBERS but `value` are left empty.
+        stamp: with the keys of STAMP; others may be added.
+        experiment: name of the files.
+        folder: where they go.
+
+    Returns:
+        The CSV.
+
+    Raises:
+        BookError: a column or key is missing, two rows are of the same number, or the
+            data are mixed and the rows do not say which is which.
+    """
+    frame = frame.copy()
+    for column in ("low", "high"):
+        if column not in frame:
+            frame[column] = math.nan
+    mixed = stamp.get("synthetic") == "mixed"
+    order = COLUMNS + [c for c in SOURCES if mixed or c in frame] + NUMBERS
+    lacking = [c for c in order if c not in frame]
+    lacking += [key for key in STAMP if key not in stamp]
+    stray = [str(c) for c in frame if c not in order]
+    if lacking or stray:
+        raise BookError(
+            f"Results of {experiment} lack {', '.join(lacking) or 'nothing'} and have "
+            f"{', '.join(stray) or 'nothing'} too much; expected {', '.join(order)}."
+        )
+    keys = [c for c in order if c not in NUMBERS]
+    twice = frame[frame.duplicated(keys)]
+    if len(twice):
+        raise BookError(
+            f"Results of {experiment} give the same number twice: "
+            f"{', '.join(map(str, twice.iloc[0][keys]))}."
+        )
+    path = folder / f"{experiment}.csv"
+    with write_whole(path) as file:
+        file.write(frame[order].to_csv(index=False, float_format="%.6g"))
+    with write_whole(path.with_suffix(".json")) as file:
+        file.write(json.dumps(stamp, indent=2) + "\n")
+    return path
+
+
+def over_seeds(
+    frame: pd.DataFrame,
+    by: Sequence[str] = ("variant", "task"),
+    metric: str = "auroc",
+) -> pd.DataFrame:
+    """Average over seeds.
+
+    Args:
+        frame: of `Results`, already narrowed to one split, and to classes or macros.
+        by: columns that name a number.
+        metric: which one.
+
+    Returns:
+        Index `by`; columns mean, sd (of the single seeds, n - 1) and seeds (how many).
+        The sd of one seed is NaN.
+    """
+    of = frame[frame["metric"] == metric]
+    kept = ~of["seed"].str.startswith("mean of ")
+    groups = of[kept].groupby(list(by), sort=False)["value"]
+    single = pd.DataFrame(
+        {"mean": groups.mean(), "sd": groups.std(), "seeds": groups.size()}
+    )
+    of = of[~kept].set_index(list(by))
+    spread = frame[frame["metric"] == f"{metric}_sd"].set_index(list(by))["value"]
+    several = pd.DataFrame(
+        {
+            "mean": of["value"],
+            "sd": spread.reindex(of.index),
+            "seeds": of["seed"].str.removeprefix("mean of ").astype(int),
+        }
+    )
+    both = [part for part in (single, several) if len(part)]
+    order = frame[list(by)].drop_duplicates().set_index(list(by)).index
+    found = pd.concat(both) if both else single
+    return found.reindex(order[order.isin(found.index)])
+
+
+def with_task_mean(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add the mean over tasks, per variant and seed, where it is not given.
+
+    Args:
+        frame: macro rows (`class` empty) of one metric and split.
+    """
+    keys = [c for c in frame.columns if c not in ("task", *NUMBERS)]
+    has = frame[frame["task"] == MEAN].set_index(keys).index
+    mean = frame.groupby(keys, sort=False, dropna=False)["value"].mean()
+    mean = mean[~mean.index.isin(has)].reset_index().assign(task=MEAN)
+    return pd.concat([frame, mean[~mean["metric"].str.endswith("_sd")]])
+
+
+def note_reading(path: Path) -> None:
+    """Tell the press which file a page was made from.
+
+    The press names a file in MCCGAA_READS while it executes a chapter; elsewhere this
+    does nothing.
+    """
+    log = os.environ.get("MCCGAA_READS")
+    if log:
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.write(f"{path.resolve()}\n")
