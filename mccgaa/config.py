@@ -367,6 +367,7 @@ class Profile:
     tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
     runs: str = "runs"  # folder of runs
     knowledge: str | None = None  # another knowledge base than the packaged one
+    transfer: str | None = None  # profile on whose stores its models are tested too
     out: str | None = None  # folder of the executed chapters
     chapters: tuple[str, ...] = ()  # notebooks that it executes
     notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)  # parameters

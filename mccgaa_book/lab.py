@@ -1,4 +1,4 @@
-"""The runs behind the tables and figures: each is loaded if it is there, else made.
+"""The runs and results behind the tables and figures: loaded, or made.
 
 A profile (params/*.yaml) says which data, how long, and which variants; this module
 knows none of them by name. Chapters ask a `Lab` for stores, runs and results.
@@ -18,6 +18,7 @@ import pandas as pd
 from mccgaa.config import Profile, RunConfig, stable_hash
 from mccgaa.data.datasets import open_store
 from mccgaa.data.store import SignalStore
+from mccgaa.errors import ConfigError
 from mccgaa.files import write_whole
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult
@@ -26,6 +27,8 @@ from mccgaa.pairs import load_pairs
 from mccgaa.pretrain import pretrain
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
+from mccgaa_book import results
+from mccgaa_book.checkout import checkout
 from mccgaa_twin.mirror import write_twin
 
 
@@ -38,17 +41,21 @@ class Run:
 
     @cached_property
     def model(self) -> MCCGAA:
-        """The pretrained model, in evaluation mode."""
-        return load_model(self.folder)
+        """The pretrained model, in evaluation mode, on the CPU.
+
+        Chapters mix its outputs with tensors of their own, so it stays on the CPU
+        even where there is a GPU; pretraining and embedding choose theirs.
+        """
+        return load_model(self.folder, "cpu")
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row a step: loss, cma, uma, lr, samples_per_second."""
+        """One row per step: loss, cma, uma, lr, samples_per_second."""
         return pd.read_csv(self.folder / "history.csv")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row an epoch: held-out loss and retrieval, plain and fused."""
+        """One row per epoch: held-out loss and retrieval, plain and fused."""
         return pd.read_csv(self.folder / "epochs.csv")
 
     @cached_property
@@ -58,20 +65,20 @@ class Run:
 
     def snapshot(self, epoch: int) -> MCCGAA:
         """The weights kept at the end of an epoch (pretrain.snapshots)."""
-        return load_model(self.folder / "snapshots" / f"epoch-{epoch:02d}")
+        return load_model(self.folder / "snapshots" / f"epoch-{epoch:02d}", "cpu")
 
 
 class Lab:
     """Everything a chapter computes with, under one profile.
 
     Args:
-        params: the profile's file.
+        params: the profile's file, or its bare name.
         overrides: nested settings laid over every variant, such as
             {"pretrain": {"epochs": 2}}.
 
     Example:
         >>> lab = Lab("params/smoke.yaml")
-        >>> lab.run("mccgaa", seed=0).history  # trains once, then loads
+        >>> lab.run("bipartite", seed=0).history  # trains once, then loads
     """
 
     def __init__(
@@ -83,11 +90,56 @@ class Lab:
         self.runs = Path(self.profile.runs)
         self.seeds = list(self.profile.seeds)
         self._stores: dict[str, SignalStore] = {}
+        self._runs: dict[tuple[str, int], Run] = {}
+        results.note_reading(self.profile.path)
 
     @property
-    def synthetic(self) -> bool:
-        """Whether any store of the profile is synthetic."""
-        return bool(self.profile.twin)
+    def hash(self) -> str:
+        """Name what decides this lab's results, overrides included."""
+        if not self.overrides:
+            return self.profile.hash
+        return stable_hash([self.profile.hash, self.overrides])
+
+    @cached_property
+    def synthetic(self) -> bool | str:
+        """Whether the ECGs are simulated, as the stores say: True, False or "mixed".
+
+        Raises:
+            ConfigError: the profile's tier says otherwise, or it has no store.
+        """
+        kinds = {self.store(name).meta["synthetic"] for name in self.profile.stores}
+        if not kinds:
+            raise ConfigError(
+                f"{self.profile.path} has no store, so nothing says whether its ECGs "
+                "are synthetic; give it `stores`."
+            )
+        if len(kinds) > 1:
+            return "mixed"
+        found = kinds.pop()
+        if found != (self.tier == "synthetic"):
+            raise ConfigError(
+                f"{self.profile.path} says tier: {self.tier}, but the ECGs in its "
+                f"stores are {'synthetic' if found else 'real'}; correct the tier."
+            )
+        return found
+
+    def data_kind(self, store: str = "pretrain") -> str:
+        """Name the ECGs of one store: "synthetic" or "real"."""
+        return "synthetic" if self.store(store).meta["synthetic"] else "real"
+
+    @cached_property
+    def other(self) -> Lab:
+        """The lab on whose stores this one's models are tested too.
+
+        Raises:
+            ConfigError: the profile names none.
+        """
+        if self.profile.transfer is None:
+            raise ConfigError(
+                f"{self.profile.path} names no other profile to test its models on; "
+                "give it `transfer`, such as params/real.yaml."
+            )
+        return Lab(self.profile.transfer)
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -109,13 +161,9 @@ class Lab:
         return {task: self.profile.tested_on(task)[0] for task in self.profile.tasks}
 
     def badge(self) -> str:
-        """One sentence on what kind of evidence this is, for every page and table."""
-        kind = (
-            "Synthetic data: simulated ECGs, no evidence about patients."
-            if self.synthetic
-            else "Real ECGs."
-        )
-        return f"{kind} {self.profile.title}".strip()
+        """What the ECGs are, for a page's banner."""
+        title = self.profile.title
+        return f"{title[:1].upper()}{title[1:]}."
 
     def store(self, name: str = "pretrain") -> SignalStore:
         """Open a store of the profile, packing it first where it is absent.
@@ -137,10 +185,14 @@ class Lab:
     def run(self, variant: str | None = None, seed: int = 0) -> Run:
         """Load the run of a variant and seed, or pretrain it."""
         config = self.config(variant, seed)
-        store = self.store("pretrain")
-        corpus = load_pairs(store, config, self.knowledge, progress=False)
-        note = {"tier": self.tier, "title": self.profile.title}
-        return Run(pretrain(config, corpus, self.runs, note=note), config)
+        key = (config.name, seed)
+        if key not in self._runs:
+            store = self.store("pretrain")
+            pairs = load_pairs(store, config, self.knowledge, progress=False)
+            note = {"tier": self.tier, "title": self.profile.title}
+            folder = pretrain(config, pairs, self.runs, note=note)
+            self._runs[key] = Run(folder, config)
+        return self._runs[key]
 
     def zero_shot(
         self,
@@ -192,29 +244,33 @@ class Lab:
             for task, path in paths.items()
         }
 
-    def zero_shot_table(
-        self, variants: Sequence[str] | None = None, split: str = "test"
-    ) -> pd.DataFrame:
-        """Macro AUROC x 100 of every variant, seed and task, in long form.
+    def results(self, experiment: str) -> results.Results:
+        """The published results of this profile; else a rerun's; else made now.
 
-        Returns:
-            Columns variant, label, seed, task, auroc, low, high; the last two are the
-            bootstrap interval over records.
+        Published and rerun results count only if they were made with the settings
+        that the profile has now and with this version of the method.
+
+        Args:
+            experiment: a name in `experiments.EXPERIMENTS`.
         """
-        rows = []
-        for variant in variants or self.variants:
-            for seed in self.seeds:
-                for task, result in self.zero_shot(variant, seed, split=split).items():
-                    low, high = result.ci95
-                    rows.append(
-                        {
-                            "variant": variant,
-                            "label": self.variants[variant],
-                            "seed": seed,
-                            "task": task,
-                            "auroc": 100 * result.macro_auroc,
-                            "low": 100 * low,
-                            "high": 100 * high,
-                        }
-                    )
-        return pd.DataFrame(rows)
+        from mccgaa_book import experiments  # it needs a Lab
+
+        for folder in (checkout() / "results" / self.tier, self.reruns):
+            path = folder / f"{experiment}.csv"
+            if path.is_file() and not results.outdated(path, self.hashes(experiment)):
+                return results.load(experiment, self.tier, folder)
+        experiments.make(self, experiment)
+        return results.load(experiment, self.tier, self.reruns)
+
+    def hashes(self, experiment: str) -> dict[str, str]:
+        """Profile -> hash of what it decides, of all that an experiment rests on."""
+        return {lab.profile.name: lab.hash for lab in self.behind(experiment)}
+
+    def behind(self, experiment: str) -> list[Lab]:
+        """The labs whose runs and records an experiment needs."""
+        return [self, self.other] if experiment == "transfer" else [self]
+
+    @property
+    def reruns(self) -> Path:
+        """Where a user's own results go."""
+        return checkout() / "reruns" / self.profile.name

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
+from mccgaa.config import METHOD
 from mccgaa.errors import BookError
 from mccgaa.files import write_whole
 from mccgaa_book.checkout import checkout
@@ -28,7 +30,7 @@ SOURCES = ["trained_on", "tested_on"]  # "synthetic" or "real", where a file mix
 STAMP = [
     "command",
     "profile",
-    "profile_hash",
+    "profile_hash",  # of what decides the numbers; see also `others`
     "method",
     "data",  # store -> its fingerprint and whether it is synthetic
     "synthetic",  # true, false or "mixed"
@@ -80,7 +82,7 @@ def load(experiment: str, tier: str, folder: Path | None = None) -> Results:
     path = (folder or checkout() / "results" / tier) / f"{experiment}.csv"
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        stamp = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        stamp = stamp_of(path)
     except FileNotFoundError as error:
         raise BookError(
             f"{error.filename} does not exist; make it with `mccgaa run {experiment}`."
@@ -95,6 +97,35 @@ def load(experiment: str, tier: str, folder: Path | None = None) -> Results:
         frame[column] = pd.to_numeric(frame[column])
     note_reading(path)
     return Results(frame, stamp, path)
+
+
+def stamp_of(path: Path) -> dict[str, Any]:
+    """Read the stamp beside a CSV of results."""
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def outdated(path: Path, hashes: dict[str, str]) -> str | None:
+    """Say why results are not those of today's settings and method.
+
+    Args:
+        path: of the CSV.
+        hashes: profile -> hash of what it decides now, of every profile they rest on.
+
+    Returns:
+        The end of a sentence, or None where nothing has changed.
+    """
+    try:
+        stamp = stamp_of(path)
+        made = {stamp["profile"]: stamp["profile_hash"], **stamp.get("others", {})}
+        method = stamp["method"]
+    except (OSError, ValueError, KeyError):
+        return "has no readable stamp"
+    if method != METHOD:
+        return f"was made with METHOD {method}; the code now has METHOD {METHOD}"
+    if made != hashes:
+        names = ", ".join(sorted(set(made) | set(hashes)))
+        return f"was made with other settings than those of {names} now"
+    return None
 
 
 def save(
@@ -192,6 +223,51 @@ def with_task_mean(frame: pd.DataFrame) -> pd.DataFrame:
     mean = frame.groupby(keys, sort=False, dropna=False)["value"].mean()
     mean = mean[~mean.index.isin(has)].reset_index().assign(task=MEAN)
     return pd.concat([frame, mean[~mean["metric"].str.endswith("_sd")]])
+
+
+def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Compare two variants seed by seed.
+
+    Args:
+        frame: macro rows of one split, as in `Results`.
+        first: variant.
+        second: variant that is subtracted from it.
+
+    Returns:
+        One row per task and one for the mean over tasks: `difference`, its `sd` over
+        seeds, its 95 % t interval `low` to `high`, in how many seeds the first is
+        `ahead`, and `seeds`. Where only the mean over seeds was kept, the difference
+        is that of the means, and the interval the one kept with it, if there is one.
+    """
+    rows = {}
+    carried = frame[
+        (frame["variant"] == first) & (frame["metric"] == f"auroc_less_{second}")
+    ].set_index("task")
+    macros = with_task_mean(frame[frame["metric"] == "auroc"])
+    for task, part in macros.groupby("task", sort=False):
+        wide = part.pivot(index="seed", columns="variant", values="value")
+        if first not in wide or second not in wide:
+            continue
+        change = (wide[first] - wide[second]).dropna()
+        several = [seed for seed in change.index if not seed.startswith("mean of ")]
+        if several:
+            change = change[several]
+            n = len(change)
+            half = stats.t.ppf(0.975, n - 1) * change.sem() if n > 1 else math.nan
+            mean, ahead = change.mean(), int((change > 0).sum())
+            low, high, sd = mean - half, mean + half, change.std()
+        else:
+            means = part.groupby("variant")["value"].mean()
+            mean, n, ahead = means[first] - means[second], 0, pd.NA
+            low = high = sd = math.nan
+            if task in carried.index:
+                mean, low, high = carried.loc[task, NUMBERS]
+                n = int(carried.loc[task, "seed"].removeprefix("mean of "))
+                sd = (high - mean) / stats.t.ppf(0.975, n - 1) * math.sqrt(n)
+        rows[task] = (mean, sd, low, high, ahead, n)
+    columns = ["difference", "sd", "low", "high", "ahead", "seeds"]
+    found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return found.rename_axis("task")
 
 
 def note_reading(path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mccgaa_book.audit import chapman, data
 from mccgaa.data import csn
+from mccgaa_book.audit import chapman, data
 
 
 def records(task: str, labels: list[list[str] | None]) -> pd.DataFrame:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mccgaa_book.audit import encoder as audit
-from mccgaa_book.audit import leads
 from mccgaa.config import LEADS, EncoderConfig
 from mccgaa.encoder import EcgEncoder
+from mccgaa_book.audit import encoder as audit
+from mccgaa_book.audit import leads
 
 SMALL = EncoderConfig(widths=(4, 6, 8, 10), embedding_dim=8, pool_heads=2, positions=5)
 

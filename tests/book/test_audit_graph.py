@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from mccgaa_book.audit import graph
-from mccgaa_book.audit.loss import unit_rows
 from mccgaa.config import GafaConfig
 from mccgaa.gafa import Gafa
+from mccgaa_book.audit import graph
+from mccgaa_book.audit.loss import unit_rows
 
 
 def random_batch(size: int = 32, width: int = 256):

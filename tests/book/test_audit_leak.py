@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mccgaa_book.audit import leak
-from mccgaa_book.audit.loss import unit_rows
 from mccgaa.config import GafaConfig
 from mccgaa.gafa import Gafa
+from mccgaa_book.audit import leak
+from mccgaa_book.audit.loss import unit_rows
 
 
 def random_pairs(rows: int = 128):

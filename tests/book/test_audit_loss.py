@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mccgaa_book.audit import loss as loss_audit
 from mccgaa.loss import alignment_loss
+from mccgaa_book.audit import loss as loss_audit
 
 
 def test_only_the_repaired_products_of_equations_20_to_22_exist():
@@ -79,7 +79,9 @@ def test_no_encoder_gets_below_the_floor_of_repeated_texts():
 
 def test_dropout_alone_leaves_views_alike_and_linear_maps_do_not():
     features = loss_audit.unit_rows(64, 128, torch.Generator().manual_seed(0)).abs()
-    views = loss_audit.unimodal_views(features, [0.0, 0.5]).set_index(["rate", "reading"])
+    views = loss_audit.unimodal_views(features, [0.0, 0.5]).set_index(
+        ["rate", "reading"]
+    )
     assert views.loc[(0.0, "dropout alone"), "same"] == pytest.approx(1, abs=1e-5)
     assert views.loc[(0.5, "dropout alone"), "same"] == pytest.approx(0.5, abs=0.1)
     assert abs(views.loc[(0.0, "linear, then dropout"), "same"]) < 0.3

@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from sklearn.neighbors import NearestNeighbors
 
-from mccgaa_book.audit import results
 from mccgaa.metrics import TaskResult, evaluate
+from mccgaa_book.audit import results
 
 
 def scores_of_runs(first, second):

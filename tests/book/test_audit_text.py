@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mccgaa_book.audit import text as audit
 from mccgaa.knowledge import Entry, Knowledge
+from mccgaa_book.audit import text as audit
 
 KNOWLEDGE = Knowledge(
     {

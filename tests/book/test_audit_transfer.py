@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from mccgaa.metrics import TaskResult
 from mccgaa_book.audit import transfer
 from mccgaa_book.plots import transfer as plots
-from mccgaa.metrics import TaskResult
 
 
 class FakeLab:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mccgaa_book.audit import delineate, twin
 from mccgaa.errors import MccgaaError
+from mccgaa_book.audit import delineate, twin
 
 RATE = 500
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mccgaa_book.press import book, chapters, notebook
 from mccgaa.errors import BookError
+from mccgaa_book.press import book, chapters, notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = Path(__file__).with_name("chapter.percent")
@@ -41,7 +41,7 @@ def executed(tmp_path_factory):
     root = tmp_path_factory.mktemp("executed")
     lay_out(root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profiles, "ROOT", root)
+        patch.setattr(chapters, "ROOT", root)
         said: list[str] = []
         book.run("demo", echo=said.append)
     (root / "said.txt").write_text("\n".join(said), encoding="utf-8")

@@ -1,17 +1,75 @@
-"""A lab loads what is there and makes what is not; a profile is checked."""
+"""A lab loads what is there and makes what is not, and says what its ECGs are."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from mccgaa.config import Profile, load_yaml
+from mccgaa.config import load_yaml
 from mccgaa.errors import ConfigError
+from mccgaa_book import compare, experiments
 from mccgaa_book.lab import Lab
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
+STORES = {"pretrain": "mimic", "ptbxl": "ptbxl"}
+
+
+def smallest() -> dict:
+    """A profile on 120 and 60 simulated records, one epoch of a narrow network."""
+    profile = load_yaml(PARAMS / "smoke.yaml")
+    profile["twin"] = {"out": "data", "mimic": 120, "ptbxl": 60, "seed": 0}
+    profile["twin"] |= {"jobs": 1, "progress": False}
+    profile["stores"] = {
+        name: profile["stores"][name]
+        | {"root": f"data/{tree}", "out": f"stores/{name}", "jobs": 1}
+        for name, tree in STORES.items()
+    }
+    profile["tasks"] = {"super": "ptbxl"}
+    profile["pretrain"] |= {"epochs": 1, "batch_size": 16, "snapshots": []}
+    profile |= {"seeds": [0, 1], "reproduce": {"variants": ["bipartite"], "seeds": [0]}}
+    profile |= {"transfer": "params/small.yaml", "chapters": [], "notebooks": {}}
+    return profile
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A checkout in which the smallest profile's data were simulated and packed."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "params").mkdir()
+    (root / "_toc.yml").touch()
+    text = yaml.safe_dump(smallest())
+    (root / "params" / "small.yaml").write_text(text, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        lab = Lab("small")
+        assert lab.synthetic is True  # opens, so simulates and packs, every store
+    return root
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    root = tmp_path / "checkout"
+    shutil.copytree(made, root)
+    monkeypatch.chdir(root)
+    return root
+
+
+def edit(root: Path, **changes) -> None:
+    path = root / "params" / "small.yaml"
+    path.write_text(yaml.safe_dump(load_yaml(path) | changes), encoding="utf-8")
+
+
+def pretend_real(root: Path, *stores: str) -> None:
+    """Write into stores that their records are real."""
+    for store in stores:
+        path = root / "stores" / store / "store.json"
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(meta | {"synthetic": False}), encoding="utf-8")
 
 
 def test_a_store_that_the_profile_lacks_is_refused():
@@ -19,28 +77,107 @@ def test_a_store_that_the_profile_lacks_is_refused():
         Lab(PARAMS / "smoke.yaml").store("mine")
 
 
-def test_lab_makes_data_runs_and_results_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    profile = load_yaml(PARAMS / "smoke.yaml")
-    profile["twin"] = {"out": "data", "mimic": 120, "ptbxl": 60, "seed": 0}
-    profile["twin"] |= {"jobs": 1, "progress": False}
-    profile["stores"] = {
-        name: profile["stores"][name]
-        | {"root": f"data/{tree}", "out": f"stores/{name}", "jobs": 1}
-        for name, tree in (("pretrain", "mimic"), ("ptbxl", "ptbxl"))
-    }
-    profile["tasks"] = {"super": "ptbxl"}
-    profile["pretrain"] |= {"epochs": 1, "batch_size": 16, "snapshots": []}
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(profile))
-    lab = Lab("p.yaml")
-    assert lab.synthetic and lab.badge().startswith("Synthetic")
-    table = lab.zero_shot_table(["bipartite"])
-    assert table[["variant", "seed", "task"]].to_numpy().tolist() == [
-        ["bipartite", 0, "super"]
+def test_a_profile_that_passes_simulated_ecgs_for_real_is_refused(project):
+    edit(project, tier="real", twin=None)  # the stores remember what they hold
+    with pytest.raises(ConfigError, match=r"tier: real, but the ECGs.*are synthetic"):
+        Lab("small").synthetic  # noqa: B018
+
+
+def test_a_profile_that_passes_real_ecgs_for_simulated_is_refused(project):
+    pretend_real(project, "pretrain", "ptbxl")
+    with pytest.raises(ConfigError, match=r"tier: synthetic, but the ECGs.*are real"):
+        Lab("small").synthetic  # noqa: B018
+    edit(project, tier="real")  # even with a key `twin` the stores decide
+    assert Lab("small").synthetic is False
+
+
+def test_stores_of_both_kinds_are_mixed_and_a_profile_without_any_is_refused(project):
+    pretend_real(project, "ptbxl")
+    lab = Lab("small")
+    assert lab.synthetic == "mixed"
+    assert (lab.data_kind("pretrain"), lab.data_kind("ptbxl")) == ("synthetic", "real")
+    edit(project, stores={}, tasks={})
+    with pytest.raises(ConfigError, match="has no store"):
+        Lab("small").synthetic  # noqa: B018
+
+
+def test_results_are_made_once_into_the_users_folder_and_compared(project):
+    found = Lab("small").results("zeroshot")
+    assert found.path == project / "reruns" / "small" / "zeroshot.csv"
+    assert found.synthetic is True and found.stamp["profile"] == "small"
+    assert found.stamp["data"]["small/ptbxl"]["synthetic"] is True
+    macro = found.frame.query("metric == 'auroc' and `class` == '' and split == 'test'")
+    assert macro[["variant", "seed", "task"]].to_numpy().tolist() == [
+        ["bipartite", "0", "super"]
     ]
-    assert table["low"].item() <= table["auroc"].item() <= table["high"].item()
-    before = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("*")}
-    again = Lab("p.yaml").zero_shot_table(["bipartite"])
-    assert again.equals(table)
-    assert before == {p: p.stat().st_mtime_ns for p in Path("runs").rglob("*")}
-    assert len(lab.run().history) > 0 and lab.run().metrics["synthetic"] is True
+    low, value, high = macro[["low", "value", "high"]].iloc[0]
+    assert 0 <= low <= value <= high <= 100
+    of_classes = found.frame.query("metric == 'auroc' and `class` != ''")
+    tested = of_classes[of_classes["split"] == "test"]["value"]
+    assert tested.mean() == pytest.approx(value, abs=1e-3)
+    before = {p: p.stat().st_mtime_ns for p in project.rglob("*")}
+    assert Lab("small").results("zeroshot").frame.equals(found.frame)
+    assert before == {p: p.stat().st_mtime_ns for p in project.rglob("*")}
+
+    # published ones are preferred, but only those of these settings and this method
+    shutil.copytree(found.path.parent, project / "results" / "synthetic")
+    published = project / "results" / "synthetic" / "zeroshot.csv"
+    assert Lab("small").results("zeroshot").path == published
+    assert "bipartite" in compare.compare("small")
+    stamp = json.loads(published.with_suffix(".json").read_text(encoding="utf-8"))
+    for key in ("method", "profile_hash"):
+        other = stamp | {key: 0}
+        published.with_suffix(".json").write_text(json.dumps(other), encoding="utf-8")
+        assert Lab("small").results("zeroshot").path == found.path
+
+    # another run's rows join those that are there
+    experiments.run(["zeroshot"], "small", variants=["merl"])
+    assert set(Lab("small").results("zeroshot").frame["variant"]) == {
+        "bipartite",
+        "merl",
+        "",
+    }
+
+
+def test_pretraining_and_transfer_are_told_in_numbers(project):
+    lab = Lab("small")
+    pretraining = lab.results("pretraining").frame
+    numbers = pretraining.set_index(["split", "metric"])["value"]
+    assert numbers["val", "loss_floor"] < numbers["val", "final_loss"]
+    assert numbers["train", "weights"] > 0 and numbers["train", "seconds"] >= 0
+    assert 0 <= numbers["val", "fused_ecg_to_text_r5"] <= 1
+    transfer = lab.results("transfer").frame
+    assert set(transfer["split"]) == {"all", "test"}
+    assert set(transfer["trained_on"]) == set(transfer["tested_on"]) == {"synthetic"}
+
+
+def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, capsys):
+    with pytest.raises(ConfigError, match="no experiment 'zeroshoot'; there are zero"):
+        experiments.run(["zeroshoot"], "small")
+    with pytest.raises(ConfigError, match="no variant 'best'"):
+        experiments.run(["zeroshot"], "small", variants=["best"])
+    with pytest.raises(ConfigError, match="no seed 7; it has 0, 1"):
+        experiments.run(["zeroshot"], "small", seeds=[7])
+    with pytest.raises(ConfigError, match="--publish without"):
+        experiments.run(["zeroshot"], "small", seeds=[0], publish=True)
+    assert experiments.run(["zeroshot"], "small", dry_run=True) == []
+    assert capsys.readouterr().out == "zeroshot: bipartite, seeds 0\n"
+    assert not (project / "runs").exists() and not (project / "reruns").exists()
+
+
+def test_overridden_settings_never_pass_for_the_profiles_own(project):
+    longer = {"pretrain": {"epochs": 3}}
+    assert Lab("small").hash == Lab("small").profile.hash
+    assert Lab("small", longer).hash != Lab("small").hash
+
+
+def test_a_run_with_a_gpu_in_the_machine_still_gives_its_model_on_the_cpu(
+    project, monkeypatch
+):
+    Lab("small").run()  # finished, so that nothing below trains
+    monkeypatch.delenv("MCCGAA_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    model = Lab("small").run().model
+    assert {p.device.type for p in model.parameters()} == {"cpu"}
+    q = model.encode_text(["sinus rhythm"])  # with tensors that a chapter makes
+    assert (q @ torch.ones(q.shape[1])).device.type == "cpu"

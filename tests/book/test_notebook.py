@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from mccgaa.errors import BookError
 from mccgaa_book import BANNER
 from mccgaa_book.press import notebook
-from mccgaa.errors import BookError
 
 CHAPTER = Path(__file__).with_name("chapter.percent")
 

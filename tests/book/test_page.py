@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
+from mccgaa.errors import BookError
 from mccgaa_book import BANNER, page
 from mccgaa_book.plots import style
-from mccgaa.errors import BookError
 
 
 @dataclass

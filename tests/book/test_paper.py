@@ -2,8 +2,8 @@
 
 import pytest
 
-from mccgaa_book import paper
 from mccgaa.errors import BookError
+from mccgaa_book import paper
 
 SHAPES = {1: (7, 4), 2: (13, 7), 3: (12, 18), 4: (5, 6), 5: (5, 7), 6: (5, 7)}
 

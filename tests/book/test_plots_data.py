@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mccgaa_book.plots import data as plots
 from mccgaa.config import LEADS
 from mccgaa.data.record import Quality, Record
+from mccgaa_book.plots import data as plots
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mccgaa.config import LEADS
 from mccgaa_book.audit.encoder import gate_table
 from mccgaa_book.plots import encoder as plots
-from mccgaa.config import LEADS
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import nbformat
 import pandas as pd
 import pytest
 
+from mccgaa.errors import BookError
 from mccgaa_book import paper
 from mccgaa_book.press import readme
-from mccgaa.errors import BookError
 
 ROOT = Path(__file__).resolve().parents[2]
 
