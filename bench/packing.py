@@ -127,19 +127,20 @@ def pack_and_report(folder: Path, files: int, count: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "store"
-        report = pack(
+        store = pack(
             make_rows(count, files),
             folder,
             out,
-            source="mimic",
+            dataset="mimic",
             tasks={},
             input=SETTINGS["raw, 500 Hz"],
+            record_seconds=10.0,
             jobs=2,
             progress=False,
         )
         size = (out / "signals.npy").stat().st_size
     found = {
-        "records": report.packed,
+        "records": len(store),
         "store_mb": round(size / 1e6, 1),
         "packer_mb": peak_mb("self"),
         "workers_mb": list(peaks.values()),

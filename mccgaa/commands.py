@@ -17,19 +17,18 @@ TIERS = (
     "medical device or fit for diagnosis."
 )
 
-# Records of the published datasets, which `twin --scale 1.0` mirrors one for one.
-PUBLISHED = {"ptbxl": 21_799, "mimic": 800_035, "cpsc2018": 6_877, "csn": 45_152}
-
 
 def twin(args: argparse.Namespace) -> None:
+    from mccgaa.data.physionet import DATASETS
     from mccgaa_twin.mirror import write_twin
 
-    sizes = {name: getattr(args, name) for name in PUBLISHED}
+    sizes = {name: getattr(args, name) for name in DATASETS}
     if args.scale is not None:
         if args.scale <= 0:
             raise ConfigError(f"--scale is {args.scale}; expected a share above 0.")
-        for name, full in PUBLISHED.items():
-            sizes[name] = sizes[name] or max(1, round(args.scale * full))
+        for name, published in DATASETS.items():
+            full = args.scale * published.records
+            sizes[name] = sizes[name] or max(1, round(full))
     given = {name: size for name, size in sizes.items() if size is not None}
     write_twin(args.out, seed=args.seed, jobs=args.jobs, **given)
     print(args.out)

@@ -34,9 +34,9 @@ import pandas as pd
 
 from mccgaa.config import LEADS
 from mccgaa.data import cpsc2018, csn, mimic, splits
-from mccgaa.data.headers import read_comments
 from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
+from mccgaa.data.wfdb_records import read_comments
 from mccgaa_book import page
 from mccgaa_book.audit import chapman
 from mccgaa_book.audit import data as audit

@@ -1,6 +1,7 @@
 """The rules of the house: who imports whom, and how long a module may be."""
 
 import ast
+import graphlib
 import io
 import tokenize
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("mccgaa", "mccgaa_twin", "mccgaa_book")
 MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+DOTTED = {
+    path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES
+}
 METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p.name != "cli.py"]
 
 # What the twin may use of the thin package, and what a command may load when called.
@@ -110,6 +114,27 @@ def test_a_module_of_the_method_imports_only_its_own_room_and_lower_storeys(path
         assert theirs == room or STOREY[theirs] < STOREY[room], (
             f"{name(path)} imports {other}, which is on its own storey or above"
         )
+
+
+def modules_imported(path: Path) -> set[str]:
+    """List the project's modules, by dotted name, that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & set(DOTTED.values())
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: modules_imported(path) for path, module in DOTTED.items()}
+    try:
+        order = list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+    assert order.index("mccgaa.data.wfdb_records") < order.index("mccgaa.data.record")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.store import SignalStore
-from mccgaa.data.store_writer import table_digest
+from mccgaa.data.store import SignalStore, table_digest
 from mccgaa.errors import StoreError
 
 SHOWN = 20  # reasons of rejection

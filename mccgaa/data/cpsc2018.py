@@ -16,22 +16,22 @@ fed: "first-10s" (shorter ones padded with zeros), "first-5s-padded" (as in MERL
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.headers import age_of, codes_of, read_comments
-from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import Ids, LeftOut, as_ids, make_rows, read_codes, read_table
+from mccgaa.data.record import read_record
 from mccgaa.data.splits import published
 from mccgaa.errors import MccgaaError, StoreError
 
 CLASSES = ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "VPC", "STD", "STE")
 TASKS: Mapping[str, tuple[str, ...]] = {"cpsc2018": CLASSES}
-LENGTHS = ("first-10s", "first-5s-padded", "windows")
-WINDOW = 10.0  # seconds
+_LENGTHS = ("first-10s", "first-5s-padded", "windows")
+_WINDOW = 10.0  # seconds
 SNOMED = {
     "426783006": "NORM",
     "164889003": "AFIB",
@@ -51,7 +51,7 @@ def read_rows(
     root: Path | str,
     lengths: str = "first-10s",
     limit: int | None = None,
-    only_ids: Collection[str] | Path | str | None = None,
+    only_ids: Ids | None = None,
 ) -> pd.DataFrame:
     """Read CPSC2018's labels into rows (Table 1, "CPSC2018"; split 7:2:1).
 
@@ -59,42 +59,41 @@ def read_rows(
         root: a folder with either form anywhere below it.
         lengths: "first-10s", "first-5s-padded" or "windows" (see above).
         limit: keep the first `limit` records; the split is drawn before.
-        only_ids: keep these records (A0001, ...); a list, or a file with one a line.
+        only_ids: keep these records (A0001, ...); a list, or a file with one per line.
 
     Returns:
-        One row a record, or one a window: `start` (seconds) and `policy` tell the
-        packer what to cut, `group` is the record. `cpsc2018` has the classes.
+        One row per record, or one per window: `start` (seconds) and `policy` say what
+        to cut (`policy` is the same in every row; the fingerprint of every CPSC2018
+        store rests on that column), `group` is the record. `cpsc2018` has the classes.
         Subjects are not published, so `subject_id` is the record's id.
 
     Raises:
         StoreError: neither form is under `root`, a table is damaged, or a wrong
             `lengths`.
     """
-    if lengths not in LENGTHS:
+    if lengths not in _LENGTHS:
         raise StoreError(
-            f"lengths is {lengths!r}; expected one of {', '.join(LENGTHS)}."
+            f"lengths is {lengths!r}; expected one of {', '.join(_LENGTHS)}."
         )
     root = Path(root)
     dropped = LeftOut()
     headers = sorted(root.rglob("A*.hea"), key=lambda path: path.stem)
-    records = (
-        [_from_header(header, root, dropped) for header in headers]
+    found = (
+        _from_headers(headers, root, dropped)
         if headers
         else _from_reference(root, dropped)
     )
-    found = [record for record in records if record is not None]
     seen = [record["group"] for record in found] + [r["record_id"] for r in dropped]
     for record, side in zip(found, published(len(found)), strict=True):
         record["split"] = side
     wanted = as_ids(only_ids)
     if wanted is not None:
         found = [record for record in found if record["group"] in wanted]
-        dropped = LeftOut(row for row in dropped if row["record_id"] in wanted)
-        note_absent(wanted, seen, dropped)
+        dropped = dropped.only(wanted, seen)
     found = found[:limit]
-    policy = "first-5s-padded" if lengths == "first-5s-padded" else "first-10s"
     if lengths == "windows":
         found = [w for record in found for w in _windows(record, root, dropped)]
+    policy = "first-5s-padded" if lengths == "first-5s-padded" else "first-10s"
     names = ("record_id", "path", "split", "cpsc2018", "group", "start", "age", "sex")
     columns: dict[str, list[Any]] = {n: [r[n] for r in found] for n in names}
     columns["subject_id"] = columns["group"]
@@ -103,7 +102,7 @@ def read_rows(
     return make_rows(columns, tasks=TASKS, left_out=dropped)
 
 
-def window_starts(duration: float, window: float = WINDOW) -> list[float]:
+def window_starts(duration: float, window: float = _WINDOW) -> list[float]:
     """Place windows so that every sample is in one and none has to be padded.
 
     Args:
@@ -120,28 +119,20 @@ def window_starts(duration: float, window: float = WINDOW) -> list[float]:
     return [*starts, duration - window]
 
 
-def _from_header(header: Path, root: Path, dropped: LeftOut) -> dict[str, Any] | None:
-    """Read one record of PhysioNet's copy; None where it cannot be used."""
-    path = header.relative_to(root).with_suffix("").as_posix()
-    try:
-        comments = read_comments(header)
-    except OSError as error:
-        dropped.add(header.stem, path, f"its header cannot be read ({error})")
-        return None
-    codes = codes_of(comments.get("Dx", ""))
-    unknown = [code for code in codes if code not in SNOMED]
-    if not codes or unknown:
-        dropped.add(
-            header.stem,
-            path,
-            f"code {', '.join(unknown)} is none of the nine classes"
-            if unknown
-            else "its header has no Dx line with a code",
-        )
-        return None
-    record = _record(header.stem, path, {SNOMED[code] for code in codes})
-    age, sex = age_of(comments.get("Age", "")), comments.get("Sex")
-    return record | {"age": age, "sex": sex}
+def _from_headers(
+    headers: list[Path], root: Path, dropped: LeftOut
+) -> list[dict[str, Any]]:
+    """Read PhysioNet's copy, whose headers name the classes by code."""
+    records = []
+    for coded in read_codes(headers, root, dropped):
+        unknown = [code for code in coded.codes if code not in SNOMED]
+        if unknown:
+            reason = f"code {', '.join(unknown)} is none of the nine classes"
+            dropped.add(coded.name, coded.path, reason)
+            continue
+        record = _record(coded.name, coded.path, {SNOMED[c] for c in coded.codes})
+        records.append(record | {"age": coded.age, "sex": coded.sex})
+    return records
 
 
 def _from_reference(root: Path, dropped: LeftOut) -> list[dict[str, Any]]:
@@ -206,8 +197,6 @@ def _windows(
     record: dict[str, Any], root: Path, dropped: LeftOut
 ) -> list[dict[str, Any]]:
     """Repeat a row for each window of its record, whose length has to be read."""
-    from mccgaa.data.record import read_record
-
     try:
         duration = read_record(root / record["path"]).duration
     except MccgaaError as error:

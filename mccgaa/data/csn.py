@@ -10,7 +10,7 @@ LBBBB and LFBBB), the first row counts, as in the literature. A record with a co
 the table lacks is left out, as there, and so is one that has none of the 38 classes.
 
 Labels come in two kinds. `labels="exact"`, the default, sets a class when its acronym
-stands in the record's list. `labels="published"` repeats a fault of the table that the
+is in the record's list. `labels="published"` repeats a fault of the table that the
 literature shares, where a class is set when its acronym is a SUBSTRING of that list:
 "VB" (ventricular bigeminy) is set by every "1AVB", "ST" (sinus tachycardia) by every
 "STTC". It is here to compare with published numbers, not to be trusted.
@@ -21,24 +21,31 @@ then do its 16546/1860/4620 records follow from `splits.published` (of 31,961 ro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from mccgaa.data.headers import age_of, codes_of, read_comments
-from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import (
+    CodedRecord,
+    Ids,
+    LeftOut,
+    as_ids,
+    make_rows,
+    read_codes,
+    read_table,
+)
 from mccgaa.data.splits import published
 from mccgaa.errors import StoreError
 
 CLASSES = (
-    *("AQW", "UW", "SR", "WPW", "2AVB", "AT", "VB", "ARS", "STTC", "SA", "STE", "VPB"),
-    *("TWO", "STTU", "ALS", "APB", "2AVB1", "PRIE", "CCR", "CR", "AF", "AVB", "QTIE"),
-    *("LBBB", "VEB", "SVT", "RBBB", "1AVB", "STDD", "MI", "AFIB", "TWC", "PWC", "ERV"),
-    *("RVH", "LVH", "ST", "JEB"),
-)
+    "AQW", "UW", "SR", "WPW", "2AVB", "AT", "VB", "ARS", "STTC", "SA", "STE", "VPB",
+    "TWO", "STTU", "ALS", "APB", "2AVB1", "PRIE", "CCR", "CR", "AF", "AVB", "QTIE",
+    "LBBB", "VEB", "SVT", "RBBB", "1AVB", "STDD", "MI", "AFIB", "TWC", "PWC", "ERV",
+    "RVH", "LVH", "ST", "JEB",
+)  # fmt: skip
 TASKS: Mapping[str, tuple[str, ...]] = {"csn": CLASSES}
-LABELS = ("exact", "published")
+_LABELS = ("exact", "published")
 NAMES = "ConditionNames_SNOMED-CT.csv"
 
 
@@ -91,7 +98,7 @@ def read_rows(
     root: Path | str,
     labels: str = "exact",
     limit: int | None = None,
-    only_ids: Collection[str] | Path | str | None = None,
+    only_ids: Ids | None = None,
     drop_unmapped: bool = True,
 ) -> pd.DataFrame:
     """Read the headers of Chapman-Shaoxing-Ningbo into rows (Table 1, "Chapman").
@@ -100,20 +107,20 @@ def read_rows(
         root: folder that holds `WFDBRecords` and `ConditionNames_SNOMED-CT.csv`.
         labels: "exact", or "published" for the literature's faulty table (see above).
         limit: keep the first `limit` rows; the split is drawn before.
-        only_ids: keep these records (JS00001, ...); a list, or a file with one a line.
+        only_ids: keep these records (JS00001, ...); a list, or a file of them.
         drop_unmapped: leave out a record with any code that the table lacks, as the
             published table does; False keeps what its other codes say.
 
     Returns:
-        One row a usable record. `csn` has its classes, `statements` all its acronyms,
+        One row per usable record. `csn` has its classes, `statements` all its acronyms,
         `codes` its SNOMED-CT codes; both kinds of labels have the same rows. Each
         patient has one record, so `subject_id` is the record's id.
 
     Raises:
         StoreError: a wrong `labels`, no table of names, or no header under `root`.
     """
-    if labels not in LABELS:
-        raise StoreError(f"labels is {labels!r}; expected one of {', '.join(LABELS)}.")
+    if labels not in _LABELS:
+        raise StoreError(f"labels is {labels!r}; expected one of {', '.join(_LABELS)}.")
     root = Path(root)
     acronyms = read_conditions(root / NAMES)
     headers = sorted((root / "WFDBRecords").glob("*/*/*.hea"))
@@ -122,54 +129,55 @@ def read_rows(
             f"{root / 'WFDBRecords'} holds no NN/NNN/*.hea; give the folder that has "
             f"WFDBRecords and {NAMES} in it."
         )
-    wanted = as_ids(only_ids)
-    dropped, found = LeftOut(), []
-    for header in headers:
-        path = header.relative_to(root).with_suffix("").as_posix()
-        try:
-            comments = read_comments(header)
-        except OSError as error:
-            dropped.add(header.stem, path, f"its header cannot be read ({error})")
-            continue
-        codes = codes_of(comments.get("Dx", ""))
-        unknown = [code for code in codes if code not in acronyms]
-        names = [acronyms[code] for code in codes if code in acronyms]
-        if not codes:
-            dropped.add(header.stem, path, "its header has no Dx line with a code")
-        elif unknown and (drop_unmapped or not names):
-            dropped.add(
-                header.stem, path, f"code {', '.join(unknown)} is not in {NAMES}"
-            )
-        else:
-            found.append((header.stem, path, names, codes, comments))
+    wanted, dropped = as_ids(only_ids), LeftOut()
+    records = _mapped(headers, root, acronyms, drop_unmapped, dropped)
+    sides = published(len(records))  # before any record without a class goes
     if wanted is not None:
-        dropped = LeftOut(row for row in dropped if row["record_id"] in wanted)
-        note_absent(wanted, [header.stem for header in headers], dropped)
-    chosen = exact_labels if labels == "exact" else published_labels
+        dropped = dropped.only(wanted, [header.stem for header in headers])
     kept = []
-    for side, row in zip(published(len(found)), found, strict=True):
-        if wanted is not None and row[0] not in wanted:
+    for (record, names), side in zip(records, sides, strict=True):
+        if wanted is not None and record.name not in wanted:
             continue
         # The published table's rows are the ones that its own labels reach.
-        if not published_labels(row[2]):
-            reason = f"none of the 38 classes is among its labels ({','.join(row[2])})"
-            dropped.add(row[0], row[1], reason)
+        if published_labels(names):
+            kept.append((record, names, side))
         else:
-            kept.append((side, *row))
+            reason = f"none of the 38 classes is among its labels ({','.join(names)})"
+            dropped.add(record.name, record.path, reason)
     kept = kept[:limit]
+    label = exact_labels if labels == "exact" else published_labels
     return make_rows(
         {
-            "record_id": [row[1] for row in kept],
-            "path": [row[2] for row in kept],
-            "subject_id": [row[1] for row in kept],
-            "split": [row[0] for row in kept],
-            "statements": [row[3] for row in kept],
-            "csn": [chosen(row[3]) for row in kept],
-            "codes": [",".join(row[4]) for row in kept],
-            "age": [age_of(row[5].get("Age", "")) for row in kept],
-            "sex": [row[5].get("Sex") for row in kept],
+            "record_id": [record.name for record, _, _ in kept],
+            "path": [record.path for record, _, _ in kept],
+            "subject_id": [record.name for record, _, _ in kept],
+            "split": [side for _, _, side in kept],
+            "statements": [names for _, names, _ in kept],
+            "csn": [label(names) for _, names, _ in kept],
+            "codes": [",".join(record.codes) for record, _, _ in kept],
+            "age": [record.age for record, _, _ in kept],
+            "sex": [record.sex for record, _, _ in kept],
         },
         tasks=TASKS,
         left_out=dropped,
-        labels=labels,
     )
+
+
+def _mapped(
+    headers: Iterable[Path],
+    root: Path,
+    acronyms: Mapping[str, str],
+    drop_unmapped: bool,
+    dropped: LeftOut,
+) -> list[tuple[CodedRecord, list[str]]]:
+    """Read the headers whose codes have acronyms, each with these acronyms."""
+    found = []
+    for record in read_codes(headers, root, dropped):
+        unknown = [code for code in record.codes if code not in acronyms]
+        names = [acronyms[code] for code in record.codes if code in acronyms]
+        if unknown and (drop_unmapped or not names):
+            reason = f"code {', '.join(unknown)} is not in {NAMES}"
+            dropped.add(record.name, record.path, reason)
+        else:
+            found.append((record, names))
+    return found

@@ -1,22 +1,41 @@
-"""The datasets by name: which reader reads a folder tree, and what packs it."""
+"""The datasets by name: which reader reads a folder tree, and what it may assume."""
 
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mccgaa.config import InputConfig, StoreRecipe
+from mccgaa.data import cpsc2018, csn, mimic, own, ptbxl
 from mccgaa.data.packing import pack
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
 
-SOURCES = ("ptbxl", "mimic", "cpsc2018", "csn", "own")  # each a module beside this
+
+@dataclass(frozen=True)
+class Reader:
+    """How one dataset's folder becomes rows for `pack`."""
+
+    read_rows: Callable[..., pd.DataFrame]
+    record_seconds: float | None = None  # what every record lasts; None: it varies
+
+
+READERS = {
+    "ptbxl": Reader(ptbxl.read_rows, record_seconds=10.0),
+    "mimic": Reader(mimic.read_rows, record_seconds=10.0),
+    "cpsc2018": Reader(cpsc2018.read_rows),
+    "csn": Reader(csn.read_rows),
+    "own": Reader(own.read_rows),
+}
 
 
 def open_or_pack(
-    source: str,
+    dataset: str,
     root: Path | str,
     out: Path | str,
     *,
@@ -31,7 +50,7 @@ def open_or_pack(
     """Open the store at `out`, or read and pack a dataset's folder into it.
 
     Args:
-        source: a name in SOURCES.
+        dataset: a name in READERS.
         root: the dataset's folder (for "own", the CSV); not needed where the store
             is already packed.
         out: the store's folder.
@@ -40,42 +59,42 @@ def open_or_pack(
         transform: "raw" or "bandpass-zscore".
         jobs: processes; all cores by default.
         progress: show a bar.
-        allow_missing_leads: zero-fill and mask leads that a record lacks.
+        allow_missing_leads: fill leads that a record lacks with zeros, which is all
+            that a model sees of them: it gets no mask.
         **options: passed to the reader, such as `limit` or `only_ids`.
 
     Raises:
-        ConfigError: an unknown source.
-        StoreError: what the reader or the packer found wrong.
+        ConfigError: an unknown dataset, or an option that its reader does not take.
+        StoreError: what the reader or packing found wrong.
     """
-    if source not in SOURCES:
+    if dataset not in READERS:
         raise ConfigError(
-            f"There is no source {source!r}; choose one of {', '.join(SOURCES)}."
+            f"There is no dataset {dataset!r}; choose one of {', '.join(READERS)}."
         )
     inputs = InputConfig(sampling_rate, duration, transform)  # type: ignore[arg-type]
     if not Path(root).exists() and Path(out).exists():
         return SignalStore.open(out)
-    reader = import_module(f"mccgaa.data.{source}")
-    known = inspect.signature(reader.read_rows).parameters
+    reader = READERS[dataset]
+    known = list(inspect.signature(reader.read_rows).parameters)[1:]
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ConfigError(
-            f"The reader of {source} takes no {', '.join(unknown)}; it takes "
-            f"{', '.join(list(known)[1:])}."
+            f"The reader of {dataset} takes no {', '.join(unknown)}; it takes "
+            f"{', '.join(known)}."
         )
     rows = reader.read_rows(Path(root), **options)
-    pack(
+    return pack(
         rows,
-        Path(root),
+        root,
         out,
-        source=source,
-        tasks=rows.attrs.get("tasks", reader.TASKS),
+        dataset=dataset,
+        tasks=rows.attrs["tasks"],
         input=inputs,
+        record_seconds=reader.record_seconds,
         jobs=jobs,
         progress=progress,
         allow_missing_leads=allow_missing_leads,
-        policy=rows["policy"].iloc[0] if "policy" in rows else "first-10s",
     )
-    return SignalStore.open(out)
 
 
 def open_store(recipe: StoreRecipe, wanted: InputConfig, **options: Any) -> SignalStore:

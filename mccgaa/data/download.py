@@ -1,20 +1,19 @@
 """The datasets from PhysioNet, file by file, every one checked against SHA256SUMS.txt.
 
 All four are open: no account is asked for. A file is fetched into `NAME.part` and takes
-its name only when its checksum agrees, so what stands under its own name is whole. An
+its name only when its checksum agrees, so what has its own name is whole. An
 interrupted download continues where it was, within a file too (HTTP Range). A mirror is
 any address under which `SLUG/VERSION/NAME` is served: `--host` or $MCCGAA_HOST.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,14 +21,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import requests
-from tqdm import tqdm
 
 from mccgaa.data.physionet import DATASETS, HOST, SUMS, Dataset, read_sums
-from mccgaa.data.reader import as_ids
+from mccgaa.data.reader import Ids, as_ids
 from mccgaa.errors import DownloadError
+from mccgaa.files import FULL, bar
 
-BLOCK = 1 << 16  # bytes read at a time; a dropped connection loses up to one block
-TIMEOUT = (20.0, 60.0)  # seconds to connect, seconds without a byte
+_BLOCK = 1 << 16  # bytes read at a time; a dropped connection loses up to one block
+_TIMEOUT = (20.0, 60.0)  # seconds to connect, seconds without a byte
 _PERMANENT = (400, 401, 403, 404, 405, 410)
 
 
@@ -52,7 +51,7 @@ class DownloadReport:
 def download(
     dataset: str,
     root: Path | str,
-    only_ids: Collection[str] | Path | str | None = None,
+    only_ids: Ids | None = None,
     jobs: int = 8,
     host: str | None = None,
     retries: int = 5,
@@ -64,11 +63,11 @@ def download(
     Args:
         dataset: "ptbxl", "cpsc2018", "csn" or "mimic".
         root: folder to fill; what is there and agrees with its checksum is kept.
-        only_ids: fetch the tables and these records only; ids, or a file with one a
+        only_ids: fetch the tables and these records only; ids, or a file with one per
             line (ecg_id, A0001, JS00001, study_id).
         jobs: files at a time.
         host: a mirror's address; default $MCCGAA_HOST, else PhysioNet.
-        retries: further attempts a file after the first.
+        retries: further attempts per file after the first.
         backoff: seconds before the second attempt; doubled for each further one.
         progress: show a bar.
 
@@ -78,7 +77,7 @@ def download(
     Raises:
         DownloadError: an unknown dataset, a list of files that is damaged or leads out
             of `root`, an id that it does not have, a full disk, or files that could not
-            be had; the sentence says which, and the same call continues.
+            be had; the message says which, and the same call continues.
     """
     if dataset not in DATASETS:
         raise DownloadError(
@@ -144,8 +143,8 @@ def _fetch_all(
     """Fetch with `jobs` threads, a few files ahead of them, and count."""
     done: list[int] = []  # bytes fetched for each file, -1 where it was there
     failures: list[str] = []
-    bar = tqdm(total=len(files), unit="file", desc="download", disable=not progress)
-    with bar, ThreadPoolExecutor(jobs) as pool:
+    shown = bar(total=len(files), unit="file", desc="download", disable=not progress)
+    with shown, ThreadPoolExecutor(jobs) as pool:
         waiting: set[Future[int]] = set()
         queue = iter(files.items())
         try:
@@ -154,8 +153,8 @@ def _fetch_all(
                     done.append(future.result())
                 except DownloadError as error:
                     failures.append(str(error))
-                    bar.set_postfix_str(f"{len(failures)} failed", refresh=False)
-                bar.update()
+                    shown.set_postfix_str(f"{len(failures)} failed", refresh=False)
+                shown.update()
         except BaseException:
             fetcher.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -247,7 +246,7 @@ class _Fetcher:
             headers["Range"] = f"bytes={have}-"
         url = f"{self.base}/{quote(name)}"
         with self._session().get(
-            url, headers=headers, stream=True, timeout=TIMEOUT
+            url, headers=headers, stream=True, timeout=_TIMEOUT
         ) as answer:
             if answer.status_code == 416:  # nothing after what we have
                 if f"*/{have}" not in answer.headers.get("Content-Range", ""):
@@ -271,7 +270,7 @@ class _Fetcher:
         expected = answer.headers.get("Content-Length")
         count = 0
         with part.open(mode) as file:
-            for block in answer.iter_content(BLOCK):
+            for block in answer.iter_content(_BLOCK):
                 file.write(block)
                 count += len(block)
                 if self.stop.is_set():
@@ -283,14 +282,14 @@ class _Fetcher:
     def _give_up(self, error: OSError) -> None:
         """Stop every thread for an error of the disk; network errors end elsewhere."""
         self.stop.set()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise DownloadError(
                 f"the disk of {self.root} is full; free some space and start again"
             ) from error
         raise DownloadError(f"{self.root} cannot be written ({error})") from error
 
     def _session(self) -> requests.Session:
-        """One connection a thread, kept open: most files are small."""
+        """One connection per thread, kept open: most files are small."""
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
             self._local.session.headers["User-Agent"] = f"mccgaa/{version('mccgaa')}"

@@ -1,9 +1,9 @@
-"""A struct out of a MATLAB v5 file, with every length checked before it is believed.
+"""A struct out of a MATLAB v5 file; `scipy.io.loadmat` crashes on damaged ones.
 
-CPSC2018's originals are such files. `scipy.io.loadmat` reads whole ones, but ends the
-process with a segmentation fault on some damaged ones, and with it a packing of
-thousands; this reads no more of the format than the one struct, and fails as Python
-does. A test compares the two on real and on generated files.
+CPSC2018's originals are such files. On some damaged ones `loadmat` ends the process
+with a segmentation fault, and with it a packing of thousands of records. This module
+reads no more of the format than the one struct, checks every length before it believes
+it, and fails with an exception. A test compares the two on real and generated files.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-MAX_BYTES = 500_000_000  # of a variable, decompressed: an hour of twelve leads is less
+_MAX_BYTES = 500_000_000  # of a variable, decompressed: an hour of twelve leads is less
 
-_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"}
-_NUMBERS |= {12: "i8", 13: "u8"}
+_NUMBERS = {
+    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8",
+    12: "i8", 13: "u8",
+}  # fmt: skip
 _TEXT = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le"}
 _MATRIX, _COMPRESSED = 14, 15
 _STRUCT, _CHAR, _NUMERIC = 2, 4, range(6, 16)
@@ -48,7 +50,7 @@ def read_struct(path: Path, name: str) -> dict[str, Any] | None:
         if kind == _COMPRESSED:
             [(kind, body)] = _elements(_decompress(body), padded=False)
         if kind != _MATRIX:
-            raise ValueError(f"element type {kind} where a variable should stand")
+            raise ValueError(f"element type {kind} where a variable should be")
         found, content = _variable(body)
         if found == name:
             if not isinstance(content, dict):
@@ -78,7 +80,7 @@ def _decompress(body: bytes) -> bytes:
     """Inflate one variable, within bounds, and have its checksum verified."""
     inflater = zlib.decompressobj()
     try:
-        content = inflater.decompress(body, MAX_BYTES)
+        content = inflater.decompress(body, _MAX_BYTES)
     except zlib.error as error:
         raise ValueError(f"a compressed variable is damaged ({error})") from error
     if not inflater.eof:
@@ -158,7 +160,7 @@ def _array(part: tuple[int, bytes], shape: list[int]) -> np.ndarray:
     """Read a real array, stored by column in the smallest type that holds it."""
     kind, content = part
     if kind not in _NUMBERS:
-        raise ValueError(f"element type {kind} where numbers should stand")
+        raise ValueError(f"element type {kind} where numbers should be")
     dtype = np.dtype("<" + _NUMBERS[kind])
     count = 1
     for extent in shape:

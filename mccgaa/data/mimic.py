@@ -14,21 +14,22 @@ because equal texts are false negatives in a contrastive batch.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import Ids, make_rows, read_table, take
 from mccgaa.data.splits import by_subject
 from mccgaa.errors import StoreError
 
-TASKS: Mapping[str, tuple[str, ...]] = {}
-MIN_WORDS = 4
+MIN_WORDS = 4  # of a report; a shorter one is no text to learn from
 REPORTS = tuple(f"report_{i}" for i in range(18))
 
+_RECORD_COLUMNS = ["subject_id", "study_id", "ecg_time", "path"]
 _EKG = re.compile("ekg", re.IGNORECASE)
 _MARKS = re.compile(r"\*+|={2,}")  # asterisks, and rules drawn with '='
 
@@ -56,14 +57,14 @@ def clean_report(cells: Iterable[str]) -> str:
     Returns:
         "statement. statement.", or "" when every cell is empty.
     """
-    statements = [text for text in map(clean_statement, cells) if text]
+    statements = _statements(cells)
     return ". ".join(statements) + "." if statements else ""
 
 
 def read_rows(
     root: Path | str,
     limit: int | None = None,
-    only_ids: Collection[str] | Path | str | None = None,
+    only_ids: Ids | None = None,
     val_share: float = 0.02,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -72,13 +73,13 @@ def read_rows(
     Args:
         root: folder that holds `record_list.csv` and `machine_measurements.csv`.
         limit: take the first `limit` records of `record_list.csv`; None: all.
-        only_ids: take these study ids only; a list, or a file with one a line.
+        only_ids: take these study ids only; a list, or a file with one per line.
         val_share: share of subjects that validate the pretraining, in [0, 1).
         seed: of the split by subject.
 
     Returns:
-        One row a usable record: `text` is the cleaned report, `statements` its parts,
-        `split` is "train" or "val". `attrs` hold `left_out` and `distinct_texts`.
+        One row per usable record: `text` is the cleaned report, `statements` its
+        parts, `split` is "train" or "val". Records with equal reports share them.
         Asterisks are no words here, as they are in the count behind the paper's
         771,693 pairs, so that the number of records may differ a little.
 
@@ -86,52 +87,52 @@ def read_rows(
         StoreError: a table is absent or damaged, or repeats a study_id.
     """
     root = Path(root)
+    listed, measured = root / "record_list.csv", root / "machine_measurements.csv"
     records = read_table(
-        root / "record_list.csv", ["subject_id", "study_id", "ecg_time", "path"]
+        listed, _RECORD_COLUMNS, usecols=lambda name: name in _RECORD_COLUMNS
     )
-    wanted = as_ids(only_ids)
-    dropped = LeftOut()
-    if wanted is not None:
-        note_absent(wanted, records["study_id"], dropped)
-        records = records[records["study_id"].isin(wanted)]
-    if limit is not None:
-        records = records.head(limit)
-    table = root / "machine_measurements.csv"
+    records, dropped = take(records, "study_id", only_ids, limit)
     reports = read_table(
-        table,
+        measured,
         ["subject_id", "study_id", "report_0"],
         usecols=lambda name: name in {"subject_id", "study_id", *REPORTS},
+        dtype={"study_id": str} | dict.fromkeys(("subject_id", *REPORTS), "category"),
     )
-    for name, frame in ((root / "record_list.csv", records), (table, reports)):
-        twice = frame.loc[frame["study_id"].duplicated(), "study_id"]
+    for path, table in ((listed, records), (measured, reports)):
+        twice = table.loc[table["study_id"].duplicated(), "study_id"]
         if len(twice):
-            raise StoreError(f"{name} has study_id {twice.iloc[0]} more than once.")
-    joined = records.merge(
-        reports, on="study_id", how="left", suffixes=("", "_report"), validate="1:1"
-    )
-    statements, texts = _texts(joined)
-    reasons = _reasons(joined, texts)
-    for i in np.flatnonzero([bool(reason) for reason in reasons]):
-        dropped.add(joined["study_id"].iat[i], joined["path"].iat[i], reasons[i])
-    keep = np.array([not reason for reason in reasons], dtype=bool)
-    sides = by_subject(joined["subject_id"][keep], val_share, seed)
+            raise StoreError(f"{path} has study_id {twice.iloc[0]} more than once.")
+    # Where each record's report is in the other table; -1 where it is not.
+    place = pd.Index(reports["study_id"]).get_indexer(records["study_id"])
+    texts, statements = _texts(reports, place)
+    subjects = reports["subject_id"].astype(object).to_numpy()[place]
+    keep = np.zeros(len(records), dtype=bool)
+    for i, (study, path, subject) in enumerate(
+        zip(records["study_id"], records["path"], records["subject_id"], strict=True)
+    ):
+        found = None if place[i] < 0 else subjects[i]
+        reason = _reason(subject, found, texts[i])
+        keep[i] = not reason
+        if reason:
+            dropped.add(study, path, reason)
+    kept = records[keep]
+    sides = by_subject(kept["subject_id"], val_share, seed)
     return make_rows(
         {
-            "record_id": joined["study_id"][keep].to_list(),
-            "path": joined["path"][keep].to_list(),
-            "subject_id": joined["subject_id"][keep].to_list(),
-            "text": [text for text, k in zip(texts, keep, strict=True) if k],
-            "split": [sides[s] for s in joined["subject_id"][keep]],
-            "statements": [s for s, k in zip(statements, keep, strict=True) if k],
-            "ecg_time": joined["ecg_time"][keep].to_list(),
+            "record_id": kept["study_id"].to_list(),
+            "path": kept["path"].to_list(),
+            "subject_id": kept["subject_id"].to_list(),
+            "text": list(itertools.compress(texts, keep)),
+            "split": kept["subject_id"].map(sides).to_list(),
+            "statements": list(itertools.compress(statements, keep)),
+            "ecg_time": kept["ecg_time"].to_list(),
         },
         left_out=dropped,
-        distinct_texts=len({t for t, k in zip(texts, keep, strict=True) if k}),
     )
 
 
 def distinct_texts(rows: pd.DataFrame) -> dict[str, float]:
-    """Count how many texts are distinct, and how often the commonest one stands.
+    """Count how many texts are distinct, and how often the commonest one occurs.
 
     Args:
         rows: what `read_rows` returned.
@@ -148,38 +149,58 @@ def distinct_texts(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _texts(joined: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
-    """Clean each distinct cell once: a few thousand of them make all reports."""
-    names = [name for name in REPORTS if name in joined]
-    cells = joined[names].fillna("")
-    cleaned = {
-        cell: clean_statement(cell) for cell in pd.unique(cells.to_numpy().ravel())
-    }
-    columns = [cells[name].map(cleaned).to_list() for name in names]
-    statements = [[s for s in row if s] for row in zip(*columns, strict=True)]
-    return statements, [". ".join(s) + "." if s else "" for s in statements]
+def _statements(cells: Iterable[str]) -> list[str]:
+    """Clean the cells of one report, and drop those that are then empty."""
+    return [text for text in map(clean_statement, cells) if text]
 
 
-def _reasons(joined: pd.DataFrame, texts: list[str]) -> list[str]:
-    """Say why a record cannot be a pair; "" where it can."""
-    reasons = []
-    for text, subject, other in zip(
-        texts, joined["subject_id"], joined["subject_id_report"], strict=True
-    ):
-        words = len(text.split())
-        if pd.isna(other):
-            reasons.append("no row in machine_measurements.csv has its study_id")
-        elif other != subject:
-            reasons.append(
-                f"subject_id is {subject} in record_list.csv but {other} in "
-                "machine_measurements.csv"
-            )
-        elif not words:
-            reasons.append("the report is empty")
-        elif words < MIN_WORDS:
-            reasons.append(
-                f"the report {text!r} has {words} words, fewer than {MIN_WORDS}"
-            )
-        else:
-            reasons.append("")
-    return reasons
+def _texts(
+    reports: pd.DataFrame, place: np.ndarray
+) -> tuple[list[str], list[list[str]]]:
+    """Clean each distinct report once: many records have the same.
+
+    Args:
+        reports: the table of measurements, its report columns as categories.
+        place: the row of each record's report in it, or -1.
+
+    Returns:
+        Text and statements of each record; empty where it has no report.
+    """
+    columns = [
+        reports[name].astype(object).to_numpy()[place]
+        for name in REPORTS
+        if name in reports
+    ]
+    known: dict[tuple[str, ...], tuple[str, list[str]]] = {}
+    texts, statements = [], []
+    for here, *cells in zip(place >= 0, *columns, strict=True):
+        key = tuple(cells) if here else ()
+        if key not in known:
+            known[key] = clean_report(key), _statements(key)
+        text, parts = known[key]
+        texts.append(text)
+        statements.append(parts)
+    return texts, statements
+
+
+def _reason(subject: str, other: str | None, text: str) -> str:
+    """Say why a record cannot be a pair; "" where it can.
+
+    Args:
+        subject: its subject_id in the list of records.
+        other: the same in the measurements; None where these lack the study.
+        text: its cleaned report.
+    """
+    if other is None:
+        return "no row in machine_measurements.csv has its study_id"
+    if other != subject:
+        return (
+            f"subject_id is {subject} in record_list.csv but {other} in "
+            "machine_measurements.csv"
+        )
+    words = len(text.split())
+    if not words:
+        return "the report is empty"
+    if words < MIN_WORDS:
+        return f"the report {text!r} has {words} words, fewer than {MIN_WORDS}"
+    return ""

@@ -1,7 +1,7 @@
-"""ECGs outside WFDB: CPSC2018's .mat struct, and .npy, .edf and .csv of one's own.
+"""ECGs outside WFDB: CPSC2018's .mat struct, and .npy, .edf and .csv files.
 
-Each function reads one file into `Traces`; what a file does not say of itself (rate,
-units, the leads of an array) the caller states.
+Each function reads one file into `Traces`; the caller states what a file does not say
+(sampling rate, units, the leads of an array).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pandas as pd
 
 from mccgaa.config import LEADS
 from mccgaa.data import matlab
-from mccgaa.data.wfdb_records import Traces
+from mccgaa.data.wfdb_records import Traces, lead_of
 from mccgaa.errors import RecordError
 
-CPSC_RATE = 500.0  # Hz, of every CPSC2018 original
+_CPSC_RATE = 500.0  # Hz, of every CPSC2018 original
 
 
 def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Traces:
@@ -56,7 +56,7 @@ def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Trac
         info["sex"] = ecg["sex"]
     if np.size(ecg.get("age")) == 1 and isinstance(ecg["age"], np.ndarray):
         info["age"] = ecg["age"].item()
-    names, rate = list(LEADS), float(sampling_rate or CPSC_RATE)
+    names, rate = list(LEADS), float(sampling_rate or _CPSC_RATE)
     return Traces(data, names, [units or "mV"] * 12, rate, [], info, False)
 
 
@@ -134,8 +134,6 @@ def read_edf(path: Path) -> Traces:
         RecordError: unreadable, truncated, or with leads of different rates.
     """
     import edfio
-
-    from mccgaa.data.record import lead_of
 
     try:
         _check_edf_limits(path.read_bytes())

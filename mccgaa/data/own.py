@@ -1,4 +1,4 @@
-r"""ECGs of one's own: a CSV that says where each is, and what is known of it.
+r"""Your own ECGs: a CSV that says where each is, and what is known of it.
 
 Ten lines are enough. `my-ecgs.csv`::
 
@@ -30,49 +30,46 @@ and then::
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mccgaa.data.reader import LeftOut, as_ids, make_rows, note_absent, read_table
+from mccgaa.data.reader import Ids, make_rows, read_table, take
 from mccgaa.data.splits import SPLITS, by_subject
 from mccgaa.errors import StoreError
 
-TASK = "own"
-TASKS: Mapping[str, tuple[str, ...]] = {}  # the CSV's own: `attrs["tasks"]`
-NO_CLASS = "-"
-COLUMNS = ("path", "text", "labels", "id", "subject", "split")
+_NO_CLASS = "-"
+_COLUMNS = ("path", "text", "labels", "id", "subject", "split")
 
 
 def read_rows(
     root: Path | str,
-    task: str = TASK,
+    task: str = "own",
     limit: int | None = None,
-    only_ids: Collection[str] | Path | str | None = None,
+    only_ids: Ids | None = None,
     val_share: float = 0.02,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Read a table of one's own ECGs into rows.
+    """Read a table of your own ECGs into rows.
 
     Args:
         root: the CSV, as described above.
         task: name of the task that the labels belong to; a name of the paper's tasks
             ("super", "csn", ...) lets the knowledge base say what the classes mean.
         limit: keep the first `limit` rows.
-        only_ids: keep these ids; a list, or a file with one a line.
+        only_ids: keep these ids; a list, or a file with one per line.
         val_share: share of subjects that validate, where the CSV has no split.
         seed: of that split.
 
     Returns:
-        One row an ECG, its path relative to the CSV's folder. `attrs["tasks"]` names
+        One row per ECG, its path relative to the CSV's folder. `attrs["tasks"]` names
         the classes met, in order of their names. Columns that are none of the known
         ones are kept as they are.
 
     Raises:
         StoreError: the CSV cannot be read, lacks a column, or has a wrong value; the
-            sentence names the line.
+            message names the line.
     """
     root = Path(root)
     if root.is_dir():
@@ -87,35 +84,30 @@ def read_rows(
     table["id"] = _or(table, "id", table["path"])
     table["line"] = range(2, len(table) + 2)
     _check(root, table)
-    wanted, dropped = as_ids(only_ids), LeftOut()
-    if wanted is not None:
-        note_absent(wanted, table["id"], dropped)
-        table = table[table["id"].isin(wanted)]
-    table = table.head(len(table) if limit is None else limit)
+    table, absent = take(table, "id", only_ids, limit)
     subjects = _or(table, "subject", table["id"])
     columns: dict[str, Any] = {
-        "record_id": table["id"],
-        "path": table["path"],
-        "subject_id": subjects,
-        "text": [text or None for text in table["text"]] if "text" in table else None,
+        "record_id": list(table["id"]),
+        "path": list(table["path"]),
+        "subject_id": list(subjects),
         "split": _splits(table, subjects, val_share, seed),
+        "statements": [[] for _ in range(len(table))],
     }
-    columns = {k: list(v) for k, v in columns.items() if v is not None}
+    if "text" in table:
+        columns["text"] = [cell or None for cell in table["text"]]
     tasks: dict[str, tuple[str, ...]] = {}
     if "labels" in table:
         labels = [_labels(cell) for cell in table["labels"]]
         tasks[task] = tuple(sorted({n for names in labels for n in names or ()}))
         columns[task] = labels
         columns["statements"] = [names or [] for names in labels]
-    else:
-        columns["statements"] = [[] for _ in range(len(table))]
     if "sampling_rate" in table:
         columns["sampling_rate"] = _rates(root, table)
     if "units" in table:
         columns["units"] = [cell or None for cell in table["units"]]
-    known = {*COLUMNS, "line", *columns}
+    known = {*_COLUMNS, "line", *columns}
     columns |= {name: list(table[name]) for name in table if name not in known}
-    return make_rows(columns, tasks=tasks, left_out=dropped)
+    return make_rows(columns, tasks=tasks, left_out=absent)
 
 
 def _or(table: pd.DataFrame, name: str, other: pd.Series) -> pd.Series:
@@ -126,7 +118,7 @@ def _or(table: pd.DataFrame, name: str, other: pd.Series) -> pd.Series:
 def _labels(cell: str) -> list[str] | None:
     """Split a cell of labels: None is unknown, [] is none of the classes."""
     names = [name.strip() for name in cell.split("|") if name.strip()]
-    return None if not names else [name for name in names if name != NO_CLASS]
+    return None if not names else [name for name in names if name != _NO_CLASS]
 
 
 def _splits(
@@ -149,8 +141,8 @@ def _check(root: Path, table: pd.DataFrame) -> None:
     twice = table[table["id"].duplicated()]
     if len(twice):
         raise StoreError(
-            f"{root}, line {twice['line'].iloc[0]}: {twice['id'].iloc[0]!r} stands "
-            "there already; give each ECG an id of its own in a column id."
+            f"{root}, line {twice['line'].iloc[0]}: {twice['id'].iloc[0]!r} is there "
+            "already; give each ECG an id of its own in a column id."
         )
     if "split" in table:
         wrong = table[~table["split"].isin(SPLITS)]

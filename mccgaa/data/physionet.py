@@ -14,6 +14,7 @@ from mccgaa.errors import DownloadError
 
 HOST = "https://physionet.org/files"
 SUMS = "SHA256SUMS.txt"
+_CC_BY = "Creative Commons Attribution 4.0 (CC BY 4.0)"
 _LINE = re.compile(r"^([0-9a-fA-F]{64})[ \t]+\*?(.+)$")
 
 
@@ -25,7 +26,7 @@ class Dataset:
     slug: str
     version: str
     licence: str
-    records: int
+    records: int  # of the published dataset
     gigabytes: float  # of the wanted files, uncompressed, rounded
     wanted: re.Pattern[str]
     record: re.Pattern[str]  # group 1: the id of the record that a file belongs to
@@ -33,32 +34,44 @@ class Dataset:
 
 DATASETS = {
     "ptbxl": Dataset(
-        "PTB-XL, 12-lead ECGs at 500 Hz with tables",
-        *("ptb-xl", "1.0.3", "Creative Commons Attribution 4.0 (CC BY 4.0)"),
-        *(21_799, 2.7),
-        re.compile(r"records500/.+|[^/]+"),
-        re.compile(r"records500/\d+/0*(\d+)_hr\.\w+"),
+        title="PTB-XL, 12-lead ECGs at 500 Hz with tables",
+        slug="ptb-xl",
+        version="1.0.3",
+        licence=_CC_BY,
+        records=21_799,
+        gigabytes=2.7,
+        wanted=re.compile(r"records500/.+|[^/]+"),
+        record=re.compile(r"records500/\d+/0*(\d+)_hr\.\w+"),
     ),
     "cpsc2018": Dataset(
-        "CPSC2018, as kept by the PhysioNet/CinC Challenge 2020",
-        *("challenge-2020", "1.0.2", "Creative Commons Attribution 4.0 (CC BY 4.0)"),
-        *(6_877, 1.3),
-        re.compile(r"training/cpsc_2018/.+|LICENSE\.txt"),
-        re.compile(r"training/cpsc_2018/g\d+/(A\d+)\.\w+"),
+        title="CPSC2018, as kept by the PhysioNet/CinC Challenge 2020",
+        slug="challenge-2020",
+        version="1.0.2",
+        licence=_CC_BY,
+        records=6_877,
+        gigabytes=1.3,
+        wanted=re.compile(r"training/cpsc_2018/.+|LICENSE\.txt"),
+        record=re.compile(r"training/cpsc_2018/g\d+/(A\d+)\.\w+"),
     ),
     "csn": Dataset(
-        "Chapman-Shaoxing-Ningbo, a large scale 12-lead ECG database for arrhythmia",
-        *("ecg-arrhythmia", "1.0.0", "Creative Commons Attribution 4.0 (CC BY 4.0)"),
-        *(45_152, 5.5),
-        re.compile(r"WFDBRecords/.+|[^/]+"),
-        re.compile(r"WFDBRecords/\d+/\d+/(JS\d+)\.\w+"),
+        title="Chapman-Shaoxing-Ningbo, a 12-lead ECG database for arrhythmia",
+        slug="ecg-arrhythmia",
+        version="1.0.0",
+        licence=_CC_BY,
+        records=45_152,
+        gigabytes=5.5,
+        wanted=re.compile(r"WFDBRecords/.+|[^/]+"),
+        record=re.compile(r"WFDBRecords/\d+/\d+/(JS\d+)\.\w+"),
     ),
     "mimic": Dataset(
-        "MIMIC-IV-ECG, diagnostic electrocardiogram matched subset",
-        *("mimic-iv-ecg", "1.0", "Open Data Commons Open Database License (ODbL 1.0)"),
-        *(800_035, 97.0),
-        re.compile(r"files/.+|[^/]+"),
-        re.compile(r"files/p\d+/p\d+/s\d+/(\d+)\.\w+"),
+        title="MIMIC-IV-ECG, diagnostic electrocardiogram matched subset",
+        slug="mimic-iv-ecg",
+        version="1.0",
+        licence="Open Data Commons Open Database License (ODbL 1.0)",
+        records=800_035,
+        gigabytes=97.0,
+        wanted=re.compile(r"files/.+|[^/]+"),
+        record=re.compile(r"files/p\d+/p\d+/s\d+/(\d+)\.\w+"),
     ),
 }
 
@@ -99,7 +112,7 @@ def read_sums(path: Path) -> dict[str, str]:
 
 
 def is_safe(name: str) -> bool:
-    """Tell whether a listed name stays inside the folder that it is written to."""
+    """Whether a listed name stays inside the folder that it is written to."""
     path = PurePosixPath(name)
     return (
         bool(path.parts)

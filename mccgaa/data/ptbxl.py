@@ -2,7 +2,7 @@
 
 Layout, as PhysioNet serves version 1.0.x::
 
-    ptbxl_database.csv     one line a record: ecg_id, patient_id, report, scp_codes,
+    ptbxl_database.csv     one line per record: ecg_id, patient_id, report, scp_codes,
                            strat_fold, filename_lr, filename_hr ...
     scp_statements.csv     the 71 statements and what each says of a record
     records100/00000/00001_lr.{hea,dat}     100 Hz
@@ -15,34 +15,32 @@ benchmarks behind Table 2. Folds 1-8 train, 9 validate, 10 test.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from mccgaa.data.headers import age_of
-from mccgaa.data.reader import as_ids, make_rows, read_table
+from mccgaa.data.reader import Ids, age_of, as_ids, make_rows, read_table
+from mccgaa.data.splits import by_fold
 from mccgaa.errors import StoreError
 
 # Classes in the order of their first line in scp_statements.csv; a test compares.
 TASKS: Mapping[str, tuple[str, ...]] = {
     "super": ("STTC", "NORM", "MI", "HYP", "CD"),
     "sub": (
-        *("STTC", "NST_", "NORM", "IMI", "AMI", "LVH", "LAFB/LPFB", "ISC_", "IRBBB"),
-        *("_AVB", "IVCD", "ISCA", "CRBBB", "CLBBB", "LAO/LAE", "ISCI", "LMI", "RVH"),
-        *("RAO/RAE", "WPW", "ILBBB", "SEHYP", "PMI"),
+        "STTC", "NST_", "NORM", "IMI", "AMI", "LVH", "LAFB/LPFB", "ISC_", "IRBBB",
+        "_AVB", "IVCD", "ISCA", "CRBBB", "CLBBB", "LAO/LAE", "ISCI", "LMI", "RVH",
+        "RAO/RAE", "WPW", "ILBBB", "SEHYP", "PMI",
     ),
     "form": (
-        *("NDT", "NST_", "DIG", "LNGQT", "ABQRS", "PVC", "STD_", "VCLVH", "QWAVE"),
-        *("LOWT", "NT_", "PAC", "LPR", "INVT", "LVOLT", "HVOLT", "TAB_", "STE_"),
-        "PRC(S)",
+        "NDT", "NST_", "DIG", "LNGQT", "ABQRS", "PVC", "STD_", "VCLVH", "QWAVE", "LOWT",
+        "NT_", "PAC", "LPR", "INVT", "LVOLT", "HVOLT", "TAB_", "STE_", "PRC(S)",
     ),
     "rhythm": (
-        *("SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR", "BIGU", "AFLT"),
-        *("SVTAC", "PSVT", "TRIGU"),
+        "SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR", "BIGU", "AFLT",
+        "SVTAC", "PSVT", "TRIGU",
     ),
-}
-_SPLIT = {9: "val", 10: "test"}
+}  # fmt: skip
 _FILENAME = {500: "filename_hr", 100: "filename_lr"}
 _FLAG = {"super": "diagnostic", "sub": "diagnostic", "form": "form", "rhythm": "rhythm"}
 _CLASS = {"super": "diagnostic_class", "sub": "diagnostic_subclass"}
@@ -56,24 +54,24 @@ _EXTRAS = {
 
 def read_rows(
     root: Path | str,
-    only_ids: Collection[int | str] | Path | str | None = None,
+    only_ids: Ids | None = None,
     file_rate: int = 500,
 ) -> pd.DataFrame:
     """Read the record table and derive the labels of the four tasks (Table 1).
 
     Args:
         root: the folder that holds `ptbxl_database.csv`.
-        only_ids: ecg_ids to keep, or a text file with one a line; None keeps all.
+        only_ids: ecg_ids to keep, or a text file with one per line; None keeps all.
         file_rate: 500 or 100 Hz, the copy of the signals to name in `path`.
 
     Returns:
-        One row a record, in the table's order: record_id, path (without ending, under
+        One row per record, in the table's order: record_id, path (without ending, under
         `root`), subject_id, text (the report), split, statements, the four tasks'
         labels (None where a record has none), fold, age, sex, device.
 
     Raises:
-        StoreError: a file or column is missing, a cell cannot be read, or an id is not
-            in the table.
+        StoreError: a file or column is missing, a cell cannot be read, a fold is not
+            1 to 10, or an id is not in the table.
     """
     root = Path(root)
     path = root / "ptbxl_database.csv"
@@ -94,15 +92,17 @@ def read_rows(
     codes = [
         _codes(path, *row) for row in zip(table.ecg_id, table.scp_codes, strict=True)
     ]
+    names = [str(_whole(path, "ecg_id", cell)) for cell in table["ecg_id"]]
     folds = [_whole(path, "strat_fold", cell) for cell in table["strat_fold"]]
+    sides = by_fold(dict(zip(names, folds, strict=True)), path)
     columns = {
-        "record_id": [str(_whole(path, "ecg_id", cell)) for cell in table["ecg_id"]],
+        "record_id": names,
         "path": [cell.removesuffix(".hea") for cell in table[filename]],
         "subject_id": [
             str(_whole(path, "patient_id", cell)) for cell in table["patient_id"]
         ],
         "text": [cell.strip() or None for cell in table["report"]],
-        "split": [_SPLIT.get(fold, "train") for fold in folds],
+        "split": [sides[name] for name in names],
         "statements": codes,
         "fold": folds,
     }
@@ -113,9 +113,7 @@ def read_rows(
     return make_rows(columns, tasks=TASKS)
 
 
-def _select(
-    table: pd.DataFrame, only_ids: Collection[int | str] | Path | str | None, path: Path
-) -> pd.DataFrame:
+def _select(table: pd.DataFrame, only_ids: Ids | None, path: Path) -> pd.DataFrame:
     """Keep the records of a list of ids, in the table's order."""
     wanted = as_ids(only_ids)
     if wanted is None:

@@ -1,28 +1,31 @@
-"""What every reader returns: one row a record, and the records it left out.
+"""What every reader returns: one row per record, and the records that it left out.
 
-A reader turns a publisher's folder tree into a table that `store.pack` reads. Records
-that cannot be used for a reason found in the tables (no report, unknown code, ...) are
-not dropped silently: they stand in `rows.attrs["left_out"]`, each with its reason, and
-the packer adds them to `rejected.csv`.
+A reader turns a publisher's folder tree into a table for `packing.pack`. A record that
+cannot be used because of what the tables say (no report, unknown code, ...) is not
+dropped silently: it is listed in `rows.attrs["left_out"]` with its reason, and packing
+adds it to `rejected.csv`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mccgaa.data.wfdb_records import read_comments
 from mccgaa.errors import StoreError
 
 COLUMNS = ("record_id", "path", "subject_id", "text", "split", "statements")
+Ids = Collection[int | str] | Path | str  # of records, or a file with one per line
 
 
 class LeftOut(list[dict[str, str]]):
-    """Records a reader left out: dicts of `record_id`, `path` and `reason`.
+    """Records that a reader left out: dicts of `record_id`, `path` and `reason`.
 
-    pandas copies `attrs` deeply at every operation; this list is never changed once
+    pandas copies `attrs` deeply at every operation; this list never changes once the
     rows are made, so a copy is the list itself.
     """
 
@@ -33,12 +36,33 @@ class LeftOut(list[dict[str, str]]):
         """Note one record and the reason, a phrase that a reader understands."""
         self.append({"record_id": str(record_id), "path": str(path), "reason": reason})
 
+    def add_absent(self, wanted: set[str], seen: Iterable[str]) -> None:
+        """Note the wanted ids that are not among the dataset's own."""
+        for name in sorted(wanted.difference(seen)):
+            self.add(name, "", "it was asked for, but the dataset does not have it")
+
+    def only(self, wanted: set[str], seen: Iterable[str]) -> LeftOut:
+        """Keep the wanted records, and note the wanted ids that were never seen."""
+        kept = LeftOut(row for row in self if row["record_id"] in wanted)
+        kept.add_absent(wanted, seen)
+        return kept
+
+
+@dataclass(frozen=True)
+class CodedRecord:
+    """One record whose header names its diagnoses by SNOMED-CT codes."""
+
+    name: str
+    path: str  # under the dataset's root, without ending
+    codes: list[str]  # each once, in the header's order; at least one
+    age: float | None  # years
+    sex: str | None
+
 
 def make_rows(
     columns: Mapping[str, Sequence[Any]],
     tasks: Mapping[str, Sequence[str]] | None = None,
     left_out: LeftOut | None = None,
-    **attrs: Any,
 ) -> pd.DataFrame:
     """Build a reader's table with the columns that every reader has.
 
@@ -46,11 +70,11 @@ def make_rows(
         columns: the table by column; absent common columns are filled with None.
         tasks: classes by task; each task is a label column in `columns`.
         left_out: records that the reader could not use.
-        **attrs: plain facts about the tree, kept in `rows.attrs`.
 
     Returns:
         A frame: `record_id`, `path` (relative to the dataset's root), `subject_id`,
-        `text`, `split`, `statements`, one column a task, then the extras.
+        `text`, `split`, `statements`, one column per task, then the extras. Its
+        `attrs` hold `tasks` and `left_out`.
 
     Raises:
         StoreError: two rows have the same record_id.
@@ -66,12 +90,11 @@ def make_rows(
     repeated = rows.loc[rows["record_id"].duplicated(), "record_id"]
     if len(repeated):
         raise StoreError(
-            f"record_id {repeated.iloc[0]!r} stands in more than one row "
+            f"record_id {repeated.iloc[0]!r} is in more than one row "
             f"({len(repeated)} such rows); every record needs an id of its own."
         )
     rows.attrs["tasks"] = {task: list(names) for task, names in (tasks or {}).items()}
     rows.attrs["left_out"] = left_out if left_out is not None else LeftOut()
-    rows.attrs.update(attrs)
     return rows
 
 
@@ -103,10 +126,9 @@ def read_table(path: Path, needs: Sequence[str], **options: Any) -> pd.DataFrame
     Raises:
         StoreError: the file is absent, is no CSV, or lacks a column.
     """
+    options = {"dtype": str, "keep_default_na": False, **options}
     try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options
-        )
+        table = pd.read_csv(path, encoding="utf-8-sig", **options)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} does not exist; give the dataset's own folder, as its publisher "
@@ -124,45 +146,83 @@ def read_table(path: Path, needs: Sequence[str], **options: Any) -> pd.DataFrame
     return table
 
 
-def read_ids(path: Path | str) -> list[str]:
-    """Read record ids, one a line; what follows a # does not count.
+def as_ids(only_ids: Ids | None) -> set[str] | None:
+    """Turn a reader's `only_ids` into a set of ids; None keeps every record.
 
     Args:
-        path: a text file, such as the committed list of the real subset.
+        only_ids: ids, or the path of a file with one per line, where what follows a #
+            does not count.
 
     Raises:
         StoreError: the file cannot be read or holds no id.
     """
+    if only_ids is None:
+        return None
+    if not isinstance(only_ids, str | Path):
+        return {str(i) for i in only_ids}
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(only_ids).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"The list of ids {path} cannot be read: {error}") from error
-    ids = [name for line in lines for name in line.partition("#")[0].split()]
+        raise StoreError(
+            f"The list of ids {only_ids} cannot be read: {error}"
+        ) from error
+    ids = {name for line in lines for name in line.partition("#")[0].split()}
     if not ids:
-        raise StoreError(f"The list of ids {path} is empty; write one id a line.")
+        raise StoreError(f"The list of ids {only_ids} is empty; write one id per line.")
     return ids
 
 
-def as_ids(only_ids: Collection[str] | Path | str | None) -> set[str] | None:
-    """Turn a reader's `only_ids` into a set of ids; None keeps every record.
+def take(
+    table: pd.DataFrame, column: str, only_ids: Ids | None, limit: int | None
+) -> tuple[pd.DataFrame, LeftOut]:
+    """Keep the rows of some ids, then the first few of those.
 
     Args:
-        only_ids: ids, or the path of a file with one id a line.
+        table: what `read_table` returned.
+        column: the one that holds the ids.
+        only_ids: see `as_ids`; None keeps all.
+        limit: how many rows at most; None keeps all.
+
+    Returns:
+        The rows kept, and the ids that the table does not have.
     """
-    if only_ids is None:
+    wanted, absent = as_ids(only_ids), LeftOut()
+    if wanted is not None:
+        absent.add_absent(wanted, table[column])
+        table = table[table[column].isin(wanted)]
+    return table.head(len(table) if limit is None else limit), absent
+
+
+def read_codes(
+    headers: Iterable[Path], root: Path, dropped: LeftOut
+) -> Iterator[CodedRecord]:
+    """Read the `#Dx:` line of each header, and age and sex where it has them.
+
+    Args:
+        headers: `.hea` files.
+        root: the dataset's folder.
+        dropped: grows by the headers that cannot be read or hold no code.
+    """
+    for header in headers:
+        path = header.relative_to(root).with_suffix("").as_posix()
+        try:
+            comments = read_comments(header)
+        except OSError as error:
+            dropped.add(header.stem, path, f"its header cannot be read ({error})")
+            continue
+        cells = [cell.strip() for cell in comments.get("Dx", "").split(",")]
+        codes = list(dict.fromkeys(cell for cell in cells if cell.isdigit()))
+        if not codes:
+            dropped.add(header.stem, path, "its header has no Dx line with a code")
+            continue
+        age = age_of(comments.get("Age", ""))
+        yield CodedRecord(header.stem, path, codes, age, comments.get("Sex"))
+
+
+def age_of(value: str) -> float | None:
+    """Read an age in years; None where there is none (empty, NaN, Unknown, -1)."""
+    try:
+        age = float(value)
+    except ValueError:
         return None
-    if isinstance(only_ids, str | Path):
-        only_ids = read_ids(only_ids)
-    return {str(i) for i in only_ids}
-
-
-def note_absent(wanted: set[str] | None, seen: Iterable[str], dropped: LeftOut) -> None:
-    """List the ids that were asked for and are not in the dataset.
-
-    Args:
-        wanted: what `as_ids` gave.
-        seen: the ids that the dataset has here.
-        dropped: the reader's list of records left out; grows.
-    """
-    for name in sorted((wanted or set()).difference(seen)):
-        dropped.add(name, "", "it was asked for, but the dataset does not have it here")
+    return age if 0 <= age < 150 else None

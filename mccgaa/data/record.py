@@ -1,8 +1,8 @@
-"""ONE record in, any format: twelve leads by name, mV, and what is wrong with them.
+"""One record of any format: twelve leads by name, in mV, and what is wrong with them.
 
-Every dataset and every file of one's own comes through `read_record`. It trusts no
+Every ECG file, of a dataset or of your own, comes through `read_record`. It trusts no
 order of leads (MIMIC-IV-ECG stores aVR aVF aVL), no length and no unit that it has not
-checked, and whatever it cannot vouch for is a `RecordError` with the reason.
+checked; what it cannot vouch for raises a `RecordError` with the reason.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ import numpy as np
 
 from mccgaa.config import LEADS
 from mccgaa.data import other_formats
-from mccgaa.data.wfdb_records import UNCALIBRATED, Traces, check_extent, read_wfdb
+from mccgaa.data.wfdb_records import (
+    UNCALIBRATED,
+    Traces,
+    check_extent,
+    lead_of,
+    read_wfdb,
+)
 from mccgaa.errors import RecordError
 
-SUFFIXES = (".hea", ".mat", ".npy", ".edf", ".csv")
+_SUFFIXES = (".hea", ".mat", ".npy", ".edf", ".csv")
 NORMALISED = "NU"  # WFDB's "normalised units": z-scored before it reached us
 
 _TO_MILLIVOLT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
-_BY_NAME = {lead.casefold(): i for i, lead in enumerate(LEADS)}
-_PREFIXES = ("mdc_ecg_lead_", "ecg ", "lead ")
 _IMPLAUSIBLE = 30.0  # mV that 1 % of an ECG's samples never pass
 _RAIL_SECONDS = 0.02  # at least this long on a lead's extreme value: clipped
 
@@ -55,19 +59,6 @@ class Record:
     def duration(self) -> float:
         """Seconds."""
         return self.signal.shape[1] / self.sampling_rate
-
-
-def lead_of(name: str) -> str | None:
-    """Return the standard name of a lead, or None if it is none of the twelve.
-
-    Args:
-        name: as a file writes it; case does not matter, nor a prefix such as "ECG ".
-    """
-    plain = name.strip().casefold()
-    for prefix in _PREFIXES:
-        plain = plain.removeprefix(prefix)
-    index = _BY_NAME.get(plain)
-    return None if index is None else LEADS[index]
 
 
 def read_record(
@@ -116,17 +107,17 @@ def _locate(path: Path) -> Path:
     beside = path.with_suffix(".hea")
     if suffix in (".dat", ".mat") and beside.is_file():
         return beside
-    if suffix in SUFFIXES:
+    if suffix in _SUFFIXES:
         if path.is_file():
             return path
         raise RecordError(f"{path} does not exist.")
-    for ending in SUFFIXES:
+    for ending in _SUFFIXES:
         candidate = path.with_name(path.name + ending)
         if candidate.is_file():
             return candidate
     if path.is_file():
         raise RecordError(
-            f"{path} is of no known format; expected one of {', '.join(SUFFIXES)}."
+            f"{path} is of no known format; expected one of {', '.join(_SUFFIXES)}."
         )
     raise RecordError(f"{path}.hea does not exist.")
 

@@ -8,10 +8,10 @@ PTB-XL comes with ten folds. For CPSC2018 and Chapman the literature shares one 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from mccgaa.errors import StoreError
 
@@ -33,6 +33,8 @@ def published(n: int) -> list[str]:
         "train", "val" or "test" for each position; with fewer than three records
         there is no validation, and a single record is a test.
     """
+    from sklearn.model_selection import train_test_split  # a second to import
+
     side = np.full(n, "train", dtype=object)
     if n == 1:
         side[:] = "test"
@@ -47,30 +49,33 @@ def published(n: int) -> list[str]:
     return side.tolist()
 
 
-def by_fold(folds: Iterable[int]) -> list[str]:
+def by_fold(folds: Mapping[str, int], table: Path | str) -> dict[str, str]:
     """Split PTB-XL by its folds: 1-8 train, 9 validate, 10 test.
 
     Args:
-        folds: `strat_fold` of each record, 1 to 10.
+        folds: `strat_fold` by record, 1 to 10.
+        table: the file that they were read from, for error messages.
 
     Returns:
-        "train", "val" or "test" for each record.
+        "train", "val" or "test" by record.
 
     Raises:
         StoreError: a fold outside 1 to 10.
     """
-    sides = []
-    for fold in folds:
-        if not (1 <= fold <= TEST_FOLD and fold == int(fold)):
-            raise StoreError(f"strat_fold is {fold}; PTB-XL's folds are 1 to 10.")
-        sides.append({VAL_FOLD: "val", TEST_FOLD: "test"}.get(int(fold), "train"))
-    return sides
+    for record, fold in folds.items():
+        if fold not in range(1, TEST_FOLD + 1):
+            raise StoreError(
+                f"{table} puts record {record} into fold {fold}; PTB-XL's folds are 1 "
+                "to 10, so download the table again."
+            )
+    special = {VAL_FOLD: "val", TEST_FOLD: "test"}
+    return {record: special.get(fold, "train") for record, fold in folds.items()}
 
 
 def by_subject(
     subjects: Iterable[str], val_share: float = 0.02, seed: int = 0
 ) -> dict[str, str]:
-    """Give every subject one side, so that no patient stands on both.
+    """Give every subject one side, so that no patient is on both.
 
     Subjects are ordered by a hash of seed and id, and the first ones validate: the
     answer depends neither on the order of the records nor on the platform.

@@ -1,15 +1,17 @@
-"""SignalStore: packed ECGs as a memory map beside a table of what they are.
+"""SignalStore: packed ECGs as a memory map, and a table of what they are.
 
 A finished store is a folder with
 
 - `signals.npy`, int16 (N, 12, T), in thousandths of a mV or of a standard deviation,
-- `records.parquet`, one row a record: what the reader said, and its signal's quality,
+- `records.parquet`, one row per record: what the reader said, and the quality of its
+  signal,
 - `rejected.csv`, the records left out, each with the reason,
 - `store.json`, the description, written last.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +19,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from mccgaa.data.splits import SPLITS
 from mccgaa.errors import StoreError
+from mccgaa.files import PARTIAL
+
+_DIGEST_ROWS = 10_000  # turned into Python objects at a time
 
 
 class SignalStore:
@@ -42,7 +51,7 @@ class SignalStore:
             StoreError: it is absent, unfinished or damaged.
         """
         path = Path(path)
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(path.name + PARTIAL)
         try:
             meta = json.loads((path / "store.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -69,22 +78,27 @@ class SignalStore:
     def __repr__(self) -> str:
         return f"SignalStore({str(self.path)!r}, {len(self)} records)"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle where the store is, not what it holds: workers open it themselves."""
+        return {"path": self.path, "meta": self.meta}
+
     @cached_property
     def records(self) -> pd.DataFrame:
-        """One row a record, in the order of the signals."""
+        """One row per record, in the order of the signals."""
         try:
-            table = pd.read_parquet(self.path / "records.parquet")
+            table = pq.read_table(self.path / "records.parquet")
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"{self.path}: records.parquet is damaged ({error})."
             ) from error
-        for column in table.select_dtypes("object"):
-            table[column] = [
-                v.tolist() if isinstance(v, np.ndarray) else v for v in table[column]
-            ]
         if len(table) != len(self):
             raise StoreError(f"{self.path}: records.parquet has {len(table)} rows.")
-        return table
+        kinds = {field.name: field.type for field in table.schema}
+        lists = [name for name, kind in kinds.items() if pa.types.is_list(kind)]
+        frame = table.drop_columns(lists).to_pandas()
+        for name in lists:
+            frame[name] = _shared_lists(table[name])
+        return frame[table.column_names]
 
     @cached_property
     def signals(self) -> np.ndarray:
@@ -123,8 +137,8 @@ class SignalStore:
         """
         keep = np.ones(len(self), dtype=bool)
         if split is not None:
-            if split not in ("train", "val", "test"):
-                raise StoreError(f"{split!r} is no split; use train, val or test.")
+            if split not in SPLITS:
+                raise StoreError(f"{split!r} is no split; use {', '.join(SPLITS)}.")
             keep &= (self.records["split"] == split).to_numpy()
         if task is not None:
             self.classes(task)
@@ -154,7 +168,7 @@ class SignalStore:
             index: positions in the store; None takes `indices(task=task)`.
 
         Returns:
-            uint8 (n, C), one column a class, and the C class names.
+            uint8 (n, C), one column per class, and the C class names.
 
         Raises:
             StoreError: no such task, a record without label in it, or a label that is
@@ -175,3 +189,42 @@ class SignalStore:
                     raise StoreError(f"{self.path}: {name!r} is no class of {task}.")
                 y[row, column[name]] = 1
         return y, classes
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Hash a table by its content, the same for equal values on every machine."""
+    digest = hashlib.sha256(json.dumps([str(c) for c in table.columns]).encode())
+    for first in range(0, len(table), _DIGEST_ROWS):
+        block = table.iloc[first : first + _DIGEST_ROWS]
+        columns = [block[column].tolist() for column in block]
+        for values in zip(*columns, strict=True):
+            digest.update(json.dumps([_plain(v) for v in values]).encode())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Turn a cell into what JSON writes; missing values become one None."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _shared_lists(column: pa.ChunkedArray) -> list[list | None]:
+    """Turn a column of lists into Python lists that hold each distinct string once.
+
+    A million statements repeat some hundred texts; as objects of their own they would
+    take most of the memory that a large store needs.
+    """
+    encoded = column.combine_chunks().flatten().dictionary_encode()
+    distinct = encoded.dictionary.to_pylist()
+    values = [distinct[i] for i in encoded.indices.to_pylist()]
+    found: list[list | None] = []
+    at = 0
+    for length in pc.list_value_length(column).to_pylist():
+        found.append(None if length is None else values[at : at + length])
+        at += length or 0
+    return found

@@ -1,4 +1,4 @@
-"""Building a store in its partial folder, restartable at any moment.
+"""Writing a store into its partial folder, restartable at any moment.
 
 Workers prepare chunks of records; this process alone appends them, in order, to
 `signals.npy`, and notes each in `journal.jsonl` together with the running SHA-256 of
@@ -20,17 +20,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
-from tqdm import tqdm
 
 from mccgaa.config import LEADS, stable_hash
 from mccgaa.data import workers
 from mccgaa.data.reader import left_out
-from mccgaa.data.transform import Policy
+from mccgaa.data.store import table_digest
 from mccgaa.errors import StoreError
+from mccgaa.files import bar
 
-HEADER_BYTES = 128  # numpy's header of signals.npy, rewritten with the final count
+_HEADER_BYTES = 128  # numpy's header of signals.npy, rewritten with the final count
 CHUNK_BYTES = 4_000_000
-READ_COLUMNS = ("sampling_rate", "units", "leads")
+_READ_COLUMNS = ("sampling_rate", "units", "leads")
 
 
 class StoreWriter:
@@ -41,7 +41,6 @@ class StoreWriter:
         partial: the folder to build in.
         options: how to read and prepare each record.
         settings: what the store is, for `store.json`.
-        policy: for rows that name none.
         progress: show a bar.
     """
 
@@ -51,28 +50,23 @@ class StoreWriter:
         partial: Path,
         options: workers.Options,
         settings: dict[str, Any],
-        policy: Policy,
         progress: bool,
     ) -> None:
         self.rows = rows
         self.partial = partial
         self.options = options
         self.settings = settings
-        self.policy = policy
         self.progress = progress
         self.record_bytes = 2 * len(LEADS) * options.input.length
         self.chunk = max(8, min(512, CHUNK_BYTES // self.record_bytes))
         self.digest = hashlib.sha256()
-        self.reasons: list[str | None] = []  # one a row done, in order
+        self.reasons: list[str | None] = []  # of each row done; None: it was packed
         self.notes: dict[str, list] = {name: [] for name in workers.NOTES}  # of packed
-        self.values: dict[Any, Any] = {}  # each distinct note once, for memory's sake
+        self.values: dict[Any, Any] = {}  # each distinct note once, to save memory
         self.kept = 0
 
-    def build(self, out: Path, jobs: int | None) -> int:
-        """Append what is missing, write the tables, and rename.
-
-        Returns:
-            How many records the store holds.
+    def build(self, out: Path, jobs: int | None) -> None:
+        """Append what is missing, write the tables, and rename the folder to `out`.
 
         Raises:
             StoreError: no record could be packed, or the disk cannot hold them.
@@ -92,12 +86,16 @@ class StoreWriter:
         self.partial.rename(out)
         for needless in ("journal.jsonl", "settings.json"):
             (out / needless).unlink()
-        return self.kept
 
     def _resume(self, data: BinaryIO, log: BinaryIO) -> None:
-        """Take over the chunks whose samples still have the journal's digest."""
-        _write_header(data, 0, self.options.input.length)
-        good = 0
+        """Take over the chunks whose samples still have the journal's digest.
+
+        A crash may tear either file anywhere: a line half written, samples that the
+        journal counts but the disk never got, samples that no line counts. Everything
+        up to the first disagreement is kept, and both files are cut there.
+        """
+        _write_header(data, 0, self.options.input.length)  # also moves past it
+        good = 0  # bytes of the journal that are vouched for
         for line in log:
             try:
                 entry = json.loads(line)
@@ -105,9 +103,10 @@ class StoreWriter:
                 kept = sum("reason" not in note for note in notes)
             except (ValueError, KeyError, TypeError):
                 break
-            block = data.read(kept * self.record_bytes)
+            # The digest runs over all samples so far: one wrong byte before this
+            # chunk, or in it, and it differs.
             digest = self.digest.copy()
-            digest.update(block)
+            digest.update(data.read(kept * self.record_bytes))
             if not line.endswith(b"\n") or digest.hexdigest() != stated:
                 break
             self.digest = digest
@@ -115,7 +114,7 @@ class StoreWriter:
             good += len(line)
         log.truncate(good)
         log.seek(good)
-        end = HEADER_BYTES + self.kept * self.record_bytes
+        end = _HEADER_BYTES + self.kept * self.record_bytes
         data.truncate(end)
         data.seek(end)
 
@@ -128,6 +127,7 @@ class StoreWriter:
             self.kept += 1
             for name, column in self.notes.items():
                 value = note[name]
+                # A list cannot be a key; its items can.
                 key = (name, *value) if isinstance(value, list) else (name, value)
                 column.append(self.values.setdefault(key, value))
 
@@ -143,16 +143,18 @@ class StoreWriter:
 
     def _append(self, data: BinaryIO, log: BinaryIO, jobs: int | None) -> None:
         """Let the workers prepare chunks and write them in order."""
-        bar = tqdm(
+        done = len(self.reasons)
+        progress = bar(
             total=len(self.rows),
-            initial=len(self.reasons),
+            initial=done,
             desc=f"packing {self.settings['source']}",
             unit=" records",
             disable=not self.progress,
         )
-        with bar:
-            chunks = self._chunks(len(self.reasons))
+        with progress:
+            chunks = self._chunks(done)
             for block, notes in workers.run_chunks(chunks, self.options, jobs):
+                # Samples first: a journal line never vouches for what is not there.
                 data.write(block.data)
                 data.flush()
                 self.digest.update(block.data)
@@ -160,26 +162,19 @@ class StoreWriter:
                 log.write(json.dumps(entry).encode() + b"\n")
                 log.flush()
                 self._take(notes)
-                bar.update(len(notes))
+                progress.update(len(notes))
 
     def _chunks(self, begin: int) -> Iterator[list[workers.Item]]:
         """Yield the rows still to do, by chunk."""
-        names = ("start", "policy", *READ_COLUMNS)
-        extra = [name for name in names if name in self.rows]
-        table = self.rows[["path", *extra]].to_dict("list")
-        for first in range(begin, len(self.rows), self.chunk):
-            last = min(first + self.chunk, len(self.rows))
+        names = ["path", "start", "policy", *_READ_COLUMNS]
+        table = self.rows[[name for name in names if name in self.rows]]
+        for first in range(begin, len(table), self.chunk):
             chunk = []
-            for i in range(first, last):
-                own = {n: table[n][i] for n in extra if not _missing(table[n][i])}
-                chunk.append(
-                    workers.Item(
-                        path=table["path"][i],
-                        start=float(own.pop("start", 0.0)),
-                        policy=own.pop("policy", self.policy),
-                        read=own,
-                    )
-                )
+            for row in table.iloc[first : first + self.chunk].to_dict("records"):
+                given = {name: v for name, v in row.items() if not _missing(v)}
+                read = {n: given.pop(n) for n in _READ_COLUMNS if n in given}
+                start = float(given.pop("start", 0.0))  # a CSV of yours has text here
+                chunk.append(workers.Item(**given, start=start, read=read))
             yield chunk
 
     def _finish(self) -> None:
@@ -226,28 +221,8 @@ class StoreWriter:
         )
 
 
-def table_digest(table: pd.DataFrame) -> str:
-    """Hash a table by its content, the same for equal values on every machine."""
-    digest = hashlib.sha256(json.dumps([str(c) for c in table.columns]).encode())
-    columns = [table[column].tolist() for column in table.columns]
-    for values in zip(*columns, strict=True):
-        digest.update(json.dumps([_plain(v) for v in values]).encode())
-    return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Turn a cell into what JSON writes; missing values become one None."""
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
-        return None
-    return value if isinstance(value, str | int | float | bool) else str(value)
-
-
 def _missing(value: Any) -> bool:
-    """Tell None and NaN from a value, which may be a list."""
+    """Whether a cell is None or NaN; it may hold a list."""
     return value is None or (isinstance(value, float) and value != value)
 
 
@@ -258,7 +233,7 @@ def _write_header(data: BinaryIO, records: int, length: int) -> None:
     npy.write_array_header_1_0(
         data, {"descr": "<i2", "fortran_order": False, "shape": shape}
     )
-    if data.tell() != HEADER_BYTES:
+    if data.tell() != _HEADER_BYTES:
         raise StoreError(
-            f"numpy wrote a header of {data.tell()} bytes; expected {HEADER_BYTES}."
+            f"numpy wrote a header of {data.tell()} bytes; expected {_HEADER_BYTES}."
         )

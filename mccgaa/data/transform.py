@@ -24,18 +24,19 @@ from mccgaa.data.record import NORMALISED, Record
 from mccgaa.errors import RecordError
 
 Policy = Literal["first-10s", "first-5s-padded"]
+DEFAULT_POLICY: Policy = "first-10s"
 
 BAND = (0.5, 40.0)  # Hz
-ORDER = 4  # Butterworth, run forwards and backwards
-MAX_GAP = 0.2  # seconds; shorter than any two beats lie apart
-MAX_NAN_SHARE = 0.05  # of a lead's samples, in however many short gaps
+_ORDER = 4  # Butterworth, run forwards and backwards
+_MAX_GAP = 0.2  # seconds; shorter than any two beats lie apart
+_MAX_NAN_SHARE = 0.05  # of a lead's samples, in however many short gaps
 _FIRST = {"first-10s": None, "first-5s-padded": 5.0}
 
 
 def prepare(
     record: Record,
     config: InputConfig,
-    policy: Policy = "first-10s",
+    policy: Policy = DEFAULT_POLICY,
     *,
     start: float = 0.0,
     seconds: float | None = None,
@@ -76,7 +77,7 @@ def prepare(
             f"{record.path} is {why} (units {record.units}), so its amplitude is lost; "
             "pack it with the transform bandpass-zscore."
         )
-    signal = fill_gaps(record)  # (12, T)
+    signal = _fill_gaps(record)  # (12, T)
     # NU came to us filtered and z-scored; a second pass would narrow its band.
     if standardise and record.units != NORMALISED:
         signal = _bandpass(record, signal)
@@ -94,7 +95,7 @@ def prepare(
     return out
 
 
-def fill_gaps(record: Record) -> np.ndarray:
+def _fill_gaps(record: Record) -> np.ndarray:
     """Interpolate invalid samples in short runs.
 
     Returns:
@@ -106,7 +107,7 @@ def fill_gaps(record: Record) -> np.ndarray:
     if record.quality.nan_share == 0:
         return record.signal
     signal = record.signal.copy()
-    longest = MAX_GAP * record.sampling_rate
+    longest = _MAX_GAP * record.sampling_rate
     for lead, trace in zip(LEADS, signal, strict=True):
         bad = np.isnan(trace)
         if not bad.any():
@@ -116,13 +117,13 @@ def fill_gaps(record: Record) -> np.ndarray:
         if gap > longest:
             raise RecordError(
                 f"{record.path}: lead {lead} is invalid for "
-                f"{gap / record.sampling_rate:.2f} s; up to {MAX_GAP} s are "
+                f"{gap / record.sampling_rate:.2f} s; up to {_MAX_GAP} s are "
                 "interpolated."
             )
-        if bad.mean() > MAX_NAN_SHARE:
+        if bad.mean() > _MAX_NAN_SHARE:
             raise RecordError(
                 f"{record.path}: {bad.mean():.1%} of lead {lead} is invalid; "
-                f"up to {MAX_NAN_SHARE:.0%} is interpolated."
+                f"up to {_MAX_NAN_SHARE:.0%} is interpolated."
             )
         trace[bad] = np.interp(np.flatnonzero(bad), np.flatnonzero(~bad), trace[~bad])
     return signal
@@ -130,7 +131,7 @@ def fill_gaps(record: Record) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _filter(sampling_rate: float) -> np.ndarray:
-    return dsp.butter(ORDER, BAND, "bandpass", fs=sampling_rate, output="sos")
+    return dsp.butter(_ORDER, BAND, "bandpass", fs=sampling_rate, output="sos")
 
 
 def _bandpass(record: Record, signal: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""WFDB records in: plain format-16 records by numpy, the other formats by `wfdb`.
+"""WFDB records: plain format-16 ones are read by numpy, the other formats by `wfdb`.
 
 MIMIC-IV-ECG, PTB-XL and CSN ship headers whose leads all lie in one 16-bit file. Those
 are read here directly: `wfdb` takes several times as long, most of it for parsing.
@@ -21,11 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from mccgaa.config import LEADS
 from mccgaa.errors import RecordError
 
-MAX_SECONDS = 3600.0  # longer is a Holter recording, or a header that lies
 UNCALIBRATED = "uncalibrated"  # gain 0: amplitudes have no unit
 
+_MAX_SECONDS = 3600.0  # longer is a Holter recording, or a header that lies
+_LEAD_BY_NAME = {lead.casefold(): lead for lead in LEADS}
+_LEAD_PREFIXES = ("mdc_ecg_lead_", "ecg ", "lead ")
+
+_COMMENT = re.compile(r"^#\s*(\w+)\s*:\s*(.*)$")
 # Time and date are not looked at: real ones are written in ways that nothing parses.
 _FIRST = re.compile(
     r"(?P<name>[-\w]+)(?P<segments>/\d+)?[ \t]+(?P<leads>\d{1,4})"
@@ -62,11 +67,11 @@ class Header:
     """One segment's header, as its file states it."""
 
     sampling_rate: float  # Hz
-    length: int  # samples a lead
-    files: list[str]  # a lead each, like all that follow
+    length: int  # samples per lead
+    files: list[str]  # one per lead, like all that follow
     formats: list[int]
     offsets: list[int]  # bytes before the first sample
-    gains: list[float]  # digital units a physical unit; 0 where not calibrated
+    gains: list[float]  # digital units per physical unit; 0 where not calibrated
     baselines: list[int]  # digital value of 0 physical
     units: list[str]
     checksums: list[int]
@@ -84,11 +89,45 @@ class Header:
         )
 
 
+def lead_of(name: str) -> str | None:
+    """Return the standard name of a lead, or None if it is none of the twelve.
+
+    Args:
+        name: as a file writes it; case does not matter, nor a prefix such as "ECG ".
+    """
+    plain = name.strip().casefold()
+    for prefix in _LEAD_PREFIXES:
+        plain = plain.removeprefix(prefix)
+    return _LEAD_BY_NAME.get(plain)
+
+
+def read_comments(header: Path) -> dict[str, str]:
+    """Read the `#Name: value` lines of a header, whatever its first line holds.
+
+    PhysioNet puts age, sex and diagnoses there. `wfdb` refuses some of these headers
+    for the date in their first line; their comments are sound.
+
+    Args:
+        header: a .hea file.
+
+    Returns:
+        Values by name, such as {"Age": "85", "Dx": "164889003,59118001"}.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for line in header.read_text(encoding="utf-8", errors="replace").splitlines():
+        if match := _COMMENT.match(line.strip()):
+            found.setdefault(match[1], match[2].strip())
+    return found
+
+
 def parse_header(path: Path, text: str) -> Header:
     """Parse a header by the grammar above.
 
     Args:
-        path: its file, for the error's sentence.
+        path: its file, for error messages.
         text: what the file holds.
 
     Raises:
@@ -196,10 +235,10 @@ def check_extent(path: Path, sampling_rate: float, length: int) -> None:
         )
     if length <= 0:
         raise RecordError(f"{path} holds no samples.")
-    if length > MAX_SECONDS * sampling_rate:
+    if length > _MAX_SECONDS * sampling_rate:
         raise RecordError(
             f"{path} lasts {length / sampling_rate:.0f} s by its header; expected one "
-            f"ECG of at most {MAX_SECONDS:.0f} s."
+            f"ECG of at most {_MAX_SECONDS:.0f} s."
         )
 
 

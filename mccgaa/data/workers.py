@@ -19,10 +19,10 @@ import numpy as np
 
 from mccgaa.config import LEADS, InputConfig
 from mccgaa.data.record import read_record
-from mccgaa.data.transform import Policy, prepare
+from mccgaa.data.transform import DEFAULT_POLICY, Policy, prepare
 from mccgaa.errors import RecordError, StoreError
 
-STEPS = 1000  # integer steps a mV or a standard deviation
+STEPS = 1000  # integer steps per mV or per standard deviation
 NOTES = (
     "recorded_rate",  # Hz, of the file
     "recorded_seconds",
@@ -32,7 +32,7 @@ NOTES = (
     "clipped_share",  # at the source's own limits
     "stored_clipped",  # samples beyond what int16 holds
 )
-MAX_STORED_CLIPPED = 0.01  # of a record's samples; beyond, its unit is doubtful
+_MAX_STORED_CLIPPED = 0.01  # of a record's samples; beyond, its unit is doubtful
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Item:
 
     path: str  # under the root
     start: float = 0.0  # seconds into the record
-    policy: Policy = "first-10s"
+    policy: Policy = DEFAULT_POLICY
     read: dict[str, Any] = field(default_factory=dict)  # keywords of `read_record`
 
 
@@ -74,7 +74,7 @@ def pack_one(item: Item, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
     )
     steps = np.rint(prepared * np.float32(STEPS))  # (12, T)
     clipped = int(np.count_nonzero(np.abs(steps) > 32767))
-    if clipped > MAX_STORED_CLIPPED * steps.size:
+    if clipped > _MAX_STORED_CLIPPED * steps.size:
         raise RecordError(
             f"{record.path} passes 32.767 {'mV' if record.units == 'mV' else 'z'} in "
             f"{clipped / steps.size:.0%} of its samples; its gain or unit is wrong."
@@ -122,12 +122,12 @@ def run_chunks(
     Args:
         chunks: what is to be done.
         options: the same for all.
-        jobs: processes; None means one a usable core, 1 means this process.
+        jobs: processes; None means one per usable core, 1 means this process.
 
     Raises:
-        StoreError: a worker died, for want of memory as a rule.
+        StoreError: a worker died, usually for lack of memory.
     """
-    jobs = jobs or usable_cores()
+    jobs = jobs or _usable_cores()
     if jobs == 1:
         for chunk in chunks:
             yield pack_chunk(chunk, options)
@@ -142,6 +142,8 @@ def run_chunks(
     with ProcessPoolExecutor(jobs, context, _start_worker, (os.getpid(),)) as pool:
         try:
             for chunk in chunks:
+                # The oldest result is awaited before more is handed out, so that a
+                # slow disk cannot pile up blocks in memory.
                 pending.append(pool.submit(pack_chunk, chunk, options))
                 if len(pending) > 2 * jobs:
                     yield pending.popleft().result()
@@ -149,14 +151,14 @@ def run_chunks(
                 yield pending.popleft().result()
         except BrokenProcessPool as error:
             raise StoreError(
-                "A packing process was killed, probably for want of memory; start the "
+                "A packing process was killed, probably for lack of memory; start the "
                 "same command again with fewer --jobs: it continues."
             ) from error
-        finally:
+        finally:  # also when the caller closes this generator half-way
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def usable_cores() -> int:
+def _usable_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -164,7 +166,7 @@ def usable_cores() -> int:
 
 
 def _start_worker(packer: int) -> None:
-    """End this worker when the process that packs is gone, however it went."""
+    """End this worker when the packing process is gone, however it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the packer stops its workers
 
     def watch() -> None:
@@ -176,7 +178,7 @@ def _start_worker(packer: int) -> None:
 
 
 def _alive(process: int) -> bool:
-    """Tell whether a process exists."""
+    """Whether a process exists."""
     if os.name == "nt":  # its workers end with their pipe
         return True
     try:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mccgaa.data import csn, splits
+from mccgaa.data.physionet import DATASETS
 
 # Chapman's table as the literature shares it (23,026 rows), and what exact acronyms
 # give: counted once on MERL's chapman_{train,val,test}.csv.
@@ -21,9 +22,8 @@ SHARED_FAULT: dict[str, tuple[int, int]] = {
     **{"SA": (2828, 2107), "CR": (216, 75), "2AVB": (38, 22)},
 }
 SHARED_ROWS, SHARED_WRONG_ROWS, SHARED_RARE = 23_026, 3817, 17
-ALL_ROWS = 45_152  # of Chapman
+ALL_ROWS = DATASETS["csn"].records  # of Chapman
 MAPPED_ROWS = 31_961  # of them with no code that its table of names lacks
-SHARED_SPLIT = {"train": 16_546, "val": 1860, "test": 4620}
 # The numbers of the first records of chapman_test.csv, in its order (JS18048, ...).
 SHARED_TEST = (
     *(18048, 24831, 30521, 36026, 2721, 42616, 39493, 41925, 20539, 3021, 36266),

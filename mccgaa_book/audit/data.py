@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
 from mccgaa.data import cpsc2018, csn, ptbxl, splits
+from mccgaa.data.datasets import READERS
 from mccgaa.data.packing import is_synthetic
 from mccgaa_book import paper
 from mccgaa_book.audit import chapman
@@ -215,8 +215,7 @@ def present(folder: Path | str) -> dict[str, pd.DataFrame]:
     for root in sorted(folder.iterdir()) if folder.is_dir() else ():
         for source, marker in _MARKERS:
             if any(root.glob(marker)) and not is_synthetic(root):
-                reader = import_module(f"mccgaa.data.{source}")
-                found[source] = reader.read_rows(root)
+                found[source] = READERS[source].read_rows(root)
     return found
 
 

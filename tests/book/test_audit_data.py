@@ -129,8 +129,9 @@ def test_chapmans_split_was_drawn_from_the_larger_table() -> None:
     assert table["found"].drop(31_961).max() < 45
     sizes = table[["train", "val", "test"]]
     assert sizes.loc[31_961].to_list() == [23_011, 2557, 6393]
-    assert sizes.loc[23_026].to_list() != list(chapman.SHARED_SPLIT.values())
-    kept = pd.Series(chapman.SHARED_SPLIT) / sizes.loc[31_961]
+    shared = pd.Series({"train": 16_546, "val": 1860, "test": 4620})
+    assert sizes.loc[23_026].to_list() != shared.to_list()
+    kept = shared / sizes.loc[31_961]
     assert kept.to_numpy() == pytest.approx(table.loc[31_961, "kept"], abs=0.01)
 
 

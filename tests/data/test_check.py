@@ -16,7 +16,7 @@ def make_store(tmp_path, dataset):
 
     def make(change=lambda rows: rows, **options):
         rows = change(dataset(tmp_path / "in", 6))
-        settings = {"source": "own", "tasks": {"rhythm": ("AFIB", "SR")}, "jobs": 1}
+        settings = {"dataset": "own", "tasks": {"rhythm": ("AFIB", "SR")}, "jobs": 1}
         config = InputConfig(100, 2.0, "raw")
         pack(
             rows,
@@ -62,9 +62,10 @@ def test_a_card_counts_faults_and_duplicates(
         (root / "r2.dat").unlink()
         (root / "r3.dat").unlink()
         rows.loc[5, ["path", "text"]] = ["r4", "report 4"]
+        (root / "SYNTHETIC").touch()
         return rows
 
-    card = check(make_store(change, allow_missing_leads=True, synthetic=True))
+    card = check(make_store(change, allow_missing_leads=True))
     assert card.records == 4
     assert len(card.missing_leads) == 10
     assert card.missing_leads["V6"] == 1

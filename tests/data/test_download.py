@@ -315,8 +315,8 @@ def test_a_folder_that_cannot_be_made_is_said(host: Host, tmp_path: Path) -> Non
 
 
 def test_unknown_datasets_and_jobs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="There is no dataset 'ptbxl'"):
-        download("ptbxl", tmp_path)
+    with pytest.raises(DownloadError, match="There is no dataset 'ptb-xl'"):
+        download("ptb-xl", tmp_path)
     with pytest.raises(DownloadError, match="jobs is 0"):
         download("csn", tmp_path, jobs=0)
 

@@ -11,7 +11,6 @@ from mccgaa.config import LEADS, InputConfig
 from mccgaa.data import own
 from mccgaa.data.packing import pack
 from mccgaa.data.reader import left_out
-from mccgaa.data.store import SignalStore
 from mccgaa.errors import StoreError
 
 
@@ -70,7 +69,7 @@ def test_a_part_is_taken_and_absent_ids_are_listed(tmp_path: Path) -> None:
         ("file,text\na,b\n", "has no column path"),
         ("path,note\na,b\n", "neither a column text nor a column labels"),
         ("path,text\n,b\n", "line 2: the path is empty"),
-        ("path,text\na,b\na,c\n", "line 3: 'a' stands there already"),
+        ("path,text\na,b\na,c\n", "line 3: 'a' is there already"),
         ("path,text,split\na,b,dev\n", "line 2: split is 'dev'"),
         (
             "path,text,subject,split\na,b,p,train\nc,d,p,test\n",
@@ -111,17 +110,16 @@ def test_arrays_and_tables_without_a_header_are_packed(tmp_path: Path) -> None:
         "c.npy,SR,500,uV\n",
     )
     rows = own.read_rows(path)
-    report = pack(
+    store = pack(
         rows,
         path,
         tmp_path / "store",
-        source="own",
+        dataset="own",
         tasks=rows.attrs["tasks"],
         input=InputConfig(sampling_rate=100),
         jobs=1,
         progress=False,
     )
-    assert (report.packed, report.rejected) == (2, 1)
-    store = SignalStore.open(tmp_path / "store")
+    assert (len(store), store.meta["rejected"]) == (2, 1)
     assert store.labels("own")[0].tolist() == [[1], [1]]
     assert store.batch([0, 1]).max(axis=(1, 2)) == pytest.approx([12, 12], rel=1e-2)

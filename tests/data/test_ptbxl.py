@@ -94,6 +94,13 @@ def test_only_some_ids(tree, tmp_path):
         ("ptbxl_database.csv", "15709.0", "x", "patient_id is 'x'"),
         ("ptbxl_database.csv", "15709.0", "1.5", "patient_id is '1.5'"),
         ("ptbxl_database.csv", ",10,", ",inf,", "strat_fold is 'inf'"),
+        ("ptbxl_database.csv", ",10,", ",0,", r"database\.csv .*record 7 into fold 0"),
+        (
+            "ptbxl_database.csv",
+            ",10,",
+            ",11,",
+            r"database\.csv .*record 7 into fold 11",
+        ),
         ("scp_statements.csv", "diagnostic_class", "class", "no column diagnostic_cl"),
         ("scp_statements.csv", "STTC,STTC", "STTC,NEW", "sub classes .*'NEW'"),
     ],

@@ -53,13 +53,16 @@ def test_ptbxl_is_split_by_its_folds(
     train, val, test = folds
     column = [1 + i % 8 for i in range(train)] + [9] * val + [10] * test
     order = np.random.default_rng(0).permutation(len(column))
-    assert splits.counts(splits.by_fold(np.array(column)[order])) == expected
+    fold_of = {str(i): column[i] for i in order}
+    sides = splits.by_fold(fold_of, "table.csv")
+    assert list(sides) == list(fold_of)
+    assert splits.counts(list(sides.values())) == expected
 
 
-def test_a_fold_that_ptbxl_does_not_have_is_refused() -> None:
-    for fold in (0, 11, 2.5, float("nan")):
-        with pytest.raises(StoreError, match="folds are 1 to 10"):
-            splits.by_fold([1, fold])
+@pytest.mark.parametrize("fold", [0, 11, -1, 2.5, float("nan")])
+def test_a_fold_that_ptbxl_does_not_have_is_refused(fold: float) -> None:
+    with pytest.raises(StoreError, match=r"^table\.csv .*record 7 .*folds are 1 to 10"):
+        splits.by_fold({"1": 1, "7": fold, "8": 10}, "table.csv")
 
 
 def test_small_tables_split_without_failing() -> None:

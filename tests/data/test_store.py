@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -24,7 +27,7 @@ def store(tmp_path, dataset):
         rows,
         tmp_path / "in",
         tmp_path / "out",
-        source="own",
+        dataset="own",
         tasks=TASKS,
         input=InputConfig(100, 2.0, "raw"),
         jobs=1,
@@ -49,6 +52,32 @@ def test_a_store_describes_itself(store):
     assert len(store) == 6
     assert "6 records" in repr(store)
     assert len(store.meta["fingerprint"]) == 16
+
+
+def test_a_store_is_pickled_as_its_path_and_never_as_its_signals(store):
+    _ = store.signals, store.records
+    content = pickle.dumps(store)
+    assert len(content) < 5000 < store.signals.nbytes
+    copy = pickle.loads(content)
+    assert (copy.path, copy.meta) == (store.path, store.meta)
+    assert isinstance(copy.signals, np.memmap)
+    np.testing.assert_array_equal(copy.signals, store.signals)
+
+
+def test_opening_a_store_needs_neither_packing_nor_readers():
+    code = "import sys, mccgaa.data.store; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = {m for m in done.stdout.split() if m.startswith("mccgaa.")}
+    assert loaded == {
+        "mccgaa.data",
+        "mccgaa.data.splits",
+        "mccgaa.data.store",
+        "mccgaa.errors",
+        "mccgaa.files",
+    }
+    assert "sklearn" not in done.stdout.split()
 
 
 def test_signals_stay_on_disk_until_asked_for(store):
@@ -137,7 +166,7 @@ def test_the_fingerprint_follows_content(tmp_path, dataset):
     rows = dataset(tmp_path / "in", 3)
 
     def fingerprint(name, rows, **options):
-        settings = {"source": "own", "tasks": {}, "input": InputConfig(100, 2.0)}
+        settings = {"dataset": "own", "tasks": {}, "input": InputConfig(100, 2.0)}
         pack(rows, tmp_path / "in", tmp_path / name, progress=False, jobs=1, **settings)
         return SignalStore.open(tmp_path / name).meta["fingerprint"]
 

@@ -33,7 +33,7 @@ def packed(rows, root, out, jobs=1):
         rows,
         root,
         out,
-        source="own",
+        dataset="own",
         tasks={"rhythm": ("SR",)},
         input=SMALL,
         jobs=jobs,
@@ -161,7 +161,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_store(tmp_path, dat
                 time.sleep(pause)
                 yield result
         store_writer.workers.run_chunks = slowly
-        pack(pd.read_pickle("rows.pkl"), "in", "out", source="own",
+        pack(pd.read_pickle("rows.pkl"), "in", "out", dataset="own",
              tasks={"rhythm": ("SR",)}, input=InputConfig(100, 2.0, "raw"), jobs=2,
              progress=False)
     """)
