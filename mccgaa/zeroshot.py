@@ -41,7 +41,8 @@ def embed(
     """Embed records of a store.
 
     Args:
-        model: a pretrained model; put into evaluation mode.
+        model: a pretrained model; put into evaluation mode, and given back on the
+            device that it came on.
         store: signals of the model's input.
         index: (n,) rows of the store.
         batch_size: records at a time.
@@ -56,6 +57,7 @@ def embed(
     """
     check_input(store, model.config.input)
     place = pick_device(device)
+    home = next(model.parameters()).device
     model = model.to(place).eval()
     starts = range(0, len(index), batch_size)
     parts = []
@@ -63,6 +65,7 @@ def embed(
         signals = torch.from_numpy(store.batch(index[start : start + batch_size]))
         with autocast(place, "bf16"):
             parts.append(model.encode_ecg(signals.to(place)).float().cpu())
+    model.to(home)
     return (
         torch.cat(parts)
         if parts

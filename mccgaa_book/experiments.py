@@ -33,8 +33,8 @@ def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
 
     Returns:
         Rows `auroc`, macro and per class, with the bootstrap interval over records;
-        and `positives` per class and `records` per task, which no run decides, so
-        that their variant and seed are empty.
+        and `positives` per class and `records` per task, also of all splits together
+        ("all"), which no run decides, so that their variant and seed are empty.
     """
     rows: list[dict[str, Any]] = []
     for split in ("test", "val"):
@@ -46,6 +46,7 @@ def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
                 for task, result in found.items():
                     rows += _aurocs(name | {"task": task}, result)
         rows += _counts(lab, tasks, split)
+    rows += _counts(lab, list(lab.tasks), None)
     return _with_sources(pd.DataFrame(rows), lab, lab)
 
 
@@ -364,7 +365,7 @@ def _hundred(bound: float | None) -> float:
     return float("nan") if bound is None else 100 * bound
 
 
-def _counts(lab: Lab, tasks: Sequence[str], split: str) -> list[dict[str, Any]]:
+def _counts(lab: Lab, tasks: Sequence[str], split: str | None) -> list[dict[str, Any]]:
     """Rows that tell how many records a task has, and how many each class."""
     rows = []
     for task in tasks:
@@ -381,7 +382,7 @@ def _counts(lab: Lab, tasks: Sequence[str], split: str) -> list[dict[str, Any]]:
             {
                 "variant": "",
                 "seed": "",
-                "split": split,
+                "split": split or "all",
                 "task": task,
                 "class": c,
                 "metric": metric,

@@ -236,35 +236,23 @@ def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     Returns:
         One row per task and one for the mean over tasks: `difference`, its `sd` over
         seeds, its 95 % t interval `low` to `high`, in how many seeds the first is
-        `ahead`, and `seeds`. Where only the mean over seeds was kept, the difference
-        is that of the means, and the interval the one kept with it, if there is one.
+        `ahead`, and `seeds`. Where only means over seeds were kept, the difference is
+        theirs, `seeds` is 0, and there is no interval.
     """
     rows = {}
-    carried = frame[
-        (frame["variant"] == first) & (frame["metric"] == f"auroc_less_{second}")
-    ].set_index("task")
     macros = with_task_mean(frame[frame["metric"] == "auroc"])
     for task, part in macros.groupby("task", sort=False):
-        wide = part.pivot(index="seed", columns="variant", values="value")
-        if first not in wide or second not in wide:
+        means = part.groupby("variant")["value"].mean()
+        if first not in means or second not in means:
             continue
-        change = (wide[first] - wide[second]).dropna()
-        several = [seed for seed in change.index if not seed.startswith("mean of ")]
-        if several:
-            change = change[several]
-            n = len(change)
-            half = stats.t.ppf(0.975, n - 1) * change.sem() if n > 1 else math.nan
-            mean, ahead = change.mean(), int((change > 0).sum())
-            low, high, sd = mean - half, mean + half, change.std()
-        else:
-            means = part.groupby("variant")["value"].mean()
-            mean, n, ahead = means[first] - means[second], 0, pd.NA
-            low = high = sd = math.nan
-            if task in carried.index:
-                mean, low, high = carried.loc[task, NUMBERS]
-                n = int(carried.loc[task, "seed"].removeprefix("mean of "))
-                sd = (high - mean) / stats.t.ppf(0.975, n - 1) * math.sqrt(n)
-        rows[task] = (mean, sd, low, high, ahead, n)
+        kept = part[~part["seed"].str.startswith("mean of ")]
+        wide = kept.pivot(index="seed", columns="variant", values="value")
+        change = (wide.reindex(columns=[first, second]) @ [1.0, -1.0]).dropna()
+        n = len(change)
+        mean = change.mean() if n else means[first] - means[second]
+        half = stats.t.ppf(0.975, n - 1) * change.sem() if n > 1 else math.nan
+        ahead = int((change > 0).sum())
+        rows[task] = (mean, change.std(), mean - half, mean + half, ahead, n)
     columns = ["difference", "sd", "low", "high", "ahead", "seeds"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return found.rename_axis("task")

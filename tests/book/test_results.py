@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from mccgaa.config import METHOD, Profile
 from mccgaa.errors import BookError
 from mccgaa_book import results
 from mccgaa_book.checkout import checkout
 
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = sorted((ROOT / "results").glob("*/*.csv"))
 STAMP = dict.fromkeys(results.STAMP, "") | {"synthetic": True, "method": 1}
 
 
@@ -82,6 +87,51 @@ def test_absent_and_damaged_results_are_readable_errors(tmp_path):
     path.with_suffix(".json").write_text("{", encoding="utf-8")
     with pytest.raises(BookError, match="is damaged"):
         results.load("zeroshot", "synthetic", tmp_path)
+
+
+def test_variants_are_compared_seed_by_seed_and_means_without_an_interval():
+    frame = rows(
+        *[("a", str(i), "sub", "auroc", v) for i, v in enumerate((70, 72, 77))],
+        *[("b", str(i), "sub", "auroc", v) for i, v in enumerate((69, 73, 73))],
+        ("c", "mean of 3", "sub", "auroc", 60.0),
+        ("c", "mean of 3", "sub", "auroc_sd", 1.0),
+    )
+    found = results.paired(frame, "a", "b").loc["sub"]  # differences 1, -1, 4
+    assert found["difference"] == pytest.approx(4 / 3)
+    half = 4.302653 * found["sd"] / 3**0.5  # t of 2 degrees of freedom, 97.5 %
+    assert found["low"] == pytest.approx(4 / 3 - half)
+    assert found["high"] == pytest.approx(4 / 3 + half)
+    assert (found["ahead"], found["seeds"]) == (2, 3)
+    means = results.paired(frame, "a", "c").loc["sub"]
+    assert means["difference"] == pytest.approx(13) and means["seeds"] == 0
+    assert pd.isna(means["low"])
+    one = results.paired(frame[frame["seed"] == "0"], "a", "b").loc["sub"]
+    assert one["seeds"] == 1 and pd.isna(one["low"])
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_published_results_are_those_of_todays_profile_and_method(path):
+    found = results.load(path.stem, path.parent.name)
+    names = [found.stamp["profile"], *found.stamp.get("others", {})]
+    profiles = {n: Profile.load(ROOT / "params" / f"{n}.yaml") for n in names}
+    hashes = {name: profile.hash for name, profile in profiles.items()}
+    assert results.outdated(path, hashes) is None
+    first = profiles[found.stamp["profile"]]
+    assert path.parent.name == first.tier
+    assert set(found.frame["variant"]) <= {"", *first.variants}
+    kinds = {entry["synthetic"] for entry in found.stamp["data"].values()}
+    assert found.synthetic == (kinds.pop() if len(kinds) == 1 else "mixed")
+
+
+def test_results_of_other_settings_or_another_method_are_outdated(tmp_path):
+    stamp = STAMP | {"profile": "p", "profile_hash": "1", "method": METHOD}
+    path = results.save(RAW, stamp | {"others": {"q": "2"}}, "zeroshot", tmp_path)
+    assert results.outdated(path, {"p": "1", "q": "2"}) is None
+    assert "other settings" in results.outdated(path, {"p": "1", "q": "3"})
+    results.save(RAW, stamp | {"method": METHOD + 1}, "zeroshot", tmp_path)
+    assert f"METHOD {METHOD + 1}" in results.outdated(path, {"p": "1"})
+    path.with_suffix(".json").unlink()
+    assert "no readable stamp" in results.outdated(path, {"p": "1"})
 
 
 def test_the_press_is_told_what_was_read(tmp_path, monkeypatch):
