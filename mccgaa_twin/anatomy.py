@@ -2,7 +2,8 @@
 
 Seventeen segments of the left ventricle as the American Heart Association numbers
 them [1], and five of the right. A segment's dipole points outward, from endocardium
-to epicardium, the way its activation runs when the Purkinje net reaches it first.
+to epicardium, the way its activation runs when the Purkinje network reaches it first.
+Coordinates are Frank's: x to the left, y to the feet, z to the back.
 
 [1] Cerqueira et al.: Standardized myocardial segmentation and nomenclature for
     tomographic imaging of the heart. Circulation 105 (2002) 539-542.
@@ -12,27 +13,50 @@ from __future__ import annotations
 
 import numpy as np
 
-_WALLS = ("anterior", "anteroseptal", "inferoseptal", "inferior")
-_WALLS += ("inferolateral", "anterolateral")
-_WALL_ANGLES = np.deg2rad([90, 150, 210, 270, 330, 30])  # 0 lateral, 90 anterior
-
-SEGMENTS = (
-    *(f"basal {wall}" for wall in _WALLS),  # 0-5
-    *(f"mid {wall}" for wall in _WALLS),  # 6-11
-    *(f"apical {wall}" for wall in ("anterior", "septal", "inferior", "lateral")),
-    "apex",  # 16
-    "RV base",  # 17
-    "RV free wall",  # 18
-    "RV inferior wall",  # 19
-    "RV apex",  # 20
-    "RV outflow tract",  # 21
+# Name; dipole strength in mV; delay in ms with which the Purkinje network reaches the
+# segment; share in the T wave in mV.
+# - Strength and delay were fitted so that the mean normal heart has the median R and S
+#   of normal adults in all leads. The septum is activated from both sides, so little is
+#   left of its dipoles; the base, poor in Purkinje fibres, is activated last.
+# - T was fitted to the median T wave of normal adults: apex and free wall repolarise
+#   with the steepest gradient, the base with the least.
+_SEGMENTS = (
+    ("basal anterior", 0.85, 17.0, 0.010),  # 0
+    ("basal anteroseptal", 0.47, 13.0, 0.010),
+    ("basal inferoseptal", 0.52, 12.0, 0.005),
+    ("basal inferior", 1.05, 13.0, 0.055),
+    ("basal inferolateral", 0.76, 13.0, 0.075),
+    ("basal anterolateral", 1.20, 4.0, 0.055),  # 5
+    ("mid anterior", 0.32, 3.0, 0.085),
+    ("mid anteroseptal", 0.16, 0.0, 0.045),
+    ("mid inferoseptal", 0.13, 4.0, 0.010),
+    ("mid inferior", 0.46, 14.0, 0.090),
+    ("mid inferolateral", 0.36, 2.0, 0.120),  # 10
+    ("mid anterolateral", 0.59, 0.0, 0.105),
+    ("apical anterior", 0.25, 6.0, 0.080),
+    ("apical septal", 0.17, 0.0, 0.115),
+    ("apical inferior", 0.30, 8.0, 0.105),
+    ("apical lateral", 0.40, 0.0, 0.130),  # 15
+    ("apex", 0.28, 2.0, 0.045),
+    ("RV base", 0.11, 0.0, 0.003),
+    ("RV free wall", 0.08, 1.0, 0.005),
+    ("RV inferior wall", 0.18, 3.0, 0.005),
+    ("RV apex", 0.09, 8.0, 0.045),  # 20
+    ("RV outflow tract", 0.10, 16.0, 0.115),
 )
+SEGMENTS = tuple(name for name, *_ in _SEGMENTS)
+MASS = np.array([mass for _, mass, _, _ in _SEGMENTS])  # (22,) mV
+DELAY = np.array([delay for _, _, delay, _ in _SEGMENTS])  # (22,) ms
+T_WAVE = np.array([t for _, _, _, t in _SEGMENTS])  # (22,) mV
+
 LV = np.arange(17)
 RV = np.arange(17, 22)
+APEX = 16
+RV_APEX = 20
 BACK = np.array([3, 4, 10])  # the walls at the back
 SEPTUM = np.array([1, 2, 7, 8, 13])
 
-# The wall that each territory of infarction and ischaemia takes, by segment number.
+# The segments that each territory of infarction and ischaemia covers.
 TERRITORIES: dict[str, tuple[int, ...]] = {
     "septal": (1, 7, 13),
     "anterior": (6, 12, 16, 7),
@@ -47,6 +71,11 @@ TERRITORIES: dict[str, tuple[int, ...]] = {
     "apical": (12, 13, 14, 15, 16),
 }
 
+# Where the atria lie, in cm: above, behind and to the right of the ventricles.
+ATRIA = np.array([-2.5, -4.5, 3.5])
+
+# Three directions at right angles: along the left ventricle, towards its septum (made
+# perpendicular to the axis), and towards its inferior wall.
 AXIS = np.array([0.60, 0.42, -0.68])  # base to apex: left, down, forward
 AXIS = AXIS / np.linalg.norm(AXIS)
 _SEPTAL = np.array([-0.75, 0.10, -0.65])
@@ -54,25 +83,32 @@ _SEPTAL = _SEPTAL - (_SEPTAL @ AXIS) * AXIS
 _SEPTAL = _SEPTAL / np.linalg.norm(_SEPTAL)
 _INFERIOR = np.cross(AXIS, _SEPTAL)
 
+# Degrees around the axis: 0 lateral, 90 anterior, 180 septal, 270 inferior.
+_SIX_WALLS = np.deg2rad([90, 150, 210, 270, 330, 30])
+_FOUR_WALLS = np.deg2rad([90, 180, 270, 0])
+# Height along the axis in cm, radius in cm, how far the normals lean towards the apex.
+_RINGS = (
+    (-2.8, 3.2, -0.10, _SIX_WALLS),  # basal
+    (0.2, 3.0, 0.25, _SIX_WALLS),  # mid
+    (2.8, 2.1, 0.60, _FOUR_WALLS),  # apical
+)
+_APEX_HEIGHT = 4.4  # cm
+
 
 def _left_ventricle() -> tuple[np.ndarray, np.ndarray]:
-    """Places (17, 3) in cm and outward normals (17, 3) of the left ventricle."""
+    """Positions (17, 3) in cm and outward normals (17, 3) of the left ventricle."""
     places, normals = [], []
-    # Ring: height along the axis in cm, radius in cm, share of the axis in the normal.
-    rings = [(-2.8, 3.2, -0.10, _WALL_ANGLES), (0.2, 3.0, 0.25, _WALL_ANGLES)]
-    rings.append((2.8, 2.1, 0.60, np.deg2rad([90, 180, 270, 0])))
-    for height, radius, lean, angles in rings:
+    for height, radius, lean, angles in _RINGS:
         for angle in angles:
             radial = -np.cos(angle) * _SEPTAL - np.sin(angle) * _INFERIOR
             places.append(height * AXIS + radius * radial)
             normals.append(radial + lean * AXIS)
-    places.append(4.4 * AXIS)
+    places.append(_APEX_HEIGHT * AXIS)
     normals.append(AXIS)
-    normals = np.array(normals)
-    return np.array(places), normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.array(places), np.array(normals)
 
 
-_PLACES, _NORMALS = _left_ventricle()
+_LV_PLACES, _LV_NORMALS = _left_ventricle()
 _RV_PLACES = np.array(
     [
         [-4.6, 0.6, 0.2],  # base, at the tricuspid valve
@@ -91,56 +127,19 @@ _RV_NORMALS = np.array(
         [-0.15, -0.65, -0.75],
     ]
 )
-PLACES = np.vstack([_PLACES, _RV_PLACES])  # (22, 3) cm
-NORMALS = np.vstack(
-    [_NORMALS, _RV_NORMALS / np.linalg.norm(_RV_NORMALS, axis=1, keepdims=True)]
-)
-
-# Dipole strength in mV and the delay in ms with which the Purkinje net reaches a
-# segment: the base, poor in Purkinje fibres, comes last. Fitted so that the mean normal
-# heart has the median R and S of normal adults in all leads; the septum is activated
-# from both sides, so little is left of it.
-MASS = np.array(
-    [
-        *(0.85, 0.47, 0.52, 1.05, 0.76, 1.20),
-        *(0.32, 0.16, 0.13, 0.46, 0.36, 0.59),
-        *(0.25, 0.17, 0.30, 0.40, 0.28),
-        *(0.11, 0.08, 0.18, 0.09, 0.10),
-    ]
-)
-DELAY = np.array(
-    [
-        *(17.0, 13.0, 12.0, 13.0, 13.0, 4.0),
-        *(3.0, 0.0, 4.0, 14.0, 2.0, 0.0),
-        *(6.0, 0.0, 8.0, 0.0, 2.0),
-        *(0.0, 1.0, 3.0, 8.0, 16.0),
-    ]
-)
-
-# Share of each segment in the T wave, in mV, fitted to the median T of normal adults:
-# apex and free wall repolarise with the steepest gradient, the base with the least.
-T_WAVE = np.array(
-    [
-        *(0.010, 0.010, 0.005, 0.055, 0.075, 0.055),
-        *(0.085, 0.045, 0.010, 0.090, 0.120, 0.105),
-        *(0.080, 0.115, 0.105, 0.130, 0.045),
-        *(0.003, 0.005, 0.005, 0.045, 0.115),
-    ]
-)
-
-
-# Where the atria lie, in cm: above, behind and to the right of the ventricles.
-ATRIA = np.array([-2.5, -4.5, 3.5])
+PLACES = np.vstack([_LV_PLACES, _RV_PLACES])  # (22, 3) cm
+NORMALS = np.vstack([_LV_NORMALS, _RV_NORMALS])  # (22, 3)
+NORMALS = NORMALS / np.linalg.norm(NORMALS, axis=1, keepdims=True)
 
 
 def weights(territory: str) -> np.ndarray:
-    """A territory as a mask over the segments.
+    """Give a territory as a mask over the segments.
 
     Args:
         territory: a key of `TERRITORIES`.
 
     Returns:
-        (22,): 1 in its core; 0 elsewhere.
+        (22,): 1 inside the territory, 0 elsewhere.
     """
     mask = np.zeros(len(SEGMENTS))
     mask[list(TERRITORIES[territory])] = 1.0

@@ -1,14 +1,15 @@
-"""Changes that Chapman-Shaoxing-Ningbo names and PTB-XL has no statement for."""
+"""Changes that Chapman-Shaoxing-Ningbo names and PTB-XL has no statement for.
+
+Each function changes a `Heart` in place; strength 1 is a typical case.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-
 from mccgaa_twin import anatomy
 from mccgaa_twin.effects import injury
-from mccgaa_twin.physiology import Heart
+from mccgaa_twin.physiology import Heart, Rng
 
-Rng = np.random.Generator
+_ANTERIOR = [6, 12]  # mid and apical segment of the anterior wall
 
 
 def axis_left(heart: Heart, strength: float, rng: Rng) -> None:
@@ -21,26 +22,26 @@ def axis_right(heart: Heart, strength: float, rng: Rng) -> None:
     heart.axis = float(rng.uniform(95, 130))
 
 
-def turn_clockwise(heart: Heart, strength: float, rng: Rng) -> None:
-    """Clockwise rotation: the chest leads' transition lies at V5-V6."""
+def rotate_clockwise(heart: Heart, strength: float, rng: Rng) -> None:
+    """Clockwise rotation: S gives way to R only at V5-V6."""
     heart.mass[anatomy.BACK] *= 1 + 0.7 * strength
-    heart.alive[[6, 12]] *= 0.4
+    heart.alive[_ANTERIOR] *= 0.4
 
 
-def turn_against_clock(heart: Heart, strength: float, rng: Rng) -> None:
-    """Counterclockwise rotation: the transition lies at V1-V2."""
+def rotate_counterclockwise(heart: Heart, strength: float, rng: Rng) -> None:
+    """Counterclockwise rotation: S gives way to R at V1-V2 already."""
     heart.mass[anatomy.BACK] *= 0.6
-    heart.mass[[6, 12, 16]] *= 1 + 0.9 * strength
+    heart.mass[[*_ANTERIOR, anatomy.APEX]] *= 1 + 0.9 * strength
 
 
 def early_repolarisation(heart: Heart, strength: float, rng: Rng) -> None:
-    """J point raised by 0.1 mV and more with tall T in the chest leads."""
+    """J point raised by at least 0.1 mV with tall T waves in the chest leads."""
     injury(heart, "anterolateral", rng.uniform(0.10, 0.2) * strength)
     heart.t_amplitude *= 1.4
 
 
 def tilt_st_up(heart: Heart, strength: float, rng: Rng) -> None:
-    """ST rising towards T in neighbouring leads."""
+    """An ST segment that rises towards T in neighbouring leads."""
     territory = str(rng.choice(["anteroseptal", "inferior", "anterolateral"]))
     injury(heart, territory, rng.uniform(0.10, 0.22) * strength)
 
@@ -51,7 +52,7 @@ def fragment(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def u_wave(heart: Heart, strength: float, rng: Rng) -> None:
-    """A U wave of a quarter of T and more."""
+    """A U wave at least a quarter as high as T."""
     heart.u_wave = float(rng.uniform(0.3, 0.6))
 
 
@@ -76,10 +77,10 @@ def mobitz(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def atrial_pattern(heart: Heart, strength: float, rng: Rng) -> None:
-    """Premature beats of a pattern come from the atria."""
+    """The premature beats of a bigeminy or trigeminy come from the atria."""
     heart.rhythm_options["pattern_kind"] = "pac"
 
 
 def ventricular_pattern(heart: Heart, strength: float, rng: Rng) -> None:
-    """Premature beats of a pattern come from the ventricles."""
+    """The premature beats of a bigeminy or trigeminy come from the ventricles."""
     heart.rhythm_options["pattern_kind"] = "pvc"

@@ -1,7 +1,7 @@
 """What lies between the body and the file: electrodes, amplifier, filter, converter.
 
-Noise arises at the nine electrodes, so that the leads' identities survive it, as they
-do on a patient; only the converter's rounding breaks them.
+Noise arises at the nine electrodes, so it keeps the identities between leads, as on a
+patient; only the converter's rounding breaks them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import numpy as np
 
 from mccgaa_twin import torso
 
+_REMARKABLE = 2.2  # times the typical level: noise that a reader would mention
+
 
 @dataclass(frozen=True)
 class Device:
-    """A make of electrocardiograph and the habits of the place that uses it."""
+    """A make of electrocardiograph and the habits of the hospital that uses it."""
 
-    name: str
+    name: str  # as the source's tables print it
     mains: float  # Hz
     low_cut: tuple[float, ...]  # Hz, the choices of its high-pass filter
     high_cut: tuple[float, ...]  # Hz, the choices of its low-pass filter
@@ -33,56 +35,75 @@ class Device:
 # carts of a Boston hospital (60 Hz), and the Chinese sources of CPSC2018 and CSN.
 DEVICES = {
     "ptbxl": Device(
-        "AT-6 C", 50.0, (0.05,), (150.0, 250.0), 0.005, 0.07, 0.011, 0.006, 0.05
+        name="AT-6 C",
+        mains=50.0,
+        low_cut=(0.05,),
+        high_cut=(150.0, 250.0),
+        lsb=0.005,
+        wander=0.07,
+        muscle=0.011,
+        hum=0.006,
+        motion=0.05,
     ),
     "mimic": Device(
-        "cart",
-        60.0,
-        (0.05, 0.15),
-        (40.0, 100.0, 150.0, 150.0),
-        0.005,
-        0.05,
-        0.010,
-        0.004,
-        0.06,
+        name="cart",
+        mains=60.0,
+        low_cut=(0.05, 0.15),
+        high_cut=(40.0, 100.0, 150.0, 150.0),
+        lsb=0.005,
+        wander=0.05,
+        muscle=0.010,
+        hum=0.004,
+        motion=0.06,
     ),
     "cpsc2018": Device(
-        "hospital",
-        50.0,
-        (0.05, 0.5),
-        (35.0, 75.0, 100.0),
-        0.001,
-        0.06,
-        0.012,
-        0.004,
-        0.08,
+        name="hospital",
+        mains=50.0,
+        low_cut=(0.05, 0.5),
+        high_cut=(35.0, 75.0, 100.0),
+        lsb=0.001,
+        wander=0.06,
+        muscle=0.012,
+        hum=0.004,
+        motion=0.08,
     ),
     "csn": Device(
-        "MUSE", 50.0, (0.5,), (35.0, 100.0), 0.00488, 0.015, 0.008, 0.002, 0.03, 0.03
+        name="MUSE",
+        mains=50.0,
+        low_cut=(0.5,),
+        high_cut=(35.0, 100.0),
+        lsb=0.00488,
+        wander=0.015,
+        muscle=0.008,
+        hum=0.002,
+        motion=0.03,
+        gain_error=0.03,
     ),
 }
 
 
-def electrode_noise(
+def _electrode_noise(
     device: Device, samples: int, rate: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, bool]]:
-    """Noise of the nine electrodes, made in the frequency domain in one go.
+    """Make the noise of the nine electrodes, all kinds at once, by frequency.
 
     Args:
         device: typical levels; a record's own are log-normal around them.
-        samples: length.
+        samples: length of the record.
         rate: Hz.
-        rng: draws it.
+        rng: draws the noise.
 
     Returns:
-        (9, samples) mV for RA, LA, LL, V1-V6, and which noises a reader would remark
-        on: "baseline_drift", "static_noise", "burst_noise", "electrodes_problems".
+        (9, T) mV for RA, LA, LL, V1-V6, and which noises a reader would mention:
+        "baseline_drift", "static_noise", "burst_noise", "electrodes_problems".
     """
-    frequency = np.fft.rfftfreq(samples, 1 / rate)
+    frequency = np.fft.rfftfreq(samples, 1 / rate)  # (F,) Hz
+    # Levels in mV of wander, muscle and hum in this record; each electrode's factor.
     level = rng.lognormal(0, 0.6, 3) * [device.wander, device.muscle, device.hum]
     each = rng.lognormal(0, 0.35, (9, 1))
-    each[:3] *= 0.6  # limb electrodes sit on quieter ground than the chest's
-    # Wander: power falling steeply from 0.05 Hz; muscle: broad around 60 Hz.
+    each[:3] *= 0.6  # limb electrodes are quieter than those on the chest
+    # Amplitude by frequency. Wander falls steeply up to 2 Hz; muscle noise is broad
+    # around 60 Hz; a pink floor of 40 % of the muscle noise lies under both.
     slow = np.where(frequency > 0, 1, 0) / (0.15 + frequency) ** 2
     slow[frequency > 2.0] = 0.0
     broad = frequency / (20.0 + frequency) / (1 + (frequency / 130.0) ** 2)
@@ -90,20 +111,22 @@ def electrode_noise(
     shape = level[0] * slow / np.sqrt((slow**2).sum())
     shape = np.hypot(shape, level[1] * broad / np.sqrt((broad**2).sum()))
     shape = np.hypot(shape, 0.4 * level[1] * pink / np.sqrt((pink**2).sum()))
+    # Complex normal numbers (9, F): two neighbouring floats are one complex number.
     spectrum = rng.standard_normal((9, len(frequency), 2), dtype=np.float32)
     spectrum = spectrum.view(np.complex64)[..., 0] * (shape * samples / 2) * each
+    # Mains hum: one frequency, one phase, another strength at each electrode.
     tone = round(device.mains * samples / rate)
     if tone < len(frequency):
         phase = np.exp(2j * np.pi * rng.random())
         spectrum[:, tone] += level[2] * phase * samples / 2 * rng.normal(0, 0.7, 9)
     noise = np.fft.irfft(spectrum, samples)
     marks = {
-        "baseline_drift": bool(level[0] > 2.2 * device.wander),
-        "static_noise": bool(level[1] > 2.2 * device.muscle),
+        "baseline_drift": bool(level[0] > _REMARKABLE * device.wander),
+        "static_noise": bool(level[1] > _REMARKABLE * device.muscle),
         "burst_noise": False,
         "electrodes_problems": False,
     }
-    if rng.random() < 0.06:  # a burst of muscle tension
+    if rng.random() < 0.06:  # a burst of muscle tension, 0.5 to 2 s
         start = int(rng.integers(0, samples - rate))
         length = int(rng.integers(rate // 2, 2 * rate))
         part = noise[:, start : start + length]
@@ -124,23 +147,25 @@ def record(
 
     Args:
         body: (8, T) mV, noiseless.
-        device: the cart.
+        device: the electrocardiograph.
         rate: Hz.
         rng: draws noise, filter setting and gain errors.
 
     Returns:
         (12, T) int32 in steps of `device.lsb`, in the order of `torso.LEADS`, III and
-        the augmented leads computed by the cart; and the remarks on noise.
+        the augmented leads computed by the device; and the noises that a reader would
+        mention.
     """
     samples = body.shape[1]
-    noise, marks = electrode_noise(device, samples, rate, rng)
+    noise, marks = _electrode_noise(device, samples, rate, rng)
     gains = 1 + device.gain_error * rng.standard_normal((8, 1))
     leads = body * gains + torso.ELECTRODES_TO_LEADS @ noise
     frequency = np.fft.rfftfreq(samples, 1 / rate)
     low = device.low_cut[rng.integers(len(device.low_cut))]
     high = device.high_cut[rng.integers(len(device.high_cut))]
-    response = 1 / (1 + (frequency / high) ** 6)
-    response *= frequency**2 / (frequency**2 + low**2)
+    response = 1 / (1 + (frequency / high) ** 6)  # low-pass
+    response *= frequency**2 / (frequency**2 + low**2)  # high-pass
+    # The high-pass would take the mean away; the slower it is, the more of it stays.
     offset = leads.mean(axis=1, keepdims=True) * min(1.0, 0.05 / low)
     leads = np.fft.irfft(np.fft.rfft(leads) * response, samples) + offset
     steps = np.rint(leads / device.lsb)

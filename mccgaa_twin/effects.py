@@ -1,7 +1,8 @@
-"""Changes that findings are made of: scars, injury, inverted T waves, blocks, rhythms.
+"""Changes that findings are made of: scars, injury, ST and T.
 
 Each function changes a `Heart` in place. Strength 1 is a typical case; below 0.6 a
-reader would hesitate, above 1.3 nobody would.
+reader would hesitate, above 1.3 nobody would. Amplitudes are in mV. `qrs_effects` and
+`rhythm_effects` hold the other changes.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 from mccgaa_twin import anatomy
-from mccgaa_twin.physiology import Heart
-
-Rng = np.random.Generator
+from mccgaa_twin.physiology import Change, Heart, Rng
 
 
 def _pull(heart: Heart, mask: np.ndarray) -> float:
-    """Dipole in mV that a territory makes when each unit of mass gives 1 mV."""
+    """Dipole in mV that a territory makes when each unit of mass gives 1 mV.
+
+    At least 0.15 mV, so that a small territory does not take boundless currents.
+    """
     total = (anatomy.NORMALS * (heart.mass * mask)[:, None]).sum(axis=0)
     return max(float(np.linalg.norm(total)), 0.15)
 
 
 def scar(heart: Heart, territory: str, strength: float, rng: Rng) -> None:
-    """Take a territory's depolarisation away, patchily."""
+    """Take a territory's depolarisation away, patchily; 0.75 of it at strength 1."""
     mask = anatomy.weights(territory)
     loss = np.clip(0.75 * strength * rng.uniform(0.75, 1.25, 22), 0.0, 1.0) * mask
     heart.alive = heart.alive * (1 - loss)
@@ -29,13 +31,13 @@ def scar(heart: Heart, territory: str, strength: float, rng: Rng) -> None:
 
 
 def injury(heart: Heart, territory: str, millivolt: float) -> None:
-    """Shift a territory's ST: positive towards the territory, negative away from it."""
+    """Shift ST by so many mV, towards a territory or, if negative, away from it."""
     mask = anatomy.weights(territory)
     heart.injury = heart.injury + mask * millivolt / _pull(heart, mask)
 
 
 def invert_t(heart: Heart, territory: str, millivolt: float) -> None:
-    """Give a territory T waves that point away from it, by so many mV of dipole."""
+    """Give a territory T waves that point away from it with so many mV of dipole."""
     mask = anatomy.weights(territory)
     total = (anatomy.NORMALS * (anatomy.T_WAVE * mask)[:, None]).sum(axis=0)
     per_unit = heart.t_amplitude * max(float(np.linalg.norm(total)), 0.05)
@@ -52,13 +54,14 @@ def subendocardial(heart: Heart, millivolt: float, shape: str) -> None:
     heart.st_shape = shape
 
 
-def infarct(territory: str):
-    """A change that makes an infarct of a territory, old or recent."""
+def infarct(territory: str) -> Change:
+    """Make a change: an infarct of a territory, old or recent."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         size = 0.75 if territory in ("anterior", "inferior") else 1.0
         scar(heart, territory, size * strength, rng)
         heart.t_amplitude *= rng.uniform(0.55, 0.95)
+        # Acute: ST high. Subacute: ST settles, T inverts. Old: T has mostly recovered.
         stage = rng.choice(["old", "subacute", "acute"], p=[0.62, 0.26, 0.12])
         if stage == "acute":
             injury(heart, territory, rng.uniform(0.12, 0.35) * strength)
@@ -73,8 +76,8 @@ def infarct(territory: str):
     return change
 
 
-def ischaemia(territory: str):
-    """A change that inverts T in a territory's leads, ST low or level."""
+def ischaemia(territory: str) -> Change:
+    """Make a change: T inverted in a territory's leads, ST low or level."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         deep = 1.4 if territory in ("anterior", "anteroseptal") else 1.0
@@ -86,8 +89,8 @@ def ischaemia(territory: str):
     return change
 
 
-def subendocardial_injury(territory: str):
-    """A change that depresses ST in a territory's leads by 0.1 mV and more."""
+def subendocardial_injury(territory: str) -> Change:
+    """Make a change: ST depressed by at least 0.1 mV in a territory's leads."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         injury(heart, territory, -rng.uniform(0.10, 0.24) * strength)
@@ -98,8 +101,8 @@ def subendocardial_injury(territory: str):
     return change
 
 
-def flatten_t(low: float, high: float):
-    """A change that scales all T waves down to a share in [low, high]."""
+def flatten_t(low: float, high: float) -> Change:
+    """Make a change: all T waves scaled down to a share in [low, high]."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         heart.t_amplitude *= rng.uniform(low, high) ** min(strength, 1.3)
@@ -117,7 +120,7 @@ def vary_t(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def invert_somewhere(heart: Heart, strength: float, rng: Rng) -> None:
-    """T waves inverted by 0.1 mV and more in neighbouring leads."""
+    """T waves inverted by at least 0.1 mV in neighbouring leads."""
     territory = str(rng.choice(["lateral", "anterolateral", "inferior", "anterior"]))
     invert_t(heart, territory, rng.uniform(0.16, 0.36) * strength)
 
@@ -131,16 +134,15 @@ def digitalis(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def lengthen_qt(heart: Heart, strength: float, rng: Rng) -> None:
-    """QTc of 470 ms and more."""
+    """QTc of at least 470 ms."""
     heart.qtc = float(np.clip(rng.normal(492, 16) + 14 * (strength - 1), 470, 570))
     heart.t_width *= rng.uniform(1.0, 1.25)
 
 
 def electrolytes(heart: Heart, strength: float, rng: Rng) -> None:
     """High potassium (tall narrow T), low potassium (flat T, U) or low calcium."""
-    kind = rng.choice(
-        ["high potassium", "low potassium", "low calcium"], p=[0.4, 0.4, 0.2]
-    )
+    kinds = ["high potassium", "low potassium", "low calcium"]
+    kind = rng.choice(kinds, p=[0.4, 0.4, 0.2])
     if kind == "high potassium":
         heart.t_amplitude *= rng.uniform(2.0, 3.0) * min(strength, 1.2)
         heart.t_width, heart.t_skew = 28.0, 1.05
@@ -156,7 +158,7 @@ def electrolytes(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def aneurysm(heart: Heart, strength: float, rng: Rng) -> None:
-    """Ventricular aneurysm: QS and a lasting domed ST elevation over the front."""
+    """Ventricular aneurysm: QS and a lasting domed ST elevation in anterior leads."""
     scar(heart, "anteroseptal", 1.0, rng)
     injury(heart, "anteroseptal", rng.uniform(0.12, 0.24) * strength)
     invert_t(heart, "anteroseptal", rng.uniform(0.05, 0.15))
@@ -172,23 +174,16 @@ def depress_st(heart: Heart, strength: float, rng: Rng) -> None:
 
 def elevate_st(heart: Heart, strength: float, rng: Rng) -> None:
     """Nonspecific ST elevation, as in early repolarisation."""
-    injury(
-        heart,
-        str(rng.choice(["anterior", "inferior", "anterolateral"])),
-        0.14 * strength,
-    )
+    territory = str(rng.choice(["anterior", "inferior", "anterolateral"]))
+    injury(heart, territory, 0.14 * strength)
 
 
 def ischaemia_unspecific(heart: Heart, strength: float, rng: Rng) -> None:
     """ST depression with inverted T laterally: ischaemia or strain."""
-    subendocardial(
-        heart, rng.uniform(0.06, 0.16) * strength, str(rng.choice(["down", "flat"]))
-    )
-    invert_t(
-        heart,
-        str(rng.choice(["lateral", "anterolateral"])),
-        rng.uniform(0.04, 0.18) * strength,
-    )
+    depth = rng.uniform(0.06, 0.16) * strength
+    subendocardial(heart, depth, str(rng.choice(["down", "flat"])))
+    territory = str(rng.choice(["lateral", "anterolateral"]))
+    invert_t(heart, territory, rng.uniform(0.04, 0.18) * strength)
     heart.t_amplitude *= rng.uniform(0.5, 0.9)
 
 

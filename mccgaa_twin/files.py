@@ -20,17 +20,17 @@ def header(
     kind: str = "16",
     comments: tuple[str, ...] = (),
 ) -> str:
-    """The text of a WFDB header.
+    """Make the text of a WFDB header.
 
     Args:
-        name: record name.
-        steps: (leads, T) int16.
+        name: of the record.
+        steps: (L, T) int16, one row per lead.
         rate: Hz.
-        leads: a description for each row.
-        gain: field of converter steps, for example "1000.0(0)/mV".
-        data: signal file; `name` + ".dat" when None.
-        kind: format field, for example "16" or "16+24".
-        comments: lines to follow, written with "#" before them.
+        leads: L names.
+        gain: the gain field, for example "1000.0(0)/mV".
+        data: signal file; None takes `name` + ".dat".
+        kind: the format field, for example "16" or "16+24".
+        comments: lines at the end, written with "#" before them.
     """
     data = data or f"{name}.dat"
     # The header's checksum is the sum of the samples, 16 bits, signed.
@@ -44,23 +44,18 @@ def header(
     return "\n".join(lines) + "\n"
 
 
-def one_each(records: int, rng: np.random.Generator) -> np.ndarray:
-    """One record a subject, (records,): sources that tell nothing of persons."""
-    return np.ones(records, int)
-
-
 def to_int16(steps: np.ndarray) -> np.ndarray:
-    """Clip converter steps to 16 bits; the lowest value is WFDB's mark of absence."""
+    """Clip converter steps to 16 bits; WFDB keeps the lowest value for "missing"."""
     return np.clip(steps, -32767, 32767).astype("<i2")
 
 
 @dataclass
 class Folder:
-    """A dataset's root being written: files go in, checksums are kept."""
+    """A dataset's root while it is written; keeps the checksums of its files."""
 
     root: Path
-    sums: list[tuple[str, str]] = field(default_factory=list)  # path, sha256
-    made: set[Path] = field(default_factory=set)  # folders
+    sums: list[tuple[str, str]] = field(default_factory=list)  # path, SHA-256
+    made: set[Path] = field(default_factory=set)  # folders that exist
 
     def write(self, path: str, content: bytes | str) -> None:
         """Write one file at a path relative to the root."""
@@ -83,10 +78,10 @@ class Folder:
         """Write `path`.hea and `path`.dat in format 16.
 
         Args:
-            path: relative, without ending.
-            steps: (leads, T) converter steps.
+            path: relative to the root, without ending.
+            steps: (L, T) converter steps.
             rate: Hz.
-            leads: names of the rows.
+            leads: L names.
             gain: the header's gain field.
         """
         stored = to_int16(steps)

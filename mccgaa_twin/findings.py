@@ -1,10 +1,10 @@
 """Every PTB-XL statement as a change of the heart, with the criterion it implements.
 
-`CRITERIA` is the documentation as data: the textbook rule, where it is written, and
-the function that makes it so. `apply` puts several statements on one heart, in an
-order in which the later ones see what the earlier ones did.
+`CRITERIA` is the documentation as data: the textbook rule, its source, and the function
+that implements it. `apply` puts several statements on one heart, in the order of
+`CRITERIA`, so that later ones see what earlier ones did.
 
-Sources named in short:
+Sources:
     AHA III  Surawicz et al. 2009, intraventricular conduction (Circulation 119:e235)
     AHA IV   Rautaharju et al. 2009, ST, T, U and QT (Circulation 119:e241)
     AHA V    Hancock et al. 2009, chamber hypertrophy (Circulation 119:e251)
@@ -18,7 +18,7 @@ Sources named in short:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +27,13 @@ from mccgaa.errors import MccgaaError
 from mccgaa_twin import effects as e
 from mccgaa_twin import qrs_effects as q
 from mccgaa_twin import rhythm_effects as r
-from mccgaa_twin.physiology import Heart
+from mccgaa_twin.physiology import Change, Heart, Rng
 from mccgaa_twin.statements import STATEMENTS
-
-Change = Callable[[Heart, float, np.random.Generator], None]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a statement means on the paper strip, and how the twin makes it."""
+    """What a statement means on paper, and how the twin makes it."""
 
     criterion: str
     source: str
@@ -149,8 +147,8 @@ CRITERIA: dict[str, Finding] = {
         e.infarct("posterior"),
     ),
     **{
-        code: Finding(_ST.format(leads=leads), "AHA VI", e.subendocardial_injury(place))
-        for code, place, leads in [
+        code: Finding(_ST.format(leads=leads), "AHA VI", e.subendocardial_injury(where))
+        for code, where, leads in [
             ("INJAS", "anteroseptal", "V1-V4"),
             ("INJAL", "anterolateral", "V3-V6, I, aVL"),
             ("INJIN", "inferior", "II, III, aVF"),
@@ -206,9 +204,9 @@ CRITERIA: dict[str, Finding] = {
         e.electrolytes,
     ),
     # Rhythm (last: it sees PR and the focus of ectopic beats)
-    "SR": Finding("P before every QRS, 60-100 a minute", "ACC 18", r.sinus_rhythm),
-    "STACH": Finding("sinus rhythm above 100 a minute", "SVT 15", r.sinus_tachycardia),
-    "SBRAD": Finding("sinus rhythm below 60 a minute", "ACC 18", r.sinus_bradycardia),
+    "SR": Finding("P before every QRS, 60-100/min", "ACC 18", r.sinus_rhythm),
+    "STACH": Finding("sinus rhythm above 100/min", "SVT 15", r.sinus_tachycardia),
+    "SBRAD": Finding("sinus rhythm below 60/min", "ACC 18", r.sinus_bradycardia),
     "SARRH": Finding(
         "sinus rhythm, PP differing by more than 0.12 s", "Goldman", r.sinus_arrhythmia
     ),
@@ -216,12 +214,14 @@ CRITERIA: dict[str, Finding] = {
         "RR irregular without a pattern, no P waves", "ESC 20", r.atrial_fibrillation
     ),
     "AFLT": Finding(
-        "saw-tooth of 240-340 a minute, best in II, III, aVF",
+        "saw-tooth of 240-340/min, best in II, III, aVF",
         "SVT 15",
         r.atrial_flutter,
     ),
     "SVTAC": Finding(
-        "regular, narrow, above 100 a minute, no P before QRS", "SVT 15", r.tachycardia
+        "regular, narrow, above 100/min, no P before QRS",
+        "SVT 15",
+        r.tachycardia,
     ),
     "PSVT": Finding(
         "supraventricular tachycardia that starts or stops at once",
@@ -235,7 +235,7 @@ CRITERIA: dict[str, Finding] = {
     ),
     "2AVB": Finding("some P waves without QRS", "ACC 18", r.second_degree_block),
     "3AVB": Finding(
-        "P and QRS independent, QRS 30-50 a minute", "ACC 18", r.third_degree_block
+        "P and QRS independent, QRS 30-50/min", "ACC 18", r.third_degree_block
     ),
     "PVC": Finding(
         "premature QRS >= 120 ms without P, T opposite", "Goldman", r.premature("pvc")
@@ -253,10 +253,10 @@ CRITERIA: dict[str, Finding] = {
     ),
 }
 
-ORDER = {code: place for place, code in enumerate(CRITERIA)}
+_ORDER = {code: i for i, code in enumerate(CRITERIA)}
 
 
-def draw_strengths(codes: Iterable[str], rng: np.random.Generator) -> dict[str, float]:
+def draw_strengths(codes: Iterable[str], rng: Rng) -> dict[str, float]:
     """Draw how marked each finding is: log-normal around 1, in [0.45, 1.6]."""
     return {c: float(np.clip(rng.lognormal(0.0, 0.28), 0.45, 1.6)) for c in codes}
 
@@ -264,17 +264,14 @@ def draw_strengths(codes: Iterable[str], rng: np.random.Generator) -> dict[str, 
 def apply(
     heart: Heart,
     statements: Mapping[str, float] | Iterable[str],
-    rng: np.random.Generator,
-) -> Heart:
+    rng: Rng,
+) -> None:
     """Put statements on a heart.
 
     Args:
         heart: changed in place.
         statements: PTB-XL codes, with strengths or without (then drawn).
         rng: draws strengths and each change's details.
-
-    Returns:
-        The same heart.
 
     Raises:
         MccgaaError: a code that PTB-XL does not have.
@@ -287,6 +284,5 @@ def apply(
                 f"{code!r} is no PTB-XL statement; scp_statements.csv lists the 71 "
                 "that exist, for example NORM, CLBBB or AFIB."
             )
-    for code in sorted(statements, key=ORDER.__getitem__):
+    for code in sorted(statements, key=_ORDER.__getitem__):
         CRITERIA[code].change(heart, statements[code], rng)
-    return heart

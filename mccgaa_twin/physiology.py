@@ -2,43 +2,59 @@
 
 Each ventricular segment is a dipole whose strength is a Gaussian in time, centred at
 its activation. Activation starts where the conduction system enters the ventricles
-(Durrer et al., Circulation 41 (1970) 899-912) and spreads; a blocked bundle branch is
-an entry that is absent, an extrasystole or a pacemaker an entry elsewhere. `waves`
+(Durrer et al., Circulation 41 (1970) 899-912) and spreads. A blocked bundle branch is
+an entry that is missing; an extrasystole or a pacemaker is an entry elsewhere. `waves`
 makes the curves.
+
+Shapes: 22 segments, 8 independent leads, 3 coordinates x, y, z.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
 from mccgaa_twin import anatomy, torso
 
+Rng = np.random.Generator
+
 RATE = 500  # Hz
 PRE_MS = 60.0  # window before QRS onset, for the rising edge of the first dipoles
 
-# Entry of the conduction system: segment, and ms after the first activation.
-ENTRIES: dict[str, tuple[int, float]] = {
+# Entries of the conduction system: segment, and ms after the first activation.
+_ENTRIES: dict[str, tuple[int, float]] = {
     "septal": (8, 0.0),
     "left anterior": (6, 5.0),
     "left posterior": (9, 5.0),
-    "right": (20, 12.0),
+    "right": (anatomy.RV_APEX, 12.0),
 }
 LEFT_ENTRIES = ("septal", "left anterior", "left posterior")
+
+# How fast activation runs: cm per ms (0.1 is 1 m/s).
+_PURKINJE_SPEED = 0.2
+_MUSCLE_SPEED = 0.085
+_ECTOPIC_SPEED = 0.075  # an ectopic or paced beat has muscle alone
+_CROSSING_MS = 22.0  # to cross the septum
+_REACH = 4.0  # cm of muscle after which activation counts as slow throughout
+
+# Standard deviation of a segment's dipole in time, ms; the right wall is thin.
+_WIDTHS = 6.5 * np.where(np.arange(22) < 17, 1.0, 0.8)
 
 
 @dataclass
 class Heart:
-    """Everything that a subject and its findings decide; findings change it in place.
+    """All that a subject and its findings decide; findings change it in place.
 
     Amplitudes are in mV at the dipole, times in ms, angles in degrees.
     """
 
     # Rhythm
     rhythm: str = "sinus"  # a key of rhythm.RHYTHMS
-    rate: float = 70.0  # beats a minute
+    rate: float = 70.0  # beats per minute
     rhythm_options: dict = field(default_factory=dict)
     # Intervals
     pr: float = 155.0
@@ -49,11 +65,11 @@ class Heart:
     axis: float = 45.0  # of the intact heart, reached by turning it
     blocked_axis: float | None = None  # of QRS with a block, where that decides it
     turn: float = 0.0  # about the heart's long axis; positive is clockwise
-    mass: np.ndarray = field(default_factory=lambda: anatomy.MASS.copy())
+    mass: np.ndarray = field(default_factory=lambda: anatomy.MASS.copy())  # (22,)
     alive: np.ndarray = field(default_factory=lambda: np.ones(22))  # 0 = scar
     entries: dict[str, float] = field(
-        default_factory=lambda: {name: e[1] for name, e in ENTRIES.items()}
-    )  # ms; an absent key is a blocked fascicle
+        default_factory=lambda: {name: e[1] for name, e in _ENTRIES.items()}
+    )  # ms; a missing key is a blocked fascicle
     preexcitation: tuple[int, float] | None = None  # segment, ms ahead of the rest
     gain: float = 1.0  # of all ventricular dipoles
     fragments: float = 0.0  # strength of notches in QRS
@@ -62,23 +78,26 @@ class Heart:
     st_vector: np.ndarray = field(default_factory=lambda: np.zeros(3))  # ST, mV
     st_shape: str = "flat"  # flat | up | down | sag | dome
     t_gain: np.ndarray = field(default_factory=lambda: np.ones(22))
-    t_amplitude: float = 1.0  # of anatomy.T_WAVE
+    t_amplitude: float = 1.0  # factor on anatomy.T_WAVE
     t_width: float = 43.0  # ms, standard deviation of the downstroke
     t_skew: float = 1.5  # upstroke's width over downstroke's
-    st_delay: float = 0.0  # ms of flat ST before T, as in hypocalcaemia
     u_wave: float = 0.0  # share of T
     # Atria
     p_duration: float = 105.0
     right_atrium: float = 0.10  # mV
     left_atrium: float = 0.085  # mV
     # Body
-    chest: np.ndarray = field(default_factory=lambda: torso.CHEST.copy())
-    dower: np.ndarray = field(default_factory=lambda: torso.DOWER.copy())
+    chest: np.ndarray = field(default_factory=lambda: torso.CHEST.copy())  # (6, 3)
+    dower: np.ndarray = field(default_factory=lambda: torso.DOWER.copy())  # (8, 3)
     limb_gain: float = 1.0
     chest_gain: float = 1.0
-    # Bookkeeping for reports and truth
+    # Ectopic and paced beats
     pacing: str | None = None  # None | ventricular | atrial | dual
-    focus: int = 20  # segment where ectopic or paced beats start
+    focus: int = anatomy.RV_APEX  # segment where they start
+
+
+# What a finding does: it changes a heart in place, by a strength (1 is typical).
+Change = Callable[[Heart, float, Rng], None]
 
 
 @dataclass
@@ -92,72 +111,95 @@ class Activation:
 
     @property
     def area(self) -> np.ndarray:
-        """The heart vector's area (3,) in mV ms, but for a factor."""
+        """Area (3,) under the heart vector, in mV ms up to a constant factor."""
         return self.dipoles.T @ self.widths
 
 
 def _spread(heart: Heart, focus: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Activation times (22,) in ms and slow share (22,) in [0, 1] of each segment.
 
-    The slow share tells how far activation ran through muscle rather than Purkinje.
+    The slow share says how far activation ran through muscle rather than through the
+    Purkinje network.
     """
     places = anatomy.PLACES
     if focus is not None:
-        distance = np.linalg.norm(places - places[focus], axis=1)
-        return distance / 0.075, np.clip(distance / 4.0, 0.3, 1.0)
+        distance = np.linalg.norm(places - places[focus], axis=1)  # (22,) cm
+        return distance / _ECTOPIC_SPEED, np.clip(distance / _REACH, 0.3, 1.0)
     times = np.full(22, np.inf)
     slow = np.zeros(22)
     left = np.zeros(22, bool)
     left[anatomy.LV] = True
-    entries = [(ENTRIES[name][0], ms, 0.0) for name, ms in heart.entries.items()]
+    entries = [(_ENTRIES[name][0], ms, False) for name, ms in heart.entries.items()]
     if heart.preexcitation is not None:
-        entries.append((heart.preexcitation[0], -heart.preexcitation[1], 1.0))
-    for segment, start, muscle in entries:
+        segment, ahead = heart.preexcitation
+        entries.append((segment, -ahead, True))
+    # Each segment is activated by the entry that reaches it first.
+    for segment, start, accessory in entries:
         distance = np.linalg.norm(places - places[segment], axis=1)
         same = left == left[segment]
-        # Purkinje net in the same ventricle, 2 m/s; muscle elsewhere, 0.9 m/s after
-        # the septum is crossed; an accessory pathway has muscle alone.
-        speed = np.where(same & (muscle == 0.0), 0.2, 0.085)
-        crossing = np.where(same, 0.0, 22.0)
+        # The Purkinje network conducts within its own ventricle. The other ventricle is
+        # reached through muscle, once the septum is crossed; an accessory pathway has
+        # muscle alone.
+        purkinje = same & (not accessory)
+        speed = np.where(purkinje, _PURKINJE_SPEED, _MUSCLE_SPEED)
+        crossing = np.where(same, 0.0, _CROSSING_MS)
         arrival = start + distance / speed + crossing + anatomy.DELAY
-        share = np.where(same & (muscle == 0.0), 0.0, np.clip(distance / 4.0, 0.3, 1))
+        share = np.where(purkinje, 0.0, np.clip(distance / _REACH, 0.3, 1))
         earlier = arrival < times
         times = np.where(earlier, arrival, times)
         slow = np.where(earlier, share, slow)
     return times, slow
 
 
-def _directions(
-    heart: Heart, times: np.ndarray, slow: np.ndarray, focus: int | None
-) -> np.ndarray:
+@cache
+def _open_times() -> np.ndarray:
+    """Activation times (22,) in ms with all entries open; not to be written to."""
+    return _spread(Heart(), None)[0]
+
+
+def _directions(times: np.ndarray, slow: np.ndarray) -> np.ndarray:
     """Unit direction (22, 3) of each segment's wavefront: outward, or from its source.
 
-    Purkinje activation runs outward; muscle-borne activation runs from early to late
+    Purkinje activation runs outward. Activation through muscle runs from early to late
     neighbours, estimated by the slope of the activation times around the segment.
     """
     places = anatomy.PLACES
-    away = places[:, None] - places[None]  # (S, S, 3)
-    distance = np.linalg.norm(away, axis=2) + 1e-9
-    near = np.exp(-((distance / 4.0) ** 2))
+    away = places[:, None] - places[None]  # (22, 22, 3), from each other segment
+    distance = np.linalg.norm(away, axis=2) + 1e-9  # (22, 22) cm
+    near = np.exp(-((distance / 4.0) ** 2))  # weight of a neighbour, 4 cm wide
     np.fill_diagonal(near, 0.0)
     slope = (times[:, None] - times[None]) * near / distance**2
-    run = (slope[..., None] * away).sum(axis=1)  # (S, 3)
+    run = (slope[..., None] * away).sum(axis=1)  # (22, 3)
     run = run / (np.linalg.norm(run, axis=1, keepdims=True) + 1e-9)
     share = slow[:, None]
     mixed = (1 - 0.75 * share) * anatomy.NORMALS + 0.75 * share * run
     return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
 
 
-def envelope(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray, grid):
-    """Sum of the segments' Gaussians (..., T) over `grid` in ms."""
+def envelope(
+    dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray, grid: np.ndarray
+) -> np.ndarray:
+    """Sum dipoles that rise and fall as Gaussians in time.
+
+    Args:
+        dipoles: (N, S) mV, one column per dipole.
+        times: (S,) ms, the Gaussians' centres.
+        widths: (S,) ms, their standard deviations.
+        grid: (T,) ms.
+
+    Returns:
+        (N, T) mV.
+    """
     gauss = np.exp(-0.5 * ((grid[None] - times[:, None]) / widths[:, None]) ** 2)
-    return dipoles @ gauss
+    return dipoles @ gauss  # (N, S) @ (S, T)
 
 
-def _duration(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray):
-    """Onset and duration in ms: where the heart vector moves, as a reader sees it.
+def _duration(
+    dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray
+) -> tuple[float, float]:
+    """Onset and duration of QRS in ms, as a reader sees them.
 
-    That is while its speed exceeds 6 % of its largest.
+    QRS lasts while the heart vector moves at more than 6 % of its highest speed.
     """
     grid = np.arange(times.min() - 60, times.max() + 60, 2.0)
     path = envelope(dipoles.T, times, widths, grid)  # (3, T)
@@ -166,8 +208,13 @@ def _duration(dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray):
     return grid[active[0]], grid[active[-1]] - grid[active[0]]
 
 
-def _scaled(dipoles, times, widths, target: float) -> Activation:
-    """Stretch an activation in time until its duration is the target."""
+def _stretched(
+    dipoles: np.ndarray, times: np.ndarray, widths: np.ndarray, target: float
+) -> Activation:
+    """Stretch an activation in time until QRS lasts `target` ms.
+
+    Twice, as the onset that a reader sees moves with the first stretch.
+    """
     for _ in range(2):
         onset, duration = _duration(dipoles, times, widths)
         stretch = target / duration
@@ -176,9 +223,9 @@ def _scaled(dipoles, times, widths, target: float) -> Activation:
 
 
 def activate_intact(heart: Heart) -> Activation:
-    """The heart before block and scar: all entries open, `heart.own_qrs` long."""
+    """Activate the heart without block and scar: QRS lasts `heart.own_qrs`."""
     dipoles = anatomy.NORMALS * (heart.mass * heart.gain)[:, None]
-    return _scaled(dipoles, _OPEN, _WIDTHS, heart.own_qrs)
+    return _stretched(dipoles, _open_times(), _WIDTHS, heart.own_qrs)
 
 
 def activate(
@@ -199,25 +246,28 @@ def activate(
         qrs: duration to reach in ms; None takes `heart.qrs`.
 
     Returns:
-        Activation, in the heart's own frame (before it is turned in the chest).
+        Activation in the heart's own frame, before it is turned in the chest.
     """
     target = heart.qrs if qrs is None else qrs
     times, slow = _spread(heart, focus)
-    directions = _directions(heart, times, slow, focus)
+    directions = _directions(times, slow)
+    # Slow wavefronts are ragged, so that their dipoles cancel in part.
     strength = heart.mass * heart.alive * heart.gain * (1 - 0.35 * slow)
     if focus is not None:
         widths = _WIDTHS * (1 + 0.6 * slow)
-        return _scaled(directions * strength[:, None], times, widths, target)
-    late = times - _OPEN
+        return _stretched(directions * strength[:, None], times, widths, target)
+    late = times - _open_times()  # (22,) ms that the block costs
     septum = anatomy.SEPTUM
     if not any(name in heart.entries for name in LEFT_ENTRIES):
         # Crossed from right to left, the septum is no longer cancelled.
         directions[septum] = directions[septum] - 0.8 * anatomy.NORMALS[septum]
         strength[septum] *= 1.8
     elif "right" not in heart.entries:
+        # Crossed from left to right: the right half of the septum comes late.
         strength[septum] *= 1.7
         late[septum] += 14.0
     dipoles = directions * strength[:, None]
+    # Secant steps: which multiple of the delays makes QRS last as long as asked for?
     share = 1.0
     base = _duration(dipoles, intact.times, intact.widths)[1]
     for _ in range(4):
@@ -227,32 +277,31 @@ def activate(
         if abs(reached - target) < 2.0 or abs(reached - base) < 1.0:
             break
         share = float(np.clip(share * (target - base) / (reached - base), 0.3, 4.0))
-    return _scaled(dipoles, moved, widths, target)
-
-
-_WIDTHS = 6.5 * np.where(np.arange(22) < 17, 1.0, 0.8)  # ms; the right wall is thin
-_OPEN = _spread(Heart(), None)[0]  # ms, activation with all entries open
+    return _stretched(dipoles, moved, widths, target)
 
 
 @dataclass
 class Chest:
     """The torso matrices of one subject, with the heart turned to its axis."""
 
-    fields: np.ndarray  # (22, 8, 3)
+    fields: np.ndarray  # (22, 8, 3) mV of lead per mV of dipole
     frontal: float  # degrees by which the heart is turned
     blocked: float  # the same for QRS, which a block may turn further
     heart: Heart
 
     def leads(self, dipoles: np.ndarray, frontal: float | None = None) -> np.ndarray:
-        """Lead weights (8, 22) of dipoles (22, 3) in the heart's frame.
+        """Weigh dipoles of the heart's own frame in the leads.
 
         Args:
-            dipoles: of each segment.
+            dipoles: (22, 3) mV, of each segment.
             frontal: degrees in the frontal plane; None takes the heart's.
+
+        Returns:
+            (8, 22) mV.
         """
         angle = self.frontal if frontal is None else frontal
-        turned = dipoles @ turning(self.heart.turn, angle).T
-        weights = (self.fields @ turned[:, :, None])[:, :, 0].T
+        turned = dipoles @ _turning(self.heart.turn, angle).T  # (22, 3)
+        weights = (self.fields @ turned[:, :, None])[:, :, 0].T  # (8, 22)
         weights[:2] *= self.heart.limb_gain
         weights[2:] *= self.heart.chest_gain
         return weights
@@ -265,14 +314,14 @@ class Chest:
         return field
 
     def vector(self, dipole: np.ndarray) -> np.ndarray:
-        """Lead weights (8,) of a dipole (3,) at the heart's centre, not turned."""
+        """Leads (8,) in mV of a dipole (3,) in mV at the heart's centre, not turned."""
         lead = self.heart.dower @ dipole
         lead[:2] *= self.heart.limb_gain
         lead[2:] *= self.heart.chest_gain
         return lead
 
 
-def turning(roll: float, frontal: float) -> np.ndarray:
+def _turning(roll: float, frontal: float) -> np.ndarray:
     """Rotation (3, 3) by `roll` about the long axis, then in the frontal plane.
 
     Args:
@@ -282,7 +331,8 @@ def turning(roll: float, frontal: float) -> np.ndarray:
 
 
 def mean_axis(leads: np.ndarray) -> float:
-    """Electrical axis in degrees from areas (8,) of the independent leads."""
+    """Electrical axis in degrees from areas (8,) under the independent leads."""
+    # aVF = II - I / 2
     return torso.frontal_axis(leads[:1], leads[1:2] - leads[:1] / 2)
 
 
@@ -292,8 +342,12 @@ def _apart(target: float, angle: float) -> float:
 
 
 def _turn_to(axis: float, area: np.ndarray, heart: Heart, start: float) -> float:
-    """Degrees in the frontal plane that give a dipole area (3,) an electrical axis."""
-    x, y, z = turning(heart.turn, 0.0) @ area
+    """Degrees in the frontal plane that give a dipole area (3,) an electrical axis.
+
+    Damped fixed-point steps: turn by 80 % of what the axis misses, until it is within
+    half a degree. Plain floats, as this is called for every record.
+    """
+    x, y, z = _turning(heart.turn, 0.0) @ area
     (ax, ay, az), (bx, by, bz) = heart.dower[:2].tolist()  # leads I and II
     angle = start
     for _ in range(12):
@@ -310,13 +364,13 @@ def _turn_to(axis: float, area: np.ndarray, heart: Heart, start: float) -> float
 
 
 def position(heart: Heart, intact: Activation, activation: Activation) -> Chest:
-    """Place a heart in the chest so that its QRS has the axis asked for.
+    """Turn a heart in the chest so that its QRS has the axis asked for.
 
-    `heart.axis` is the intact heart's and turns the heart; `heart.blocked_axis`, where
-    a finding gives one, is that of the activation and turns QRS alone.
+    `heart.axis` is the intact heart's and turns the whole heart. `heart.blocked_axis`,
+    where a finding gives one, is that of the activation and turns QRS alone.
     """
     frontal = _turn_to(heart.axis, intact.area, heart, 0.0)
-    places = anatomy.PLACES @ turning(heart.turn, frontal).T
+    places = anatomy.PLACES @ _turning(heart.turn, frontal).T  # (22, 3) cm
     fields = torso.lead_fields(places, heart.chest, heart.dower)
     blocked = frontal
     if heart.blocked_axis is not None:

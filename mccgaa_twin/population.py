@@ -1,18 +1,20 @@
 """Which statements come together in one record, and how often.
 
-A record is normal or has findings of one or several diagnostic classes; within a class
-statements are drawn by PTB-XL's counts; forms follow the diagnosis or stand alone;
-exactly one rhythm is drawn that the findings allow. A hospital's population
-(`MIMIC`) has fewer normal records and its rare statements less rare.
+A record is normal or has findings of one or several diagnostic classes. Within a class,
+statements are drawn by PTB-XL's counts; forms follow a diagnosis or come alone; one
+rhythm is drawn that the findings allow. In a hospital's population (`MIMIC`) fewer
+records are normal and rare statements are less rare.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mccgaa_twin.findings import draw_strengths
+from mccgaa_twin.physiology import Rng
 from mccgaa_twin.statements import STATEMENTS
 
 
@@ -20,21 +22,28 @@ from mccgaa_twin.statements import STATEMENTS
 class Population:
     """Rates from which records are drawn; the defaults resemble PTB-XL."""
 
-    normal: float = 0.435  # share of records that are NORM
-    # Chance of each class in a record that is not normal; draws without any repeat.
+    normal: float = 0.435  # share of records that are NORM, at the mean age
+    # Chance of each class in a record that is not normal; drawn again until one is hit.
     classes: dict[str, float] = field(
         default_factory=lambda: {"MI": 0.39, "CD": 0.35, "HYP": 0.185, "STTC": 0.36}
     )
-    flatten: float = (
-        1.0  # exponent on the counts within a class; below 1 lifts the rare
-    )
+    flatten: float = 1.0  # exponent on counts within a class; below 1 lifts the rare
     mean_age: float = 62.0  # years
     rare_rhythm: float = 1.0  # factor on all rhythms but sinus rhythm
+    unchanged: float = 0.6  # chance that a subject's next record has the same findings
 
 
 PTBXL = Population()
-MIMIC = Population(normal=0.28, flatten=0.6, mean_age=65.0, rare_rhythm=1.6)
+MIMIC = Population(
+    normal=0.28, flatten=0.6, mean_age=65.0, rare_rhythm=1.6, unchanged=0.5
+)
 
+_GROUPS = {
+    group: [c for c, s in STATEMENTS.items() if s.diagnostic_class == group]
+    for group in ("MI", "CD", "HYP", "STTC")
+}
+# Chance of a second statement of the same class.
+_SECOND = {"MI": 0.12, "CD": 0.16, "HYP": 0.10, "STTC": 0.06}
 # Statements that no heart shows together with another of the same row.
 _EXCLUSIVE = (
     ("CLBBB", "CRBBB", "ILBBB", "IRBBB", "IVCD", "WPW"),
@@ -47,7 +56,7 @@ _EXCLUSIVE = (
     ("LNGQT", "DIG", "EL"),
     ("LMI", "ILMI", "IPLMI", "ALMI", "INJLA"),
 )
-# Form statements that follow a diagnosis: chance given that it is there.
+# Statements that follow another one: their chance if that one is present.
 _FOLLOWS: dict[str, dict[str, float]] = {
     "ABQRS": {
         "IMI": 0.45,
@@ -76,25 +85,29 @@ _FOLLOWS: dict[str, dict[str, float]] = {
     "PAC": {"NORM": 0.015},
     "PRC(S)": {"NORM": 0.0005},
 }
-_PVC_ABNORMAL, _PAC_ABNORMAL = 0.085, 0.024
-_RHYTHMS = ("SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR")
-_RHYTHMS += ("BIGU", "AFLT", "SVTAC", "PSVT", "TRIGU")
+_ECTOPY_ABNORMAL = {"PVC": 0.085, "PAC": 0.024}  # chance in records not NORM
+_RHYTHMS = [
+    "SR",
+    "AFIB",
+    "STACH",
+    "SARRH",
+    "SBRAD",
+    "PACE",
+    "SVARR",
+    "BIGU",
+    "AFLT",
+    "SVTAC",
+    "PSVT",
+    "TRIGU",
+]
 # Rhythms that leave no room for a fixed PR or for blocks of single P waves.
 _NO_PR = {"AFIB", "AFLT", "SVTAC", "PSVT", "PACE"}
 
 
 def _weights(codes: list[str], flatten: float) -> np.ndarray:
-    """Chances of statements from PTB-XL's counts."""
+    """Chances of statements from PTB-XL's counts, summing to 1."""
     counts = np.array([STATEMENTS[c].count for c in codes], float) ** flatten
     return counts / counts.sum()
-
-
-_GROUPS = {
-    group: [c for c, s in STATEMENTS.items() if s.diagnostic_class == group]
-    for group in ("MI", "CD", "HYP", "STTC")
-}
-# What hangs together: the share of second statements within the same class.
-_SECOND = {"MI": 0.12, "CD": 0.16, "HYP": 0.10, "STTC": 0.06}
 
 
 def _allowed(code: str, present: list[str]) -> bool:
@@ -107,8 +120,8 @@ def _allowed(code: str, present: list[str]) -> bool:
     return True
 
 
-def _draw_rhythm(present: list[str], who: Population, rng) -> str | None:
-    """Exactly one rhythm that fits; None where a block of high degree is the rhythm."""
+def _draw_rhythm(present: list[str], who: Population, rng: Rng) -> str | None:
+    """Draw one rhythm that fits; None where a block of high degree is the rhythm."""
     if {"2AVB", "3AVB"} & set(present):
         return "SR" if rng.random() < 0.4 else None
     weights = np.array([STATEMENTS[c].count for c in _RHYTHMS], float)
@@ -126,52 +139,73 @@ def _draw_rhythm(present: list[str], who: Population, rng) -> str | None:
     return str(rng.choice(_RHYTHMS, p=weights / weights.sum()))
 
 
+def _draw_diagnoses(who: Population, rng: Rng) -> list[str]:
+    """Draw the diagnoses of a record that is not normal, one or more."""
+    present: list[str] = []
+    while not present:
+        for group, chance in who.classes.items():
+            if rng.random() >= chance:
+                continue
+            times = 1 + (rng.random() < _SECOND[group])
+            codes = _GROUPS[group]
+            for code in rng.choice(codes, times, p=_weights(codes, who.flatten)):
+                if _allowed(str(code), present):
+                    present.append(str(code))
+    return present
+
+
 def draw_statements(
-    rng: np.random.Generator, who: Population = PTBXL, age: float | None = None
+    rng: Rng, who: Population = PTBXL, age: float | None = None
 ) -> dict[str, float]:
     """Draw one record's statements and how marked each is.
 
     Args:
         rng: draws them.
         who: the population's rates.
-        age: years; the young are normal more often. None: the population's mean.
+        age: years; the young are normal more often. None takes the population's mean.
 
     Returns:
         Statement codes with strengths in [0.45, 1.6], diagnoses first.
     """
-    present: list[str] = []
+    # One percentage point fewer normal records per year of age.
     older = 0.0 if age is None else age - who.mean_age
-    if rng.random() < np.clip(who.normal - 0.010 * older, 0.08, 0.92):
-        present.append("NORM")
-    else:
-        while not present:
-            for group, chance in who.classes.items():
-                if rng.random() >= chance:
-                    continue
-                times = 1 + (rng.random() < _SECOND[group])
-                codes = _GROUPS[group]
-                weights = _weights(codes, who.flatten)
-                for code in rng.choice(codes, times, p=weights):
-                    if _allowed(str(code), present):
-                        present.append(str(code))
+    normal = np.clip(who.normal - 0.010 * older, 0.08, 0.92)
+    present = ["NORM"] if rng.random() < normal else _draw_diagnoses(who, rng)
     abnormal = "NORM" not in present
     for form, causes in _FOLLOWS.items():
         chance = max((causes.get(c, 0.0) for c in present), default=0.0)
+        # Where the population lifts rare statements, forms below 1,000 are lifted too.
         lift = (1000 / STATEMENTS[form].count) ** (1 - who.flatten)
         chance = min(chance * max(lift, 1.0), 0.5)
-        if abnormal and form in ("PVC", "PAC"):
-            chance = {"PVC": _PVC_ABNORMAL, "PAC": _PAC_ABNORMAL}[form]
+        if abnormal:
+            chance = _ECTOPY_ABNORMAL.get(form, chance)
         if rng.random() < chance and _allowed(form, present):
             present.append(form)
     rhythm = _draw_rhythm(present, who, rng)
     if rhythm == "PACE":
-        # A paced ventricle hides the other diagnoses.
-        present = (
-            [c for c in present if c in ("PVC",)] if rng.random() < 0.85 else present
-        )
-        present = [c for c in present if c not in ("NORM",)]
+        # A paced ventricle mostly hides the diagnoses, and no paced record is normal.
+        hidden = rng.random() < 0.85
+        present = [c for c in present if c == "PVC" or not (hidden or c == "NORM")]
     if rhythm is not None:
         present.append(rhythm)
-    if rhythm in ("BIGU", "TRIGU") and rng.random() < 0.5:
-        present = [*present, *(["PVC"] if "PVC" not in present else [])]
+    if rhythm in ("BIGU", "TRIGU") and rng.random() < 0.5 and "PVC" not in present:
+        present.append("PVC")
     return draw_strengths(present, rng)
+
+
+def draw_visits(rng: Rng, who: Population, age: float) -> Iterator[dict[str, float]]:
+    """Draw the statements of one subject's records, one record after the other.
+
+    Args:
+        rng: draws them.
+        who: the population's rates.
+        age: of the subject in years.
+
+    Yields:
+        As `draw_statements`; the same as before with the chance `who.unchanged`.
+    """
+    codes = draw_statements(rng, who, age)
+    while True:
+        yield codes
+        if rng.random() > who.unchanged:
+            codes = draw_statements(rng, who, age)

@@ -1,6 +1,7 @@
 """Changes of P, PR and QRS that findings are made of; see `effects` for ST and T.
 
-Each function changes a `Heart` in place; strength 1 is a typical case.
+Each function changes a `Heart` in place; strength 1 is a typical case. Durations are in
+ms. A fascicle is blocked by taking its entry away and delayed by adding to its time.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ import numpy as np
 
 from mccgaa_twin import anatomy
 from mccgaa_twin.effects import invert_t, scar, subendocardial
-from mccgaa_twin.physiology import Heart
-
-Rng = np.random.Generator
+from mccgaa_twin.physiology import LEFT_ENTRIES, Change, Heart, Rng
 
 
 def block_right(heart: Heart, strength: float, rng: Rng) -> None:
@@ -19,6 +18,7 @@ def block_right(heart: Heart, strength: float, rng: Rng) -> None:
     heart.entries.pop("right", None)
     heart.qrs = float(np.clip(rng.normal(142, 11) + 6 * (strength - 1), 124, 174))
     heart.mass[anatomy.RV] *= rng.uniform(1.9, 2.8)
+    # T inverts over the right ventricle's free wall, apex and outflow tract.
     heart.t_gain[[18, 20, 21]] -= rng.uniform(0.8, 1.6)
 
 
@@ -34,7 +34,7 @@ def block_right_partly(heart: Heart, strength: float, rng: Rng) -> None:
 
 def block_left(heart: Heart, strength: float, rng: Rng) -> None:
     """Complete left bundle branch block: the septum is crossed from the right."""
-    for name in ("septal", "left anterior", "left posterior"):
+    for name in LEFT_ENTRIES:
         heart.entries.pop(name, None)
     heart.entries["right"] = 0.0
     heart.qrs = float(np.clip(rng.normal(146, 12) + 6 * (strength - 1), 122, 180))
@@ -71,7 +71,7 @@ def block_posterior_fascicle(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def delay_diffusely(heart: Heart, strength: float, rng: Rng) -> None:
-    """Slow conduction of no branch's pattern: wide and notched."""
+    """Slow conduction without the pattern of a branch: wide and notched."""
     heart.qrs = max(heart.qrs, float(np.clip(rng.normal(124, 8), 112, 148)))
     heart.fragments += rng.uniform(0.06, 0.14) * strength
     name = str(rng.choice(sorted(heart.entries)))
@@ -79,7 +79,7 @@ def delay_diffusely(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def preexcite(heart: Heart, strength: float, rng: Rng) -> None:
-    """An accessory pathway starts a part of the base ahead of the rest."""
+    """An accessory pathway activates a part of the base ahead of the rest."""
     segment = int(rng.choice([5, 4, 3, 2, 17]))  # lateral, posterior, septal, right
     heart.preexcitation = (segment, float(rng.uniform(38, 62) * min(strength, 1.3)))
     heart.pr = float(rng.uniform(82, 118))
@@ -133,16 +133,15 @@ def widen_left_atrium(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def raise_right_atrium(heart: Heart, strength: float, rng: Rng) -> None:
-    """Right atrial overload: P of 0.25 mV and more in II, pointed."""
+    """Right atrial overload: P of at least 0.25 mV in II, pointed."""
     heart.right_atrium = float(rng.uniform(0.27, 0.36)) * max(strength, 0.9)
     heart.p_duration = min(heart.p_duration, 112.0)
 
 
 def q_waves(heart: Heart, strength: float, rng: Rng) -> None:
-    """Q waves of 40 ms or a quarter of R in neighbouring leads, T as it was."""
-    scar(
-        heart, str(rng.choice(["inferior", "septal", "lateral"])), 0.85 * strength, rng
-    )
+    """Q waves of 40 ms or a quarter of R in neighbouring leads, T unchanged."""
+    territory = str(rng.choice(["inferior", "septal", "lateral"]))
+    scar(heart, territory, 0.85 * strength, rng)
 
 
 def alter_qrs(heart: Heart, strength: float, rng: Rng) -> None:
@@ -160,20 +159,19 @@ def alter_qrs(heart: Heart, strength: float, rng: Rng) -> None:
 
 def lower_voltage(heart: Heart, strength: float, rng: Rng) -> None:
     """Low voltage: limb leads under 0.5 mV, chest leads reduced."""
-    heart.gain = (
-        min(heart.gain, 1.0) * rng.uniform(0.42, 0.6) / max(strength, 0.8) ** 0.3
-    )
+    gain = min(heart.gain, 1.0) * rng.uniform(0.42, 0.6)
+    heart.gain = gain / max(strength, 0.8) ** 0.3
     heart.limb_gain *= rng.uniform(0.6, 0.85)
     heart.t_amplitude *= 0.7
 
 
 def raise_voltage(heart: Heart, strength: float, rng: Rng) -> None:
-    """High voltage without more criteria of hypertrophy."""
+    """High voltage without further criteria of hypertrophy."""
     heart.gain = max(heart.gain, 1.0) * (1 + rng.uniform(0.4, 0.7) * strength)
 
 
-def lengthen_pr(low: float, high: float):
-    """A change that draws PR in [low, high] ms."""
+def lengthen_pr(low: float, high: float) -> Change:
+    """Make a change: PR drawn in [low, high] ms, short ones more often."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         heart.pr = float(low + (high - low) * rng.beta(1.3, 2.6))

@@ -1,47 +1,36 @@
 """Reports as an electrocardiograph's program writes them, with its faults.
 
-A report is a list of lines: rhythm, findings, a verdict. Wording varies, lines carry
-locations, doubt and measured numbers, and at the rates stated in `ReportStyle` a line
-is left out, contradicts another or names what is not there. Short common reports
-repeat word for word, so that false negatives exist as in MIMIC-IV-ECG.
+A report is a list of lines: rhythm, findings, a verdict. Wording varies; lines carry
+locations, doubt and measured numbers; and at the rates of `ReportStyle` a line is left
+out, contradicts another or names what is not there. Short common reports repeat word
+for word, so that false negatives exist as they do in MIMIC-IV-ECG.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from mccgaa_twin.phrases import PHRASES
+from mccgaa_twin.physiology import Rng
 from mccgaa_twin.simulate import Truth
 from mccgaa_twin.statements import STATEMENTS
+from mccgaa_twin.tables import read_table, read_wordings
 
-VERDICTS: dict[str, tuple[str, ...]] = {
-    "normal": ("Normal ECG", "Normal tracing", "Within normal limits"),
-    "otherwise": ("Otherwise normal ECG", "Otherwise within normal limits"),
-    "borderline": ("Borderline ECG",),
-    "abnormal": ("Abnormal ECG", "Abnormal tracing", "Clinical correlation advised"),
-}
+_TABLE = read_table("phrases.yaml")
+# Wordings by statement, by verdict and by measured value, the commonest first; and the
+# statements that a program names by mistake.
+PHRASES = read_wordings(_TABLE.get("statements"), "phrases.yaml, statements")
+_VERDICTS = read_wordings(_TABLE.get("verdicts"), "phrases.yaml, verdicts")
+_MEASUREMENTS = read_wordings(_TABLE.get("measurements"), "phrases.yaml, measurements")
+_ERRORS = read_wordings(_TABLE.get("errors"), "phrases.yaml, errors")
 
-MEASURED: dict[str, tuple[str, ...]] = {
-    "rate": ("Ventricular rate {} bpm", "Rate {}", "Heart rate of {} beats a minute"),
-    "pr": ("PR interval {} ms", "PR {}"),
-    "qrs": ("QRS duration {} ms", "QRS {} ms"),
-    "qtc": ("QTc {} ms", "QT corrected (Bazett) {} ms"),
-    "axis": ("QRS axis {} degrees", "Axis {}"),
-}
-
-# What a program wrongly says most often: baseline wander read as fibrillation, lead
-# placement as an old infarct, a fast T as its absence.
-COMMON_ERRORS: dict[str, tuple[str, ...]] = {
-    "rhythm": ("SR", "AFIB", "SVARR", "SARRH", "AFLT", "STACH"),
-    "finding": ("ASMI", "IMI", "NDT", "LAO/LAE", "VCLVH", "NST_", "LNGQT", "IRBBB"),
-}
+_DOUBTS = ["Possible", "Consider", "Probable", "Cannot rule out"]
+_NEVER_DOUBTED = ("NORM", "PVC", "PAC", "PRC(S)")  # and the rhythms
 
 
 @dataclass(frozen=True)
 class ReportStyle:
-    """Rates of what makes machine reports unreliable; each is a chance."""
+    """Rates of what makes machine reports unreliable; each is a chance in [0, 1]."""
 
     omission: float = 0.08  # a finding is not mentioned
     false_finding: float = 0.03  # the report names a finding that is not there
@@ -59,8 +48,8 @@ class Report:
     """Lines of a report, and what was done to them."""
 
     lines: tuple[str, ...]
-    omitted: tuple[str, ...] = ()
-    invented: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()  # statements that the record has and no line names
+    invented: tuple[str, ...] = ()  # statements that a line names by mistake
     contradicted: bool = False
 
     @property
@@ -69,36 +58,111 @@ class Report:
         return ". ".join(line.rstrip(".") for line in self.lines) + "."
 
 
-def _word(code: str, style: ReportStyle, plain: bool, strength: float, rng) -> str:
-    """One wording of a statement; weak findings are doubted more often."""
-    choices = PHRASES[code]
-    line = choices[0] if plain else str(rng.choice(choices))
-    if STATEMENTS[code].rhythm or code in ("NORM", "PVC", "PAC", "PRC(S)"):
+@dataclass
+class _Draft:
+    """A report being written: its lines so far and the faults in them."""
+
+    truth: Truth
+    style: ReportStyle
+    plain: bool  # the commonest wording throughout
+    rng: Rng
+    lines: list[str] = field(default_factory=list)
+    omitted: list[str] = field(default_factory=list)
+    invented: list[str] = field(default_factory=list)
+
+    def choose(self, wordings: tuple[str, ...]) -> str:
+        """Draw one of several wordings."""
+        return wordings[0] if self.plain else str(self.rng.choice(wordings))
+
+    def wording(self, code: str, strength: float) -> str:
+        """Word a statement; weak findings are doubted more often."""
+        line = self.choose(PHRASES[code])
+        if STATEMENTS[code].rhythm or code in _NEVER_DOUBTED:
+            return line
+        doubt = self.style.doubt * (2.0 if strength < 0.7 else 1.0)
+        if self.rng.random() < doubt and "possible" not in line.lower():
+            lead = str(self.rng.choice(_DOUBTS))
+            abbreviation = line[:2].isupper()  # such as LVH
+            line = f"{lead} {line if abbreviation else line[0].lower() + line[1:]}"
         return line
-    doubt = style.doubt * (2.0 if strength < 0.7 else 1.0)
-    if rng.random() < doubt and "possible" not in line.lower():
-        lead = str(rng.choice(["Possible", "Consider", "Probable", "Cannot rule out"]))
-        head = line if line[:2].isupper() else line[0].lower() + line[1:]
-        line = f"{lead} {head}"
-    return line
+
+    def add_rhythm(self, code: str) -> None:
+        """Name a rhythm, or another one by mistake."""
+        if self.rng.random() < self.style.wrong_rhythm:
+            wrong = str(self.rng.choice(_ERRORS["rhythm"]))
+            self.invented.append(wrong)
+            self.omitted.append(code)
+            self.lines.append(self.wording(wrong, 1.0))
+            return
+        line = self.wording(code, 1.0)
+        rate = self.truth.heart_rate
+        if code == "AFIB" and rate > 100 and self.rng.random() < 0.7:
+            line += " with rapid ventricular response"
+        if code == "AFIB" and rate < 60 and self.rng.random() < 0.5:
+            line += " with slow ventricular response"
+        self.lines.append(line)
+
+    def add_finding(self, code: str, strength: float, alone: bool) -> None:
+        """Name a finding, or leave it out; the only statement is always named."""
+        if not alone and self.rng.random() < self.style.omission:
+            self.omitted.append(code)
+            return
+        self.lines.append(self.wording(code, strength))
+
+    def add_false_finding(self, statements: Iterable[str]) -> None:
+        """Sometimes name a finding that the record does not have."""
+        if self.rng.random() >= self.style.false_finding:
+            return
+        wrong = str(self.rng.choice(_ERRORS["finding"]))
+        if wrong not in statements:
+            self.invented.append(wrong)
+            self.lines.append(self.wording(wrong, 0.6))
+
+    def add_measurements(self, statements: Iterable[str]) -> None:
+        """Add the axis where it is abnormal, and sometimes a measured value."""
+        axis = _axis_line(self.truth, statements)
+        if axis and self.rng.random() < self.style.axis_line:
+            self.lines.insert(min(1, len(self.lines)), axis)
+        if self.rng.random() < self.style.numbers and not self.plain:
+            where = int(self.rng.integers(0, len(self.lines) + 1))
+            self.lines.insert(where, self._number())
+
+    def _number(self) -> str:
+        """Word one measured value, drawn; the rate in place of a PR without P."""
+        values = {
+            "rate": self.truth.heart_rate,
+            "pr": self.truth.pr or 0.0,
+            "qrs": self.truth.qrs,
+            "qtc": self.truth.qtc,
+            "axis": self.truth.qrs_axis,
+        }
+        kind = str(self.rng.choice(list(values)))
+        if kind == "pr" and not self.truth.pr:
+            kind = "rate"
+        return self.choose(_MEASUREMENTS[kind]).format(round(values[kind]))
+
+    def add_noise(self) -> None:
+        """Sometimes mention noise that a reader would see."""
+        for mark, line in (
+            ("baseline_drift", "Baseline wander"),
+            ("static_noise", "Artifact in lead(s) recorded"),
+        ):
+            if self.truth.noise.get(mark) and self.rng.random() < self.style.noise_line:
+                self.lines.append(line)
+
+    def add_verdict(self, statements: dict[str, float], abnormal: bool) -> None:
+        """Close with normal, otherwise normal, borderline or abnormal."""
+        if "NORM" in statements:
+            kind = "otherwise" if abnormal else "normal"
+        elif abnormal:
+            weak = max(statements.values()) < 0.8
+            kind = "borderline" if weak and self.rng.random() < 0.6 else "abnormal"
+        else:
+            kind = "normal"
+        self.lines.append(self.choose(_VERDICTS[kind]))
 
 
-def _numbers(truth: Truth, rng) -> str:
-    """A line with a measured value."""
-    kind = rng.choice(["rate", "pr", "qrs", "qtc", "axis"])
-    values = {
-        "rate": round(truth.heart_rate),
-        "pr": round(truth.pr) if truth.pr else None,
-        "qrs": round(truth.qrs),
-        "qtc": round(truth.qtc),
-        "axis": round(truth.qrs_axis),
-    }
-    if values[kind] is None:
-        kind = "rate"
-    return str(rng.choice(MEASURED[kind])).format(values[kind])
-
-
-def _axis(truth: Truth, statements) -> str | None:
+def _axis_line(truth: Truth, statements: Iterable[str]) -> str | None:
     """The axis line, where the axis is abnormal and no fascicular block names it."""
     if {"LAFB", "LPFB"} & set(statements) or truth.rhythm == "paced":
         return None
@@ -112,70 +176,34 @@ def _axis(truth: Truth, statements) -> str | None:
 def write_report(
     statements: dict[str, float],
     truth: Truth,
-    rng: np.random.Generator,
+    rng: Rng,
     style: ReportStyle = ReportStyle(),
 ) -> Report:
     """Write one record's report.
 
     Args:
-        statements: codes with strengths.
+        statements: PTB-XL codes with strengths.
         truth: for measured values, the axis and the noise.
         rng: draws wording and faults.
         style: the rates of faults.
 
     Returns:
-        Report of two lines and more.
+        Report of at least one line, the verdict.
     """
-    plain = bool(rng.random() < style.plain)
+    draft = _Draft(truth, style, bool(rng.random() < style.plain), rng)
     rhythms = [c for c in statements if STATEMENTS[c].rhythm]
     others = [c for c in statements if not STATEMENTS[c].rhythm and c != "NORM"]
-    lines, omitted, invented = [], [], []
     for code in rhythms:
-        if rng.random() < style.wrong_rhythm:
-            said = str(rng.choice(COMMON_ERRORS["rhythm"]))
-            invented.append(said)
-            omitted.append(code)
-            lines.append(_word(said, style, plain, 1.0, rng))
-        else:
-            line = _word(code, style, plain, 1.0, rng)
-            if code == "AFIB" and truth.heart_rate > 100 and rng.random() < 0.7:
-                line += " with rapid ventricular response"
-            if code == "AFIB" and truth.heart_rate < 60 and rng.random() < 0.5:
-                line += " with slow ventricular response"
-            lines.append(line)
+        draft.add_rhythm(code)
     for code in others:
-        if len(others) + len(rhythms) > 1 and rng.random() < style.omission:
-            omitted.append(code)
-            continue
-        lines.append(_word(code, style, plain, statements[code], rng))
-    if rng.random() < style.false_finding:
-        said = str(rng.choice(COMMON_ERRORS["finding"]))
-        if said not in statements:
-            invented.append(said)
-            lines.append(_word(said, style, plain, 0.6, rng))
-    axis = _axis(truth, statements)
-    if axis and rng.random() < style.axis_line:
-        lines.insert(min(1, len(lines)), axis)
-    if rng.random() < style.numbers and not plain:
-        lines.insert(int(rng.integers(0, len(lines) + 1)), _numbers(truth, rng))
-    if truth.noise.get("baseline_drift") and rng.random() < style.noise_line:
-        lines.append("Baseline wander")
-    if truth.noise.get("static_noise") and rng.random() < style.noise_line:
-        lines.append("Artifact in lead(s) recorded")
+        alone = len(others) + len(rhythms) == 1
+        draft.add_finding(code, statements[code], alone)
+    draft.add_false_finding(statements)
+    draft.add_measurements(statements)
+    draft.add_noise()
     abnormal = bool(others) or any(c not in ("SR", "SARRH") for c in rhythms)
     contradicted = abnormal and bool(rng.random() < style.contradiction)
-    lines.append(_verdict(statements, abnormal and not contradicted, plain, rng))
-    return Report(tuple(lines), tuple(omitted), tuple(invented), contradicted)
-
-
-def _verdict(statements, abnormal: bool, plain: bool, rng) -> str:
-    """The closing line: normal, otherwise normal, borderline or abnormal."""
-    if "NORM" in statements:
-        kind = "otherwise" if abnormal else "normal"
-    elif abnormal:
-        weak = max(statements.values()) < 0.8
-        kind = "borderline" if weak and rng.random() < 0.6 else "abnormal"
-    else:
-        kind = "normal"
-    choices = VERDICTS[kind]
-    return choices[0] if plain else str(rng.choice(choices))
+    draft.add_verdict(statements, abnormal and not contradicted)
+    return Report(
+        tuple(draft.lines), tuple(draft.omitted), tuple(draft.invented), contradicted
+    )

@@ -1,25 +1,25 @@
-"""When atria and ventricles beat: one function a rhythm.
+"""When atria and ventricles beat: one function per rhythm.
 
-Times are seconds from the record's start, of P onset for the atria and of QRS onset
-for the ventricles. Every process starts before zero, so that records open mid-rhythm.
+Times are seconds from the record's start: of P onset for the atria, of QRS onset for
+the ventricles. Every rhythm starts before zero, so that records open in its midst.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mccgaa_twin.physiology import Heart
+from mccgaa_twin.physiology import Heart, Rng
 
-LEAD_IN = 2.5  # seconds simulated before the record
-TAIL = 4.0  # and after it, since premature atrial beats pull the rest forward
+_LEAD_IN = 2.5  # seconds simulated before the record
+_TAIL = 4.0  # and after it, since premature atrial beats move the rest forward
 
 
 @dataclass
 class Timeline:
-    """The events of one record."""
+    """The events of one record, in seconds."""
 
     atrial: list[tuple[float, str]] = field(default_factory=list)  # P onset, kind
     ventricular: list[tuple[float, str]] = field(default_factory=list)  # QRS, kind
@@ -27,24 +27,25 @@ class Timeline:
     background_rate: float = 0.0  # Hz
     spikes: list[float] = field(default_factory=list)  # pacing artefacts
 
-    def beat(self, qrs: float, pr: float, atrial: str = "sinus", kind: str = "normal"):
-        """Add a conducted beat: P, then QRS after PR (seconds)."""
+    def beat(
+        self, qrs: float, pr: float, atrial: str = "sinus", kind: str = "normal"
+    ) -> None:
+        """Add a conducted beat: QRS at `qrs`, its P wave `pr` before it."""
         self.atrial.append((qrs - pr, atrial))
         self.ventricular.append((qrs, kind))
 
 
-def _sinus_intervals(
-    heart: Heart, duration: float, rng: np.random.Generator
-) -> np.ndarray:
-    """PP intervals in seconds: breathing, a slow drift and jitter around the rate.
+def _sinus_intervals(heart: Heart, duration: float, rng: Rng) -> np.ndarray:
+    """PP intervals (N,) in seconds: the rate, with breathing, a slow drift and jitter.
 
-    Breathing's share shrinks with the rate, as vagal tone does.
+    Options: `breath`, amplitude of the breathing as a share of PP, by default smaller
+    the higher the rate is, as vagal tone is; `jitter`, a standard deviation as a share.
     """
     mean = 60.0 / heart.rate
-    breath = heart.rhythm_options.get("breath", 0.025 * mean**1.5)  # share of RR
+    breath = heart.rhythm_options.get("breath", 0.025 * mean**1.5)
     breath = breath * rng.lognormal(0, 0.35)
-    count = int((duration + LEAD_IN) / (mean * 0.6)) + 6
-    frequency, phase = rng.uniform(0.17, 0.32), rng.uniform(0, 2 * np.pi)
+    count = int((duration + _LEAD_IN) / (mean * 0.6)) + 6
+    frequency, phase = rng.uniform(0.17, 0.32), rng.uniform(0, 2 * np.pi)  # Hz
     time = np.arange(count) * mean
     swing = np.sin(2 * np.pi * frequency * time + phase)
     drift = np.cumsum(rng.normal(0, 0.004, count))
@@ -52,14 +53,14 @@ def _sinus_intervals(
     return mean * (1 + breath * swing + drift - drift.mean() + jitter)
 
 
-def _onsets(intervals: np.ndarray, duration: float, rng) -> np.ndarray:
-    """Beat times from intervals, beginning before the record."""
-    start = -LEAD_IN + rng.uniform(0, intervals[0])
+def _onsets(intervals: np.ndarray, duration: float, rng: Rng) -> np.ndarray:
+    """Beat times (N,) in seconds from intervals, the first before the record."""
+    start = -_LEAD_IN + rng.uniform(0, intervals[0])
     times = start + np.concatenate([[0.0], np.cumsum(intervals)])
-    return times[times < duration + TAIL]
+    return times[times < duration + _TAIL]
 
 
-def sinus(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
+def _sinus(heart: Heart, duration: float, rng: Rng) -> Timeline:
     """Sinus rhythm, any rate; every P is conducted after PR."""
     line = Timeline()
     for time in _onsets(_sinus_intervals(heart, duration, rng), duration, rng):
@@ -67,18 +68,19 @@ def sinus(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
     return line
 
 
-def fibrillation(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
+def _fibrillation(heart: Heart, duration: float, rng: Rng) -> Timeline:
     """Atrial fibrillation: no P, f waves, intervals without memory.
 
-    RR is drawn from a shifted gamma distribution: the node's refractory time, then
-    waiting; its coefficient of variation is 0.15 to 0.3 as in untreated patients.
+    RR is drawn from a shifted gamma distribution: the AV node's refractory time, then
+    a wait. Its coefficient of variation is 0.16 to 0.30, as in untreated patients.
     """
     mean = 60.0 / heart.rate
-    spread = mean * rng.uniform(0.16, 0.30)
-    floor = max(0.28, mean - 2.2 * spread)
+    spread = mean * rng.uniform(0.16, 0.30)  # seconds, standard deviation of RR
+    floor = max(0.28, mean - 2.2 * spread)  # seconds, the refractory time
+    # A gamma distribution of this shape and scale has mean RR - floor and the spread.
     shape = ((mean - floor) / spread) ** 2
     scale = spread**2 / (mean - floor)
-    count = int((duration + LEAD_IN) / mean * 2) + 12
+    count = int((duration + _LEAD_IN) / mean * 2) + 12
     intervals = floor + rng.gamma(shape, scale, count)
     times = _onsets(intervals, duration, rng)
     line = Timeline(background="fibrillation", background_rate=rng.uniform(5.0, 8.0))
@@ -86,35 +88,40 @@ def fibrillation(heart: Heart, duration: float, rng: np.random.Generator) -> Tim
     return line
 
 
-def flutter(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
-    """Atrial flutter: a saw-tooth of 240 to 340 a minute, conducted 2:1 to 4:1."""
+def _flutter(heart: Heart, duration: float, rng: Rng) -> Timeline:
+    """Atrial flutter: a saw-tooth of 240 to 340 per minute, conducted 2:1 to 4:1.
+
+    In about a third of records the ratio changes from beat to beat.
+    """
     rate = rng.uniform(240, 340) / 60.0  # Hz
     line = Timeline(background="flutter", background_rate=rate)
     ratios = [2, 3, 4]
     ratio = ratios[rng.choice(3, p=[0.45, 0.15, 0.40])]
     variable = rng.random() < 0.35
-    time = -LEAD_IN
-    while time < duration + TAIL:
+    time = -_LEAD_IN
+    while time < duration + _TAIL:
         line.ventricular.append((time + rng.normal(0, 0.004), "normal"))
         step = ratios[rng.choice(3, p=[0.4, 0.2, 0.4])] if variable else ratio
         time += step / rate
     return line
 
 
-def supraventricular(
-    heart: Heart, duration: float, rng: np.random.Generator
-) -> Timeline:
-    """A regular narrow tachycardia of 150 to 220; P hidden or just behind QRS."""
+def _supraventricular(heart: Heart, duration: float, rng: Rng) -> Timeline:
+    """A regular narrow tachycardia; P hidden in QRS, or inverted 85 ms after its onset.
+
+    Option `paroxysmal`: it starts 2 to 5 s into the record, after sinus rhythm of
+    `base_rate` beats per minute, with a premature beat.
+    """
     mean = 60.0 / heart.rate
     line = Timeline()
     hidden = rng.random() < 0.5
-    start = rng.uniform(2, 5) if heart.rhythm_options.get("paroxysmal") else None
-    time = -LEAD_IN + rng.uniform(0, mean)
-    while time < duration + TAIL:
-        if start is not None and time < start:
+    start = rng.uniform(2, 5) if heart.rhythm_options.get("paroxysmal") else -np.inf
+    time = -_LEAD_IN + rng.uniform(0, mean)
+    while time < duration + _TAIL:
+        if time < start:
             line.beat(time, heart.pr / 1000)
             time += 60.0 / heart.rhythm_options["base_rate"] * (1 + rng.normal(0, 0.02))
-            if time >= start:
+            if time >= start:  # the beat that sets the tachycardia off is premature
                 time -= 0.3 * 60.0 / heart.rhythm_options["base_rate"]
             continue
         line.ventricular.append((time, "normal"))
@@ -124,13 +131,17 @@ def supraventricular(
     return line
 
 
-def ectopic_atrial(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
-    """Atrial tachycardia, or a wandering or multifocal atrial rhythm."""
+def _ectopic_atrial(heart: Heart, duration: float, rng: Rng) -> Timeline:
+    """Atrial tachycardia, or a wandering or multifocal atrial rhythm.
+
+    Options: `spread`, standard deviation of PP as a share; `wander`, the chance that a
+    beat comes from another focus than the one before it.
+    """
     spread = heart.rhythm_options.get("spread", 0.12)
     kinds = ("sinus", "ectopic", "low")
     mean, line = 60.0 / heart.rate, Timeline()
-    time, kind = -LEAD_IN, int(rng.integers(1, 3))
-    while time < duration + TAIL:
+    time, kind = -_LEAD_IN, int(rng.integers(1, 3))
+    while time < duration + _TAIL:
         if rng.random() < heart.rhythm_options.get("wander", 0.3):
             kind = rng.integers(3)
         line.beat(time, heart.pr / 1000 * rng.uniform(0.8, 1.05), kinds[kind])
@@ -138,48 +149,56 @@ def ectopic_atrial(heart: Heart, duration: float, rng: np.random.Generator) -> T
     return line
 
 
-def second_degree(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
-    """Second-degree AV block: Wenckebach, Mobitz II or 2:1; some P waves go unanswered.
+def _second_degree(heart: Heart, duration: float, rng: Rng) -> Timeline:
+    """Second-degree AV block: some P waves are not conducted.
 
-    Option `type` is "wenckebach", "mobitz" or "2:1"; drawn when absent.
+    Option `type` is "wenckebach" (PR lengthens until a beat is dropped), "mobitz" (PR
+    is constant) or "2:1"; drawn if not given.
     """
     kind = heart.rhythm_options.get("type") or rng.choice(
         ["wenckebach", "mobitz", "2:1"], p=[0.5, 0.2, 0.3]
     )
+    # P waves from one dropped beat to the next, and where the record starts in a group.
     group = {"wenckebach": rng.integers(3, 6), "mobitz": rng.integers(3, 5), "2:1": 2}
-    size, place = int(group[kind]), int(rng.integers(0, 3))
+    size, nth = int(group[kind]), int(rng.integers(0, 3))
     line, pr = Timeline(), heart.pr / 1000
     for p in _onsets(_sinus_intervals(heart, duration, rng), duration, rng):
         line.atrial.append((p, "sinus"))
-        place = (place + 1) % size
-        if place == size - 1:
+        nth = (nth + 1) % size
+        if nth == size - 1:
             continue
-        # The increment of PR is largest at the second beat, so RR shortens.
-        longer = {0: 0.0, 1: 0.09}.get(place, 0.09 + 0.035 * (place - 1))
-        line.ventricular.append((p + pr + longer * (kind == "wenckebach"), "normal"))
+        longer = 0.0
+        if kind == "wenckebach" and nth > 0:
+            # PR grows most at the second beat (90 ms), less at the next ones (35 ms),
+            # so that RR shortens although PR lengthens.
+            longer = 0.09 + 0.035 * (nth - 1)
+        line.ventricular.append((p + pr + longer, "normal"))
     return line
 
 
-def third_degree(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
-    """Complete AV block: P waves at the sinus rate, an escape rhythm of 30 to 50."""
+def _third_degree(heart: Heart, duration: float, rng: Rng) -> Timeline:
+    """Complete AV block: P waves at the sinus rate, an escape rhythm of 32 to 48.
+
+    Option `escape`: the kind of its beats, "escape" (wide) or "normal".
+    """
     line = Timeline()
     for p in _onsets(_sinus_intervals(heart, duration, rng), duration, rng):
         line.atrial.append((p, "sinus"))
     ventricular = heart.rhythm_options.get("escape", "escape")
-    mean = 60.0 / heart.rhythm_options.get("escape_rate", rng.uniform(32, 48))
-    time = -LEAD_IN + rng.uniform(0, mean)
-    while time < duration + TAIL:
+    mean = 60.0 / rng.uniform(32, 48)
+    time = -_LEAD_IN + rng.uniform(0, mean)
+    while time < duration + _TAIL:
         line.ventricular.append((time, ventricular))
         time += mean * (1 + rng.normal(0, 0.012))
     return line
 
 
-def junctional(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
+def _junctional(heart: Heart, duration: float, rng: Rng) -> Timeline:
     """Junctional rhythm: narrow beats, P absent or inverted next to QRS."""
     line, mean = Timeline(), 60.0 / heart.rate
-    offset = rng.choice([np.nan, -0.09, 0.08])
-    time = -LEAD_IN + rng.uniform(0, mean)
-    while time < duration + TAIL:
+    offset = rng.choice([np.nan, -0.09, 0.08])  # seconds from QRS to P; nan: hidden
+    time = -_LEAD_IN + rng.uniform(0, mean)
+    while time < duration + _TAIL:
         line.ventricular.append((time, "normal"))
         if np.isfinite(offset):
             line.atrial.append((time + offset, "low"))
@@ -187,20 +206,18 @@ def junctional(heart: Heart, duration: float, rng: np.random.Generator) -> Timel
     return line
 
 
-def paced(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
+def _paced(heart: Heart, duration: float, rng: Rng) -> Timeline:
     """Pacing: spikes before P (atrial, dual) and before a wide QRS (ventricular, dual).
 
-    In ventricular pacing the atria fibrillate or run at their own rate.
+    In ventricular pacing the atria fibrillate or beat at their own rate.
     """
     mode = heart.pacing or "ventricular"
     line, mean = Timeline(), 60.0 / heart.rate
-    delay = rng.uniform(0.14, 0.20)
-    own = heart.rhythm_options.get(
-        "atria", "fibrillation" if rng.random() < 0.4 else ""
-    )
+    delay = rng.uniform(0.14, 0.20)  # seconds from P to QRS, as programmed
+    fibrillating = rng.random() < 0.4
     tracking = mode == "dual" and rng.random() < 0.5  # senses P, paces the ventricle
-    time = -LEAD_IN + rng.uniform(0, mean)
-    while time < duration + TAIL:
+    time = -_LEAD_IN + rng.uniform(0, mean)
+    while time < duration + _TAIL:
         if mode == "ventricular":
             line.ventricular.append((time, "paced"))
             line.spikes.append(time - 0.006)
@@ -213,36 +230,34 @@ def paced(heart: Heart, duration: float, rng: np.random.Generator) -> Timeline:
                 line.spikes.append(time - 0.006)
         time += mean * (1 + rng.normal(0, 0.03 if tracking else 0.0015))
     if mode == "ventricular":
-        if own == "fibrillation":
+        if fibrillating:
             line.background, line.background_rate = "fibrillation", 6.0
         else:
             pace = 60.0 / rng.uniform(60, 95)
-            line.atrial = [
-                (p, "sinus") for p in np.arange(-LEAD_IN, duration + TAIL, pace)
-            ]
+            times = np.arange(-_LEAD_IN, duration + _TAIL, pace)
+            line.atrial = [(p, "sinus") for p in times]
     return line
 
 
-RHYTHMS: dict[str, Callable[[Heart, float, np.random.Generator], Timeline]] = {
-    "sinus": sinus,
-    "fibrillation": fibrillation,
-    "flutter": flutter,
-    "supraventricular": supraventricular,
-    "ectopic atrial": ectopic_atrial,
-    "second degree block": second_degree,
-    "third degree block": third_degree,
-    "junctional": junctional,
-    "paced": paced,
+# Each draws a rhythm from a heart, a duration in seconds and a random generator.
+RHYTHMS: dict[str, Callable[[Heart, float, Rng], Timeline]] = {
+    "sinus": _sinus,
+    "fibrillation": _fibrillation,
+    "flutter": _flutter,
+    "supraventricular": _supraventricular,
+    "ectopic atrial": _ectopic_atrial,
+    "second degree block": _second_degree,
+    "third degree block": _third_degree,
+    "junctional": _junctional,
+    "paced": _paced,
 }
 
 
-def add_ectopy(
-    line: Timeline, heart: Heart, duration: float, rng: np.random.Generator
-) -> Timeline:
+def add_ectopy(line: Timeline, heart: Heart, duration: float, rng: Rng) -> Timeline:
     """Put premature beats into a rhythm.
 
-    Options: `pvc` and `pac` are counts in the record; `pattern` is 2 (bigeminy) or 3
-    (trigeminy) with `pattern_kind` "pvc" or "pac".
+    Options of the heart: `pvc` and `pac` are counts in the record; `pattern` is 2
+    (bigeminy) or 3 (trigeminy) with `pattern_kind` "pvc" or "pac".
 
     Args:
         line: the underlying rhythm; not changed.
@@ -251,59 +266,77 @@ def add_ectopy(
         rng: draws which beats are premature and how early.
 
     Returns:
-        Timeline with the premature beats in; the pause after a ventricular one is
-        compensatory, after an atrial one it is not (the sinus node is reset).
+        Timeline with the premature beats in. The pause after a ventricular one is
+        compensatory; after an atrial one it is not, as the sinus node is reset.
     """
-    options = heart.rhythm_options
-    wanted = {kind: int(options.get(kind, 0)) for kind in ("pvc", "pac")}
-    pattern = options.get("pattern")
-    if not (pattern or any(wanted.values())) or len(line.ventricular) < 4:
-        return line
     beats = sorted(line.ventricular)
-    inside = [i for i in range(1, len(beats) - 1) if 0.1 < beats[i][0] < duration - 0.5]
+    if len(beats) < 4:
+        return line
+    chosen = _premature_beats(beats, heart.rhythm_options, duration, rng)
+    if chosen is None:
+        return line
+    early = rng.uniform(0.55, 0.72)  # share of the RR interval that a beat waits
+    pr = heart.pr / 1000
+    new_atrial, new_beats = [], []
+    replaced: list[tuple[float, float]] = []  # windows whose P waves are not seen
+    resets: list[tuple[float, float]] = []  # from when, by how much P waves move
+    shift = 0.0  # seconds by which the resets so far move the beats
+    for i, (time, kind) in enumerate(beats):
+        if i not in chosen:
+            new_beats.append((time + shift, kind))
+            continue
+        before = beats[i - 1][0]
+        premature = before + (time - before) * (early + rng.normal(0, 0.02))
+        replaced.append((time - 0.45, time + 0.02))
+        if chosen[i] == "pvc":
+            # The beat that was due is missing: its P falls into the refractory time.
+            # The next one comes when it would have come anyway.
+            new_beats.append((premature + shift, "pvc"))
+            continue
+        if line.background is None:  # no P wave while the atria fibrillate or flutter
+            new_atrial.append((premature - 0.95 * pr + shift, "ectopic"))
+        new_beats.append((premature + shift, kind))
+        # The sinus node starts anew, so that all that follows comes earlier.
+        reset = (time - premature) * 0.75
+        resets.append((time + 0.02, -reset))
+        shift -= reset
+    for time, kind in sorted(line.atrial):
+        hidden = any(start < time < end for start, end in replaced)
+        if hidden and line.background is None:
+            continue
+        moved = sum(step for start, step in resets if time > start)
+        new_atrial.append((time + moved, kind))
+    return replace(line, atrial=sorted(new_atrial), ventricular=sorted(new_beats))
+
+
+def _premature_beats(
+    beats: list[tuple[float, str]], options: dict, duration: float, rng: Rng
+) -> dict[int, str] | None:
+    """Choose which beats come early.
+
+    Args:
+        beats: onset in seconds and kind, in order.
+        options: the heart's `pvc`, `pac`, `pattern` and `pattern_kind`.
+        duration: of the record in seconds.
+        rng: draws the choice.
+
+    Returns:
+        Index of a beat -> "pvc" or "pac"; None where the options ask for none.
+    """
+    wanted = [kind for kind in ("pvc", "pac") for _ in range(int(options.get(kind, 0)))]
+    pattern = options.get("pattern")
+    if not pattern and not wanted:
+        return None
     chosen: dict[int, str] = {}
     if pattern:
         start = int(rng.integers(0, pattern))
         for i in range(1, len(beats) - 1):
             if (i + start) % pattern == 0:
                 chosen[i] = options.get("pattern_kind", "pvc")
+    # Single ones lie within the record, and never next to another.
+    inside = [i for i in range(1, len(beats) - 1) if 0.1 < beats[i][0] < duration - 0.5]
     rng.shuffle(inside)
-    left = [kind for kind, count in wanted.items() for _ in range(count)]
     for i in inside:
-        if left and not {i - 1, i, i + 1} & set(chosen):
-            chosen[i] = left.pop()
-    early = rng.uniform(0.55, 0.72)
-    atrial = sorted(line.atrial)
-    dropped, new_atrial, new_beats, shift = set(), [], [], 0.0
-    edges = []  # (time from which, shift to add) so that atria follow a reset
-    for i, (time, kind) in enumerate(beats):
-        if i not in chosen:
-            new_beats.append((time + shift, kind))
-            continue
-        gap = time - beats[i - 1][0]
-        premature = beats[i - 1][0] + gap * (early + rng.normal(0, 0.02))
-        pr = heart.pr / 1000
-        dropped.update(
-            j for j, (p, _) in enumerate(atrial) if time - 0.45 < p < time + 0.02
-        )
-        if chosen[i] == "pac":
-            if line.background is None:
-                new_atrial.append((premature - 0.95 * pr + shift, "ectopic"))
-            new_beats.append((premature + shift, kind))
-            reset = (time - premature) * 0.75
-            edges.append((time + 0.02, -reset))
-            shift -= reset
-        else:
-            new_beats.append((premature + shift, "pvc"))
-    for j, (p, kind) in enumerate(atrial):
-        if j in dropped and line.background is None:
-            continue
-        moved = sum(step for when, step in edges if p > when)
-        new_atrial.append((p + moved, kind))
-    return Timeline(
-        sorted(new_atrial),
-        sorted(new_beats),
-        line.background,
-        line.background_rate,
-        line.spikes,
-    )
+        if wanted and not {i - 1, i, i + 1} & set(chosen):
+            chosen[i] = wanted.pop()
+    return chosen

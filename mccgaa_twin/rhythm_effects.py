@@ -1,27 +1,30 @@
-"""Changes of rhythm that findings are made of; see `effects` for the others."""
+"""Changes of rhythm that findings are made of; see `effects` for the others.
+
+Each function changes a `Heart` in place. Rates are in beats per minute; the options
+are those that `rhythm` reads.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mccgaa_twin.physiology import Heart
-
-Rng = np.random.Generator
+from mccgaa_twin import anatomy
+from mccgaa_twin.physiology import Change, Heart, Rng
 
 
 def sinus_rhythm(heart: Heart, strength: float, rng: Rng) -> None:
-    """Sinus rhythm between 60 and 100 a minute."""
+    """Sinus rhythm between 60 and 100 per minute."""
     heart.rate = float(np.clip(heart.rate, 62, 97))
 
 
 def sinus_tachycardia(heart: Heart, strength: float, rng: Rng) -> None:
-    """Sinus rhythm faster than 100 a minute."""
+    """Sinus rhythm faster than 100 per minute."""
     heart.rate = float(np.clip(101 + rng.gamma(2.0, 8.0), 101.5, 155))
     heart.pr = float(np.clip(heart.pr * 0.9, 115, 190)) if heart.pr < 200 else heart.pr
 
 
 def sinus_bradycardia(heart: Heart, strength: float, rng: Rng) -> None:
-    """Sinus rhythm slower than 60 a minute."""
+    """Sinus rhythm slower than 60 per minute."""
     heart.rate = float(np.clip(59 - rng.gamma(1.8, 3.2), 36, 58.5))
 
 
@@ -39,7 +42,7 @@ def atrial_fibrillation(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def atrial_flutter(heart: Heart, strength: float, rng: Rng) -> None:
-    """Saw-tooth waves of 240 to 340 a minute with a response of 2:1 to 4:1."""
+    """Saw-tooth waves of 240 to 340 per minute with a response of 2:1 to 4:1."""
     heart.rhythm = "flutter"
     heart.rate = 100.0
 
@@ -51,14 +54,14 @@ def tachycardia(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def paroxysm(heart: Heart, strength: float, rng: Rng) -> None:
-    """The same, beginning within the record as often as not."""
+    """The same; in half of the records it starts within the record."""
     heart.rhythm_options["base_rate"] = heart.rate
     heart.rhythm_options["paroxysmal"] = bool(rng.random() < 0.5)
     tachycardia(heart, strength, rng)
 
 
 def supraventricular_arrhythmia(heart: Heart, strength: float, rng: Rng) -> None:
-    """P waves of changing form, frequent atrial beats or an ectopic rhythm."""
+    """P waves of changing form, frequent atrial beats, or an ectopic rhythm."""
     kind = rng.choice(["steady", "wandering", "beats"], p=[0.60, 0.25, 0.15])
     if kind == "steady":  # one focus outside the sinus node
         heart.rhythm = "ectopic atrial"
@@ -73,7 +76,7 @@ def supraventricular_arrhythmia(heart: Heart, strength: float, rng: Rng) -> None
 
 
 def atrial_tachycardia(heart: Heart, strength: float, rng: Rng) -> None:
-    """A regular ectopic atrial rhythm above 100 a minute."""
+    """A regular ectopic atrial rhythm above 100 per minute."""
     heart.rhythm = "ectopic atrial"
     heart.rate = float(rng.uniform(105, 150))
     heart.rhythm_options.update(spread=0.015, wander=0.0)
@@ -86,13 +89,13 @@ def junctional_escape(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def ventricular_escape(heart: Heart, strength: float, rng: Rng) -> None:
-    """Wide slow beats under an atrial rhythm that is not conducted."""
+    """Wide slow beats, independent of an atrial rhythm that is not conducted."""
     third_degree_block(heart, strength, rng)
     heart.rhythm_options["escape"] = "escape"
 
 
-def pattern(every: int):
-    """A change that makes every second (bigeminy) or third beat premature."""
+def pattern(every: int) -> Change:
+    """Make a change: every second beat premature (bigeminy), or every third."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         heart.rhythm_options["pattern"] = every
@@ -102,27 +105,29 @@ def pattern(every: int):
     return change
 
 
-def premature(kind: str):
-    """A change that adds one to four premature beats; "any" draws their origin."""
+def premature(kind: str) -> Change:
+    """Make a change: two to five premature beats.
+
+    Args:
+        kind: "pvc", "pac" or "any", which draws one of them.
+    """
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         where = ("pvc" if rng.random() < 0.5 else "pac") if kind == "any" else kind
         count = 1 + int(rng.geometric(0.5))
-        heart.rhythm_options[where] = max(
-            heart.rhythm_options.get(where, 0), min(count, 5)
-        )
+        before = heart.rhythm_options.get(where, 0)
+        heart.rhythm_options[where] = max(before, min(count, 5))
 
     return change
 
 
 def pacemaker(heart: Heart, strength: float, rng: Rng) -> None:
-    """Pacing of ventricle, both chambers or atrium, from the right ventricle's apex."""
+    """Pacing of ventricle, both chambers or atrium; the lead lies in the RV apex."""
     heart.rhythm = "paced"
-    heart.pacing = str(
-        rng.choice(["ventricular", "dual", "atrial"], p=[0.6, 0.32, 0.08])
-    )
+    modes = ["ventricular", "dual", "atrial"]
+    heart.pacing = str(rng.choice(modes, p=[0.6, 0.32, 0.08]))
     heart.rate = float(rng.choice([60, 65, 70, 75, 80])) + float(rng.normal(0, 0.5))
-    heart.focus = 20
+    heart.focus = anatomy.RV_APEX
 
 
 def second_degree_block(heart: Heart, strength: float, rng: Rng) -> None:
@@ -132,7 +137,7 @@ def second_degree_block(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def third_degree_block(heart: Heart, strength: float, rng: Rng) -> None:
-    """P waves and QRS have nothing to do with each other."""
+    """P waves and QRS are independent of each other."""
     heart.rhythm = "third degree block"
     heart.rate = float(np.clip(rng.normal(82, 12), 58, 115))
     heart.rhythm_options["escape"] = "escape" if rng.random() < 0.6 else "normal"

@@ -1,11 +1,11 @@
 """From dipoles in the heart to twelve leads on the body.
 
 The axes are Frank's: x to the left, y to the feet, z to the back. A dipole at the
-heart's centre reaches the eight independent leads through Dower's matrix [1]; one
-elsewhere in the heart sees a nearby chest electrode under another angle and at
-another distance, so each place has a matrix of its own (Dower's plus the difference
-of two infinite-medium lead fields). I and II are made and III and the augmented leads
-follow from them, so the identities of Einthoven and Goldberger hold exactly.
+heart's centre reaches the eight independent leads through Dower's matrix [1]. A dipole
+elsewhere in the heart sees a nearby chest electrode at another angle and distance, so
+each position has its own matrix: Dower's plus the difference of two lead fields in an
+infinite medium. III and the augmented leads are computed from I and II, so the
+identities of Einthoven and Goldberger hold exactly.
 
 [1] Dower, Machado, Osborne: On deriving the electrocardiogram from
     vectorcardiographic leads. Clinical Cardiology 3 (1980) 87-95.
@@ -57,7 +57,7 @@ ELECTRODES_TO_LEADS[2:, 3:] = np.eye(6)
 def lead_fields(
     places: np.ndarray, chest: np.ndarray = CHEST, dower: np.ndarray = DOWER
 ) -> np.ndarray:
-    """Give every place in the heart its own torso matrix.
+    """Compute the torso matrix of each position in the heart.
 
     Args:
         places: (S, 3) cm from the heart's centre.
@@ -67,12 +67,14 @@ def lead_fields(
     Returns:
         (S, 8, 3): rows as `INDEPENDENT`, columns x, y, z.
     """
+    # A dipole's potential falls with the square of the distance: r / |r|^3.
     centre = chest / np.linalg.norm(chest, axis=1, keepdims=True) ** 3  # (6, 3)
-    arm = chest[None] - places[:, None]  # (S, 6, 3)
+    arm = chest[None] - places[:, None]  # (S, 6, 3) cm
     here = arm / np.linalg.norm(arm, axis=2, keepdims=True) ** 3
     # Scaled so that at the centre the field is as strong as Dower's row.
     scale = np.linalg.norm(dower[2:], axis=1) / np.linalg.norm(centre, axis=1)
-    fields = np.repeat(dower[None], len(places), axis=0)
+    fields = np.repeat(dower[None], len(places), axis=0)  # (S, 8, 3)
+    # The limb electrodes are far away; to them all positions look alike.
     fields[:, 2:] += (here - centre) * scale[:, None]
     return fields
 
@@ -99,7 +101,7 @@ def twelve_leads(independent: np.ndarray) -> np.ndarray:
 
 
 def rotation(axis: Sequence[float] | np.ndarray, degrees: float) -> np.ndarray:
-    """A right-handed rotation (3, 3) about an axis (Rodrigues).
+    """Make a right-handed rotation about an axis by Rodrigues' formula.
 
     About the z axis, which points to the back, it turns left towards the feet: the
     sense in which the electrical axis is counted.
@@ -107,6 +109,9 @@ def rotation(axis: Sequence[float] | np.ndarray, degrees: float) -> np.ndarray:
     Args:
         axis: (3,), any length but zero.
         degrees: angle.
+
+    Returns:
+        (3, 3).
     """
     x, y, z = np.asarray(axis) / np.linalg.norm(axis)
     angle = np.deg2rad(degrees)
@@ -115,9 +120,9 @@ def rotation(axis: Sequence[float] | np.ndarray, degrees: float) -> np.ndarray:
 
 
 def frontal_axis(first: np.ndarray, avf: np.ndarray) -> float:
-    """Electrical axis from the net areas of leads I and aVF.
+    """Electrical axis from the net areas under leads I and aVF.
 
-    aVF is an augmented lead, weaker than I by 2 / sqrt(3), which is made good here.
+    aVF is an augmented lead, weaker than I by 2 / sqrt(3); this is corrected here.
 
     Args:
         first: (T,) lead I over the wave.

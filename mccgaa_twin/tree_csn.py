@@ -1,4 +1,7 @@
-"""The twin's Chapman-Shaoxing-Ningbo: `WFDBRecords/NN/NNN/JS*.{mat,hea}`."""
+"""The twin's Chapman-Shaoxing-Ningbo: `WFDBRecords/NN/NNN/JS*.{mat,hea}`.
+
+`mirror.Tree` describes what a module like this provides.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,20 @@ import numpy as np
 import pandas as pd
 
 from mccgaa_twin import device, findings, simulate
-from mccgaa_twin.csn_conditions import CONDITIONS, RHYTHMS, UNMAPPED, Condition
-from mccgaa_twin.files import Folder, header, one_each, to_int16
+from mccgaa_twin.csn_conditions import (
+    CONDITIONS,
+    PUBLISHED_RECORDS,
+    RHYTHMS,
+    UNMAPPED,
+    Condition,
+)
+from mccgaa_twin.files import Folder, header, to_int16
+from mccgaa_twin.physiology import Rng
 from mccgaa_twin.torso import LEADS
 
 NAME = "csn"
-RECORDS = 45_152  # of the published set, over which the counts were taken
-records_of_subjects = one_each
+_MEAN_AGE = 59.0  # years
+_FIRST_OF_NINGBO = 1001  # from this record on, headers carry a date
 _BLOCKS = {"1AVB", "2AVB", "2AVB1", "2AVB2", "3AVB", "AVB", "PRIE", "WPW", "VPE"}
 _NO_PR = {"AFIB", "AF", "SVT", "AT", "AVNRT", "AVRT"}
 # Conditions of which a heart has at most one.
@@ -31,29 +41,38 @@ _EXCLUSIVE = (
 )
 
 
-def draw_conditions(rng: np.random.Generator) -> list[Condition]:
+def records_of_subjects(records: int, rng: Rng) -> np.ndarray:
+    """One record per subject: the dataset does not say whose a record is."""
+    return np.ones(records, int)
+
+
+def _draw_conditions(rng: Rng) -> list[Condition]:
     """Draw one record's rhythm and conditions by the published counts."""
     counts = np.array([c.count for c in RHYTHMS], float)
     rhythm = RHYTHMS[int(rng.choice(len(RHYTHMS), p=counts / counts.sum()))]
     drawn = [rhythm]
-    chances = np.array([c.count for c in CONDITIONS]) / RECORDS
+    chances = np.array([c.count for c in CONDITIONS]) / PUBLISHED_RECORDS
     hits = np.flatnonzero(rng.random(len(CONDITIONS)) < chances)
-    for place in rng.permutation(hits):
-        condition = CONDITIONS[place]
+    for row in rng.permutation(hits):
+        condition = CONDITIONS[row]
         names = {c.acronym for c in drawn}
         if condition.acronym in _BLOCKS and rhythm.acronym in _NO_PR:
             continue
-        apart = any(condition.acronym in row and names & row for row in _EXCLUSIVE)
+        apart = any(condition.acronym in one and names & one for one in _EXCLUSIVE)
         if not apart:
             drawn.append(condition)
     return drawn
 
 
-def render(
-    drawn: list[Condition], extra: tuple[str, ...], rng: np.random.Generator
+def _render(
+    drawn: list[Condition], extra: list[str], rng: Rng
 ) -> tuple[np.ndarray, simulate.Subject]:
-    """A heart with the conditions, beating for 10 s: leads (8, T) in mV, the person."""
-    person = simulate.draw_subject(rng, 59.0)
+    """Render 10 s with conditions and further statements.
+
+    Returns:
+        (8, 5000) mV without noise, and the person.
+    """
+    person = simulate.draw_subject(rng, _MEAN_AGE)
     codes = dict.fromkeys(code for c in drawn for code in c.statements)
     codes.update(dict.fromkeys(extra))
     strengths = findings.draw_strengths(codes, rng)
@@ -62,8 +81,8 @@ def render(
     return body, person
 
 
-def matrix_v4(steps: np.ndarray) -> bytes:
-    """A MATLAB 4 file with the matrix "val", 24 bytes ahead of the samples.
+def _matrix_v4(steps: np.ndarray) -> bytes:
+    """Make a MATLAB 4 file with the matrix "val"; 24 bytes come before the samples.
 
     Args:
         steps: (12, T) int16.
@@ -73,67 +92,66 @@ def matrix_v4(steps: np.ndarray) -> bytes:
     return head + b"val\0" + steps.astype("<i2").tobytes(order="F")
 
 
-def subject_records(
-    folder: Folder, subject: int, first: int, count: int, seeds: np.random.SeedSequence
-) -> list[dict]:
-    """Make and write the one record of a subject.
+def _header(
+    number: int, steps: np.ndarray, person: simulate.Subject, codes: list[str]
+) -> str:
+    """Make a record's header; its comments carry the labels.
 
     Args:
-        folder: the dataset's root.
-        subject: number, from 0.
-        first: the record's number, from 0.
-        count: 1.
-        seeds: this subject's own random source.
-
-    Returns:
-        One row, for the count alone: labels stand in the headers.
+        number: of the record, from 1.
+        steps: (12, T) int16, in uV.
+        person: age and sex.
+        codes: SNOMED-CT.
     """
-    rng = np.random.default_rng(seeds)
-    drawn = draw_conditions(rng)
-    codes, extra = [c.snomed for c in drawn], []
-    for code, share, statements in UNMAPPED:
-        if rng.random() < share:
-            codes.append(code)
-            extra += statements
-    body, person = render(drawn, tuple(extra), rng)
-    cart = device.DEVICES[NAME]
-    steps, _ = device.record(body, cart, simulate.RATE, rng)
-    stored = to_int16(np.rint(steps * cart.lsb * 1000))
-    number = first + 1
-    name, block = f"JS{number:05d}", first // 100
-    path = f"WFDBRecords/{block // 10 + 1:02d}/{block // 10 + 1:02d}{block % 10}/{name}"
-    comments = (
-        f"Age: {person.age:.0f}",
-        f"Sex: {'Female' if person.sex else 'Male'}",
-        f"Dx: {','.join(codes)}",
-        *("Rx: Unknown", "Hx: Unknown", "Sx: Unknown"),
-    )
     text = header(
-        name,
-        stored,
+        f"JS{number:05d}",
+        steps,
         simulate.RATE,
         LEADS,
         "1000/mV",
-        data=f"{name}.mat",
+        data=f"JS{number:05d}.mat",
         kind="16+24",
-        comments=comments,
+        comments=(
+            f"Age: {person.age:.0f}",
+            f"Sex: {'Female' if person.sex else 'Male'}",
+            f"Dx: {','.join(codes)}",
+            "Rx: Unknown",
+            "Hx: Unknown",
+            "Sx: Unknown",
+        ),
     )
-    if number > 1000:  # Ningbo's headers carry a date that wfdb refuses
-        date = datetime.datetime(2021, 3, 23) + datetime.timedelta(seconds=9 * number)
-        line, rest = text.split("\n", 1)
-        text = f"{line} {date:%d-%b-%Y %H:%M:%S}\n{rest}"
-    folder.write(f"{path}.hea", text)
-    folder.write(f"{path}.mat", matrix_v4(stored))
-    return [{"record": name, "codes": codes}]
+    if number < _FIRST_OF_NINGBO:
+        return text
+    # Ningbo's headers carry a date in a form that wfdb refuses.
+    date = datetime.datetime(2021, 3, 23) + datetime.timedelta(seconds=9 * number)
+    line, rest = text.split("\n", 1)
+    return f"{line} {date:%d-%b-%Y %H:%M:%S}\n{rest}"
+
+
+def subject_records(
+    folder: Folder, subject: int, first: int, count: int, rng: Rng
+) -> list[dict]:
+    """Write the one record of a subject; the labels are in its header."""
+    drawn = _draw_conditions(rng)
+    codes, extra = [c.snomed for c in drawn], []
+    for one in UNMAPPED:
+        if rng.random() < one.share:
+            codes.append(one.snomed)
+            extra += one.statements
+    body, person = _render(drawn, extra, rng)
+    cart = device.DEVICES[NAME]
+    steps, _ = device.record(body, cart, simulate.RATE, rng)
+    stored = to_int16(np.rint(steps * cart.lsb * 1000))
+    # A hundred records per folder, ten such folders in one.
+    upper, lower = first // 1000 + 1, first // 100 % 10
+    path = f"WFDBRecords/{upper:02d}/{upper:02d}{lower}/JS{first + 1:05d}"
+    folder.write(f"{path}.hea", _header(first + 1, stored, person, codes))
+    folder.write(f"{path}.mat", _matrix_v4(stored))
+    return [{"path": path}]
 
 
 def finish(folder: Folder, rows: list[dict]) -> None:
-    """Write `ConditionNames_SNOMED-CT.csv`.
-
-    Args:
-        folder: the dataset's root.
-        rows: of all records; not needed.
-    """
+    """Write `ConditionNames_SNOMED-CT.csv`, which is the same whatever the rows."""
     order = [*CONDITIONS, *RHYTHMS]
     table = pd.DataFrame(
         {

@@ -1,6 +1,7 @@
 """The trees: their files, tables and marker; the same whatever the processes."""
 
 import ast
+import errno
 import hashlib
 
 import numpy as np
@@ -8,9 +9,12 @@ import pandas as pd
 import pytest
 import wfdb
 from scipy.signal import resample_poly
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from mccgaa.errors import MccgaaError
-from mccgaa_twin.mirror import write_tree, write_twin
+from mccgaa.errors import MccgaaError, WriteError
+from mccgaa_twin import tree_csn, tree_ptbxl
+from mccgaa_twin.files import Folder
+from mccgaa_twin.mirror import SOURCES, write_tree, write_twin
 from mccgaa_twin.statements import STATEMENTS
 
 SIZES = {"ptbxl": 40, "mimic": 60}
@@ -182,15 +186,13 @@ def test_a_finished_tree_is_left_alone_and_another_one_is_refused(twin):
 
 
 def test_an_interrupted_writing_leaves_nothing_under_the_name(tmp_path, monkeypatch):
-    from mccgaa_twin import tree_ptbxl
-
     def fail(folder, rows):
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tree_ptbxl, "finish", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(WriteError, match="disk is full"):
         write_tree(tmp_path / "ptbxl", "ptbxl", 2, jobs=1, progress=False)
-    assert not (tmp_path / "ptbxl").exists()
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     root = write_tree(tmp_path / "ptbxl", "ptbxl", 2, jobs=1, progress=False)
     assert (root / "SYNTHETIC").is_file()
@@ -199,3 +201,49 @@ def test_an_interrupted_writing_leaves_nothing_under_the_name(tmp_path, monkeypa
 def test_a_negative_count_is_refused(tmp_path):
     with pytest.raises(MccgaaError, match="-1 records"):
         write_twin(tmp_path, ptbxl=-1, progress=False)
+
+
+def test_an_unknown_dataset_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(MccgaaError, match="no dataset 'ptb-xl'; it has ptbxl, mimic"):
+        write_tree(tmp_path / "x", "ptb-xl", 1, progress=False)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("records", [1, 2, 57])
+def test_a_tree_has_as_many_records_as_asked_for(name, records, tmp_path, monkeypatch):
+    counted = []
+
+    def count_only(folder, subject, first, count, rng):
+        assert count >= 1 and first == sum(counted) and subject == len(counted)
+        counted.append(count)
+        return [{}] * count
+
+    monkeypatch.setattr(SOURCES[name], "subject_records", count_only)
+    monkeypatch.setattr(SOURCES[name], "finish", lambda folder, rows: None)
+    write_tree(tmp_path / name, name, records, jobs=1, progress=False)
+    assert sum(counted) == records
+
+
+def test_records_are_made_with_one_thread(tmp_path, monkeypatch):
+    threads = []
+
+    def look(folder, subject, first, count, rng):
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        return []
+
+    monkeypatch.setattr(tree_csn, "subject_records", look)
+    with threadpool_limits(2):
+        write_tree(tmp_path / "csn", "csn", 1, jobs=1, progress=False)
+        assert max(pool["num_threads"] for pool in threadpool_info()) == 2
+    assert set(threads) == {1}
+
+
+def test_ningbo_headers_are_in_their_own_folder_and_carry_a_date(tmp_path):
+    for first in (999, 1000):
+        tree_csn.subject_records(
+            Folder(tmp_path), first, first, 1, np.random.default_rng(0)
+        )
+    chapman = (tmp_path / "WFDBRecords/01/019/JS01000.hea").read_text()
+    ningbo = (tmp_path / "WFDBRecords/02/020/JS01001.hea").read_text()
+    assert chapman.startswith("JS01000 12 500 5000\n")
+    assert ningbo.startswith("JS01001 12 500 5000 23-Mar-2021 02:30:09\n")
