@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from mccgaa.encoder import (
     ChannelAttention,
     EcgEncoder,
     MeanPool,
+    PointwiseConv,
     conv,
     unit,
 )
@@ -64,6 +67,21 @@ def test_convolution_is_equation_2(kernel: int, stride: int) -> None:
     torch.testing.assert_close(
         ours, naive_convolution(x, layer.weight.squeeze(2), stride)
     )
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 10])
+def test_every_second_sample_is_a_convolution_of_stride_2(length: int) -> None:
+    ours, strided = PointwiseConv(3, 5, 2).double(), conv(3, 5, 1, 2).double()
+    strided.load_state_dict(ours.state_dict())
+    x = random(2, 3, 1, length).requires_grad_()
+    y = x.detach().clone().requires_grad_()
+    out, expected = ours(x), strided(y)
+    torch.testing.assert_close(out, expected)
+    upstream = random(*out.shape, seed=1)
+    out.backward(upstream)
+    expected.backward(upstream)
+    torch.testing.assert_close(x.grad, y.grad)
+    torch.testing.assert_close(ours.weight.grad, strided.weight.grad)
 
 
 def naive_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
@@ -381,3 +399,36 @@ def test_paper_sized_network_reads_channels_last_in_bfloat16() -> None:
         assert map_.shape == (2, 512, 1, 13)
         assert map_.is_contiguous(memory_format=last)
         assert encoder(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_no_convolution_of_kernel_one_has_a_stride(depth: int) -> None:
+    from dataclasses import replace
+
+    encoder = EcgEncoder(replace(SMALL, depth=depth))
+    convolutions = [m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d)]
+    pointwise = [m for m in convolutions if m.kernel_size == (1, 1)]
+    assert sum(isinstance(m, PointwiseConv) and m.step == 2 for m in pointwise) == 3
+    assert all(m.stride == (1, 1) for m in pointwise)
+
+
+NARROW = """
+import torch
+from mccgaa.config import EncoderConfig
+from mccgaa.encoder import EcgEncoder
+
+torch.set_num_threads(2)
+torch.manual_seed(0)
+encoder = EcgEncoder(
+    EncoderConfig(widths=(4, 6, 8, 10), embedding_dim=8, pool_heads=2, positions=5)
+)
+for _ in range(20):
+    encoder(torch.randn(5, 12, 100)).sum().backward()
+"""
+
+
+def test_a_narrow_network_trains_without_crashing_the_process() -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", NARROW], capture_output=True, text=True, timeout=120
+    )
+    assert child.returncode == 0, child.stderr
