@@ -1,9 +1,9 @@
-"""Records a second that the twin simulates and writes, on one core at 500 Hz.
+"""Records per second that the twin simulates and writes, on one core at 500 Hz.
 
 One process, one thread, whole trees: simulation, noise, files, checksums, tables.
-CPU seconds are counted, so that other work on the machine does not. With --real the
-rulers of the audit are also put on real PTB-XL records in mV (folds 1 to 8), to which
-chapter A2 compares what they read from the twin.
+CPU seconds are counted, so that other work on the machine does not matter. With --real
+the audit's measurements are taken on real PTB-XL records (folds 1 to 8) instead;
+chapter A2 compares the twin's with them.
 
     python bench/twin.py --json bench/twin.json
     python bench/twin.py --real PTB-XL --table bench/twin_real.csv
@@ -21,22 +21,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from mccgaa_twin.mirror import SOURCES, write_tree
 
-WANTED = 100.0  # records a second, of the sources whose records last 10 s
+WANTED = 100.0  # records per second, of the datasets whose records last 10 s
 TEN_SECONDS = ("ptbxl", "mimic", "csn")
 
 
 def rate(source: str, records: int) -> dict[str, float]:
-    """Write a tree and count records a CPU second and a second of the clock.
+    """Write a tree and count records per second of CPU time and of the clock.
 
     Args:
         source: a key of `mirror.SOURCES`.
         records: how many.
     """
-    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+    with tempfile.TemporaryDirectory() as folder:
         write_tree(Path(folder) / "warm", source, 5, jobs=1, progress=False)
         wall, cpu = time.perf_counter(), time.process_time()
         write_tree(Path(folder) / "tree", source, records, jobs=1, progress=False)
@@ -48,7 +47,7 @@ def rate(source: str, records: int) -> dict[str, float]:
 
 
 def measure(records: int) -> dict:
-    """Rates of all sources, and on what they were measured."""
+    """Measure all datasets, and say on which machine."""
     return {
         "sampling_rate": 500,
         "records": records,
@@ -73,7 +72,7 @@ def _cpu() -> str:
 def main() -> None:
     """Print the rates; exit with 1 where one is too low."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=int, default=200, help="of each source")
+    parser.add_argument("--records", type=int, default=200, help="of each dataset")
     parser.add_argument("--json", type=Path, help="write the result here too")
     parser.add_argument("--real", type=Path, help="root of PTB-XL: measure it instead")
     parser.add_argument("--table", type=Path, help="write what --real measured here")
@@ -90,7 +89,7 @@ def main() -> None:
     result = measure(args.records)
     for source, found in result["sources"].items():
         print(
-            f"{source:14} {found['records_per_cpu_second']:7.1f} records a CPU second"
+            f"{source:10} {found['records_per_cpu_second']:7.1f} records per CPU second"
             f" ({found['records_per_second']:.1f} by the clock)"
         )
     if args.json:

@@ -1,9 +1,9 @@
 """Folder trees as PhysioNet lays them out, filled with simulated ECGs.
 
-A tree is written into a partial folder beside its own and renamed once it is whole. A
-subject's records depend on the seed, the dataset and the subject's number alone, so the
-result is the same whatever the number of processes. Every root holds a file named
-SYNTHETIC, which readers carry on to every table and page.
+A tree appears under its name only once it is whole. A subject's records depend on the
+seed, the dataset and the subject's number alone, so the result is the same whatever the
+number of processes. Every root holds a file named SYNTHETIC, which readers carry on to
+every table and page.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _draw_rhythm(present: list[str], who: Population, rng: Rng) -> str | None:
 
 
 def _draw_diagnoses(who: Population, rng: Rng) -> list[str]:
-    """Draw the diagnoses of a record that is not normal, one or more."""
+    """Draw the diagnoses of a record that is not normal, at least one."""
     present: list[str] = []
     while not present:
         for group, chance in who.classes.items():

@@ -128,7 +128,7 @@ class _Draft:
             self.lines.insert(where, self._number())
 
     def _number(self) -> str:
-        """Word one measured value, drawn; the rate in place of a PR without P."""
+        """Word a measured value drawn at random; the rate where PR has none."""
         values = {
             "rate": self.truth.heart_rate,
             "pr": self.truth.pr or 0.0,

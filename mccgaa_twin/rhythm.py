@@ -1,7 +1,7 @@
 """When atria and ventricles beat: one function per rhythm.
 
 Times are seconds from the record's start: of P onset for the atria, of QRS onset for
-the ventricles. Every rhythm starts before zero, so that records open in its midst.
+the ventricles. Every rhythm starts before zero, so that a record starts amid it.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _SPIKE = np.array([[1.0, 0.9, -0.12, -0.08, -0.04]])
 
 @dataclass
 class Truth:
-    """What a record was made with: the answer that a delineation should find."""
+    """What a record was made with: what a delineation of it should find."""
 
     heart_rate: float  # ventricular, beats per minute, over the record
     rr_sd: float  # seconds, standard deviation of the RR intervals
@@ -89,6 +89,7 @@ def _healthy_heart(subject: Subject, rng: Rng) -> Heart:
     heart.axis = float(np.clip(body.normal(47 - 0.5 * (age - 45), 20), -28, 88))
     heart.turn = float(body.normal(0, 14))
     heart.mass *= body.lognormal(0, 0.13, 22)
+    # The right ventricle, heavy at birth, weighs less and less beside the left.
     heart.mass[anatomy.RV] *= body.lognormal(0, 0.15) * (1.15 - 0.006 * (age - 30))
     # With age the chest leads' transition moves to the left: more force backwards.
     heart.mass[anatomy.BACK] *= body.lognormal(0, 0.15) * (1 + 0.008 * (age - 45))

@@ -1,4 +1,4 @@
-"""Read the tables of codes and wordings that lie beside this module as YAML."""
+"""Read the tables of codes and wordings in this package's YAML files."""
 
 from __future__ import annotations
 

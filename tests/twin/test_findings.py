@@ -8,7 +8,7 @@ from mccgaa_twin import findings, simulate, torso
 from mccgaa_twin.statements import STATEMENTS
 
 LEAD = {name: i for i, name in enumerate(torso.LEADS)}
-COUNT = 16  # records a finding is judged on
+COUNT = 16  # records on which a finding is judged
 
 
 def _records(codes, strength=None, count=COUNT, source=None):
@@ -36,8 +36,8 @@ def _qrs(signal, truth):
 
 def _st(signal, truth):
     """ST level (12,) in mV, 60 ms after the J point."""
-    place = 50 + round((truth.qrs + 60) / 2)
-    return _beat(signal, truth)[:, place]
+    sample = 50 + round((truth.qrs + 60) / 2)
+    return _beat(signal, truth)[:, sample]
 
 
 def _t(signal, truth):
@@ -155,16 +155,16 @@ def test_right_bundle_branch_block_ends_rightward_and_forward():
     [("IMI", "III aVF"), ("ASMI", "V1 V2 V3"), ("LMI", "aVL V6"), ("AMI", "V3 V4")],
 )
 def test_infarction_takes_r_from_its_leads(code, leads):
-    places = [LEAD[name] for name in leads.split()]
-    healthy = [_qrs(*r)[places].max(axis=1) for r in _records(["SR"], 1.0)]
-    ill = [_qrs(*r)[places].max(axis=1) for r in _records([code, "SR"], 1.0)]
+    rows = [LEAD[name] for name in leads.split()]
+    healthy = [_qrs(*r)[rows].max(axis=1) for r in _records(["SR"], 1.0)]
+    ill = [_qrs(*r)[rows].max(axis=1) for r in _records([code, "SR"], 1.0)]
     assert np.mean(ill) < 0.8 * np.mean(healthy)
 
 
 def test_posterior_infarction_raises_r_in_v1_and_v2():
-    places = [LEAD["V1"], LEAD["V2"]]
-    healthy = [_qrs(*r)[places].sum(axis=1) for r in _records(["SR"], 1.0)]
-    ill = [_qrs(*r)[places].sum(axis=1) for r in _records(["PMI", "SR"], 1.2)]
+    rows = [LEAD["V1"], LEAD["V2"]]
+    healthy = [_qrs(*r)[rows].sum(axis=1) for r in _records(["SR"], 1.0)]
+    ill = [_qrs(*r)[rows].sum(axis=1) for r in _records(["PMI", "SR"], 1.2)]
     assert np.mean(ill) > np.mean(healthy) + 1.0
 
 
@@ -179,9 +179,9 @@ def test_posterior_infarction_raises_r_in_v1_and_v2():
     ],
 )
 def test_ischaemia_lowers_t_in_its_leads(code, leads):
-    places = [LEAD[name] for name in leads.split()]
-    healthy = [_t(*r)[places] for r in _records(["SR"], 1.0)]
-    ill = [_t(*r)[places] for r in _records([code, "SR"], 1.0)]
+    rows = [LEAD[name] for name in leads.split()]
+    healthy = [_t(*r)[rows] for r in _records(["SR"], 1.0)]
+    ill = [_t(*r)[rows] for r in _records([code, "SR"], 1.0)]
     assert (np.mean(ill, axis=0) < np.mean(healthy, axis=0) - 0.1).all()
     assert np.mean(np.array(ill) < 0) > 0.6
 
@@ -200,9 +200,9 @@ def test_ischaemia_lowers_t_in_its_leads(code, leads):
     ],
 )
 def test_injury_and_depression_lower_st_in_their_leads(code, leads):
-    places = [LEAD[name] for name in leads.split()]
-    healthy = np.mean([_st(*r)[places] for r in _records(["SR"], 1.0)], axis=0)
-    ill = np.mean([_st(*r)[places] for r in _records([code, "SR"], 1.0)], axis=0)
+    rows = [LEAD[name] for name in leads.split()]
+    healthy = np.mean([_st(*r)[rows] for r in _records(["SR"], 1.0)], axis=0)
+    ill = np.mean([_st(*r)[rows] for r in _records([code, "SR"], 1.0)], axis=0)
     assert (ill < healthy - 0.05).all()
 
 
@@ -282,7 +282,7 @@ def test_statements_combine_without_undoing_each_other():
 
 
 def test_a_findings_strength_scales_its_effect():
-    place = LEAD["aVF"]
-    weak = np.mean([_t(*r)[place] for r in _records(["ISCIN", "SR"], 0.5)])
-    strong = np.mean([_t(*r)[place] for r in _records(["ISCIN", "SR"], 1.5)])
+    lead = LEAD["aVF"]
+    weak = np.mean([_t(*r)[lead] for r in _records(["ISCIN", "SR"], 0.5)])
+    strong = np.mean([_t(*r)[lead] for r in _records(["ISCIN", "SR"], 1.5)])
     assert strong < weak - 0.05

@@ -123,7 +123,7 @@ def test_ptbxl_tables_have_the_published_columns_and_codes(twin):
     assert statements["diagnostic_subclass"].dropna().nunique() == 23
 
 
-def test_mimic_tables_pair_by_study_and_hold_several_records_a_subject(twin):
+def test_mimic_tables_pair_by_study_and_hold_several_records_per_subject(twin):
     _, roots = twin
     root = roots["mimic"]
     listed = pd.read_csv(root / "record_list.csv")
@@ -163,7 +163,7 @@ def test_mimic_tables_pair_by_study_and_hold_several_records_a_subject(twin):
         )
 
 
-def test_mimic_leads_stand_in_the_published_order_and_mean_what_they_say(twin):
+def test_mimic_leads_are_in_the_published_order_and_mean_what_they_say(twin):
     _, roots = twin
     root = roots["mimic"]
     path = pd.read_csv(root / "record_list.csv")["path"].iloc[0]

@@ -114,9 +114,7 @@ def test_complete_block_leaves_p_and_qrs_independent():
 def test_a_ventricular_premature_beat_has_a_compensatory_pause():
     line = _line("sinus", 4, rhythm_options={"pvc": 1, "jitter": 0.0, "breath": 0.0})
     beats = sorted(line.ventricular)
-    place = [i for i, (_, kind) in enumerate(beats) if kind == "pvc"]
-    assert len(place) == 1
-    (i,) = place
+    (i,) = [i for i, (_, kind) in enumerate(beats) if kind == "pvc"]
     before, after = beats[i][0] - beats[i - 1][0], beats[i + 1][0] - beats[i][0]
     regular = beats[i - 1][0] - beats[i - 2][0]
     assert before < 0.8 * regular
