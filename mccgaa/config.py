@@ -6,19 +6,22 @@ reading defended in the book. `stable_hash` names a run by what it was trained w
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import yaml
+from typing import Any, Literal
 
 from mccgaa.errors import ConfigError
+from mccgaa.settings import (
+    as_mapping,
+    check_range,
+    from_dict,
+    load_yaml,
+    merge,
+    nest,
+    stable_hash,
+    to_dict,
+)
 
 # The version of the method: who changes what a run of given settings computes raises
 # it, and every run, result and page made before is stale.
@@ -26,8 +29,6 @@ METHOD = 1
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TASKS = ("super", "sub", "form", "rhythm", "cpsc2018", "csn")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,27 @@ class PretrainConfig:
     text: Literal["report", "knowledge"] = "report"  # what stands beside the ECG
     selection: Literal["last", "best-retrieval"] = "last"  # never downstream labels
     augment: float = 0.0  # strength in [0, 1] of the signal augmentation; paper: none
-    checkpoint_every: int = 100  # steps
+    checkpoint_every: int = 1000  # steps
+    checkpoint_minutes: float = 5.0  # since the last; whichever of the two comes first
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
     workers: int = 0  # processes that read batches ahead
     seed: int = 0  # weights, dropout, batch order
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "checkpoint_every"):
+            check_range(f"pretrain.{name}", getattr(self, name), 1)
+        for name in ("weight_decay", "checkpoint_minutes", "workers", "seed", "lr"):
+            check_range(f"pretrain.{name}", getattr(self, name), 0)
+        check_range("pretrain.min_lr", self.min_lr, 0, self.lr)
+        check_range("pretrain.augment", self.augment, 0, 1)
+        for beta in self.betas:
+            check_range("pretrain.betas", beta, 0, 0.999999)
+        for epoch in self.snapshots:
+            check_range("pretrain.snapshots", epoch, 1)
+
 
 # Settings of PretrainConfig that change how a run is made and none of its numbers.
-SILENT = ("workers", "checkpoint_every", "snapshots")
+SILENT = ("workers", "checkpoint_every", "checkpoint_minutes", "snapshots")
 
 
 @dataclass(frozen=True)
@@ -183,135 +197,6 @@ class RunConfig:
     def folder(self) -> str:
         """Name of the run's folder: two runs of one name and identity are one run."""
         return f"{self.name}-{self.hash}"
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Turn a configuration into plain dicts, lists and scalars."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def from_dict(cls: type[T], data: dict[str, Any] | None, where: str = "") -> T:
-    """Build a configuration from plain data, refusing what it does not know.
-
-    Args:
-        cls: one of this module's dataclasses.
-        data: its fields; absent ones keep their defaults.
-        where: dotted path of `data` in its file, for the error's sentence.
-
-    Raises:
-        ConfigError: an unknown field, or a value of the wrong type or choice.
-    """
-    where = where or cls.__name__
-    data = _mapping(data or {}, where)
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for key, value in data.items():
-        if key not in known:
-            raise ConfigError(
-                f"{where} has no setting {key!r}; it knows {', '.join(sorted(known))}."
-            )
-        values[key] = _coerce(hints[key], value, f"{where}.{key}")
-    missing = [
-        f.name
-        for f in fields(cls)  # type: ignore[arg-type]
-        if f.name not in values
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{where} lacks {', '.join(missing)}; give a value for each.")
-    return cls(**values)
-
-
-def _mapping(data: Any, where: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise ConfigError(f"{where} must be a mapping of settings, but is {data!r}.")
-    return data
-
-
-def _nest(cls: type, data: Any, rest: str, where: str) -> dict[str, Any]:
-    """Move the settings that are no fields of `cls` into its field `rest`."""
-    known = {f.name for f in fields(cls)} - {rest}
-    nested: dict[str, Any] = {rest: {}}
-    for key, value in _mapping(data or {}, where).items():
-        (nested if key in known else nested[rest])[key] = value
-    return nested
-
-
-def _coerce(hint: Any, value: Any, where: str) -> Any:
-    """Check one value against its type hint; lists become tuples."""
-    if is_dataclass(hint):
-        return from_dict(hint, value, where)  # type: ignore[arg-type]
-    if hint is Any:
-        return value
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is dict and isinstance(value, dict):
-        return {k: _coerce(args[1], v, f"{where}.{k}") for k, v in value.items()}
-    hint = origin or hint
-    if origin is Literal:
-        if value not in args:
-            choices = ", ".join(map(str, args))
-            raise ConfigError(f"{where} is {value!r}; expected one of {choices}.")
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        inner = args[:1] * len(value) if args[-1] is ... else args
-        if len(inner) != len(value):
-            raise ConfigError(f"{where} is {value!r}; expected {len(inner)} values.")
-        return tuple(_coerce(h, v, where) for h, v in zip(inner, value, strict=True))
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _coerce(args[0], value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        tip = " (write 1.0e-4, not 1e-4)" if hint is float else ""
-        raise ConfigError(f"{where} is {value!r}; expected {hint.__name__}{tip}.")
-    return value
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay one nested mapping over another; neither is changed."""
-    merged = dict(base)
-    for key, value in over.items():
-        inner = merged.get(key)
-        both = isinstance(inner, dict) and isinstance(value, dict)
-        merged[key] = merge(inner, value) if both else value
-    return merged
-
-
-def stable_hash(config: Any, length: int = 10) -> str:
-    """Name a configuration by its content, the same on every machine.
-
-    Args:
-        config: a dataclass of this module, or plain data.
-        length: hexadecimal digits kept.
-    """
-    plain = to_dict(config) if is_dataclass(config) else config
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def load_yaml(path: Path | str) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        ConfigError: the file is absent, unreadable or not a mapping.
-    """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold a mapping of settings at its top.")
-    return data
-
-
-def dump_yaml(data: dict[str, Any], path: Path | str) -> None:
-    """Write a mapping as YAML, keys in their given order."""
-    Path(path).write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -392,9 +277,9 @@ class Profile:
             ("variants", Variant, "settings"),
             ("stores", StoreRecipe, "options"),
         ):
-            for name, entry in _mapping(data.get(key, {}), f"{path}: {key}").items():
+            for name, entry in as_mapping(data.get(key, {}), f"{path}: {key}").items():
                 where = f"{path}: {key}.{name}"
-                data[key] = data[key] | {name: _nest(kind, entry, rest, where)}
+                data[key] = data[key] | {name: nest(kind, entry, rest, where)}
         for name, variant in data.get("variants", {}).items():
             variant.setdefault("label", name)
         profile = from_dict(cls, {**data, "name": path.stem, "path": path}, str(path))

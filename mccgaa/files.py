@@ -38,7 +38,7 @@ def write_whole(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """
     path = Path(path)
     partial = path.with_name(path.name + PARTIAL)
-    with _as_sentence(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
@@ -67,7 +67,7 @@ def write_folder(folder: Path | str) -> Iterator[Path]:
     """
     folder = Path(folder)
     partial = folder.with_name(folder.name + PARTIAL)
-    with _as_sentence(folder):
+    with write_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -79,9 +79,26 @@ def write_folder(folder: Path | str) -> Iterator[Path]:
             raise
 
 
+def append(path: Path | str, text: str) -> None:
+    """Add text at a file's end and flush it to the disk.
+
+    Raises:
+        WriteError: the disk is full, or the file cannot be written.
+    """
+    path = Path(path)
+    with write_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextlib.contextmanager
-def _as_sentence(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one sentence."""
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one sentence.
+
+    Raises:
+        WriteError: the disk is full, or the place cannot be written.
+    """
     try:
         yield
     except OSError as error:

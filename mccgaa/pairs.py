@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,24 +17,33 @@ from torch.utils.data import Dataset
 from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
-from mccgaa.knowledge import VOCABULARIES, Knowledge
-from mccgaa.runtime import world
+from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query
+from mccgaa.runtime import pick_device, rank_zero_first, world
 from mccgaa.text import TextEncoder
+
+
+class Encoder(Protocol):
+    """What turns texts into vectors, such as `text.TextEncoder`."""
+
+    fingerprint: str  # two encoders of one fingerprint give the same vectors
+
+    def encode(self, texts: Sequence[str], progress: bool = False) -> Tensor:
+        """Return (n, d) float32, one vector per text."""
 
 
 def record_texts(
     store: SignalStore, pretrain: PretrainConfig, text: TextConfig, knowledge: Knowledge
 ) -> list[str | None]:
-    """The text beside each record: its report, or f_query of its labels (eq 1).
+    """The text of each record: its report, or f_query of its labels (eq 1).
 
     Args:
         store: packed records.
-        pretrain: `text` says which.
+        pretrain: `text` says which of the two.
         text: `style` words the knowledge base's entries.
         knowledge: the clinical knowledge base K.
 
     Returns:
-        One text a record; None where the record has no report, or no statement.
+        One text per record; None where the record has no report, or no statement.
 
     Raises:
         RunError: knowledge texts are wanted of a source without statements.
@@ -45,46 +56,47 @@ def record_texts(
             f"{store.path} was packed from {store.meta['source']}, whose records carry "
             "no statements of the knowledge base; pretrain it with text: report."
         )
-    return [
-        knowledge.record_text(list(names), vocabulary, text.style)
-        if names is not None and len(names)
-        else None
-        for names in store.records["statements"]
-    ]
+    labels = [() if names is None else names for names in store.records["statements"]]
+    queried = iter(f_query([y for y in labels if y], knowledge, vocabulary, text.style))
+    return [next(queried) if y else None for y in labels]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of a run: signals by index, and every distinct text as one vector."""
+    """The pairs of a run: signals by row of the store, distinct texts as vectors."""
 
     store: SignalStore
     train: NDArray[np.int64]  # (n,) rows of the store
     held_out: NDArray[np.int64]  # (m,) rows of the store, other subjects
     text_of: NDArray[np.int64]  # (N,) row of `vectors`; -1 where there is no text
-    vectors: Tensor  # (U, d) float32, one a distinct text
-    fingerprint: str  # of the texts
+    distinct: tuple[str, ...]  # the U texts of all these rows, each once
+    fingerprint: str  # of the texts of all records
+    encoder: Encoder
+    progress: bool = False  # show a bar while texts are encoded
 
     @classmethod
     def build(
         cls,
         store: SignalStore,
         texts: Sequence[str | None],
-        encode: Callable[[list[str]], Tensor],
+        encoder: Encoder,
+        progress: bool = False,
     ) -> Pairs:
-        """Pair a store with its texts.
+        """Pair a store with its texts; nothing is encoded yet.
 
         Args:
             store: packed signals; its splits "train" and "val" are used.
-            texts: one a record of the store; None leaves the record out.
-            encode: function from a list of distinct texts to (U, d) float32.
+            texts: one per record of the store; None leaves the record out.
+            encoder: of the texts.
+            progress: show a bar while texts are encoded.
 
         Raises:
             RunError: no training record has a text.
         """
         has_text = np.array([bool(t) for t in texts])
         train, held_out = (
-            index[has_text[index]]
-            for index in (store.indices(split="train"), store.indices(split="val"))
+            rows[has_text[rows]]
+            for rows in (store.indices(split="train"), store.indices(split="val"))
         )
         if not len(train):
             raise RunError(
@@ -93,30 +105,71 @@ class Pairs:
             )
         distinct = sorted({texts[i] for i in np.concatenate([train, held_out])})
         row = {text: i for i, text in enumerate(distinct)}
-        text_of = np.array([row.get(t, -1) for t in texts], dtype=np.int64)
+        text_of = np.array([row.get(t, -1) for t in texts], dtype=np.int64)  # (N,)
         digest = hashlib.sha256("\0".join(t or "" for t in texts).encode()).hexdigest()
-        return cls(store, train, held_out, text_of, encode(distinct), digest[:16])
+        return cls(
+            store,
+            train,
+            held_out,
+            text_of,
+            tuple(distinct),
+            digest[:16],
+            encoder,
+            progress,
+        )
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """The distinct texts' vectors, (U, d) float32, encoded at the first call.
+
+        In a distributed run rank 0 encodes what the encoder's cache lacks; the others
+        wait for it and read the cache.
+        """
+        with rank_zero_first():
+            return self.encoder.encode(list(self.distinct), progress=self.progress)
+
+    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Read some pairs.
+
+        Args:
+            rows: B rows of the store, of `train` or `held_out`.
+
+        Returns:
+            signals (B, D, T) float32, and the vectors (B, d) of their texts.
+        """
+        signals = torch.from_numpy(self.store.batch(rows))  # (B, D, T)
+        return signals, self.vectors[self.text_of[rows]]  # (B, d)
+
+
+def epoch_order(rows: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Shuffle the training rows for one epoch: a function of (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
 class Batches(Dataset):
-    """Batches of one epoch from `start` on; rank r reads every world-th part."""
+    """The batches of one epoch that this process reads.
 
-    def __init__(self, corpus: Pairs, order: NDArray[np.int64], size: int) -> None:
-        self.corpus, self.size = corpus, size
+    Step s takes the next `size` x processes rows of `order`, of which rank r reads the
+    r-th part; rows that do not fill a step are left out.
+
+    Args:
+        pairs: what is read.
+        order: rows of the store, shuffled.
+        size: pairs per process and step.
+    """
+
+    def __init__(self, pairs: Pairs, order: NDArray[np.int64], size: int) -> None:
         rank, processes = world()
-        self.order = order[: len(order) // (size * processes) * size * processes]
-        self.rank, self.processes = rank, processes
+        steps = len(order) // (size * processes)
+        whole = order[: steps * processes * size]
+        self.pairs = pairs
+        self.rows = whole.reshape(steps, processes, size)[:, rank]  # (steps, size)
 
     def __len__(self) -> int:
-        return len(self.order) // (self.size * self.processes)
+        return len(self.rows)
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        if step >= len(self):
-            raise IndexError(step)
-        start = (step * self.processes + self.rank) * self.size
-        index = self.order[start : start + self.size]
-        signals = torch.from_numpy(self.corpus.store.batch(index))  # (B, D, T)
-        return signals, self.corpus.vectors[self.corpus.text_of[index]]
+        return self.pairs.batch(self.rows[step])
 
 
 def check_input(store: SignalStore, wanted: InputConfig) -> None:
@@ -139,22 +192,21 @@ def load_pairs(
     config: RunConfig,
     knowledge: Knowledge,
     *,
+    device: str | None = None,
     progress: bool = True,
 ) -> Pairs:
-    """Pair a store with its texts and encode them, as a run's configuration says.
+    """Pair a store with its texts, as a run's configuration says.
 
     Args:
         store: packed records.
         config: `pretrain.text` and `model.text` are used.
         knowledge: the clinical knowledge base K.
+        device: where texts are encoded that no cache has, as `runtime.pick_device`.
         progress: show a bar while texts are encoded.
     """
-    encoder = TextEncoder(config.model.text)
-    return Pairs.build(
-        store,
-        record_texts(store, config.pretrain, config.model.text, knowledge),
-        lambda texts: encoder.encode(texts, progress=progress),
-    )
+    texts = record_texts(store, config.pretrain, config.model.text, knowledge)
+    encoder = TextEncoder(config.model.text, device=pick_device(device))
+    return Pairs.build(store, texts, encoder, progress)
 
 
 def augment(signals: Tensor, strength: float) -> Tensor:
@@ -162,8 +214,12 @@ def augment(signals: Tensor, strength: float) -> Tensor:
 
     Args:
         signals: (B, D, T).
-        strength: 0 leaves them alone; 1 shifts by up to a fifth of the length, scales
-            each lead by 1 +- 0.3 and adds noise of 0.2 standard deviations.
+        strength: in [0, 1]. 0 leaves them alone; 1 rotates the batch in time by up to
+            a fifth of its length, scales each lead by a factor in [0.7, 1.3], and adds
+            noise of up to 0.2 standard deviations of its lead.
+
+    Returns:
+        (B, D, T).
     """
     if not strength:
         return signals

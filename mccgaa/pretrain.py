@@ -1,44 +1,47 @@
 """Section 4.1: pretraining, on a CPU, one GPU, or many through torchrun.
 
-A run is a folder `<name>-<hash of its configuration>`: config.yaml, history.csv (a row
-a step), epochs.csv (held-out retrieval), checkpoint/ while it trains, and then
-model.safetensors, config.json and metrics.json. The randomness of a step is a function
-of (seed, step), so a run that is killed and started again ends as if it never was.
+A run is a folder `<name>-<hash of what decides its numbers>` (see `run_folder`). The
+randomness of a step is a function of (seed, step, rank), so a run that is killed and
+started again ends as if it never was.
+
+Several processes share each batch, and their losses compare all of its pairs. Batch
+normalisation sees the whole batch on GPUs (SyncBatchNorm); on CPUs (gloo) each process
+normalises its own part.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from mccgaa.config import RunConfig, dump_yaml, to_dict
+from mccgaa.config import METHOD, RunConfig
 from mccgaa.errors import RunError
 from mccgaa.files import bar
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.pairs import Batches, Pairs, augment, check_input
+from mccgaa.pairs import Batches, Pairs, augment, check_input, epoch_order
+from mccgaa.run_folder import RunFolder
 from mccgaa.runtime import (
     autocast,
+    effective_precision,
     facts,
     pick_device,
     process_group,
     seed_step,
     world,
 )
+
+FLUSH = 50  # steps between two looks at the losses: each look waits for the device
 
 
 def learning_rate(step: int, total: int, lr: float, min_lr: float) -> float:
@@ -49,7 +52,7 @@ def learning_rate(step: int, total: int, lr: float, min_lr: float) -> float:
 
 def pretrain(
     config: RunConfig,
-    corpus: Pairs,
+    pairs: Pairs,
     out: Path | str,
     *,
     device: str | None = None,
@@ -59,182 +62,169 @@ def pretrain(
     """Pretrain a model, or continue or return the run of this configuration.
 
     Args:
-        config: model, optimiser and seed; `store` and `texts` are filled in from
-            the corpus.
-        corpus: the pairs.
+        config: model, optimiser and seed; `processes` and the fingerprints are filled
+            in from torchrun and the pairs.
+        pairs: what to train on.
         out: folder of runs.
         device: as `runtime.pick_device`.
         progress: show a bar.
-        note: facts to keep in metrics.json (the tier, whether data are synthetic).
+        note: facts to keep in metrics.json, such as the tier.
 
     Returns:
         The run's folder.
 
     Raises:
         StoreError: the store's signals are not what the model expects.
-        RunError: too few records for a batch, a checkpoint
-            of another configuration, or a loss that is not finite.
+        RunError: too few records for a batch, a checkpoint of another run, a loss that
+            is not finite, another process at work in the folder, or snapshots that a
+            finished run did not keep.
+        WriteError: the disk is full, or `out` cannot be written.
     """
-    config = replace(
-        config, store=corpus.store.meta["fingerprint"], texts=corpus.fingerprint
-    )
-    folder = Path(out) / config.folder
-    if (folder / "metrics.json").exists():
-        return folder
-    check_input(corpus.store, config.model.input)
-    place = pick_device(device)
-    with process_group(place):
-        _Run(config, corpus, folder, place, progress).train(note or {})
-    return folder
+    chosen = pick_device(device)
+    with process_group(chosen) as (rank, processes):
+        config = replace(
+            config,
+            processes=processes,
+            store=pairs.store.meta["fingerprint"],
+            texts=pairs.fingerprint,
+            text_encoder=pairs.encoder.fingerprint,
+        )
+        folder = RunFolder(Path(out) / config.folder)
+        if not folder.finished:
+            check_input(pairs.store, config.model.input)
+            trainer = Trainer(config, pairs, folder, chosen, progress)
+            with folder.lock() if rank == 0 else contextlib.nullcontext():
+                trainer.train(note or {})
+    folder.check_snapshots(config.pretrain.snapshots, config.pretrain.epochs)
+    return folder.path
 
 
-class _Run:
-    """State of one run: what a checkpoint holds, and the folder it lives in."""
+class Trainer:
+    """The loop of one run, and the folder that it fills.
+
+    Args:
+        config: of the run, with its processes and fingerprints.
+        pairs: what to train on.
+        folder: of the run.
+        device: to train on.
+        progress: show a bar.
+
+    Raises:
+        RunError: too few records for one batch, or none to choose the best epoch.
+    """
 
     def __init__(
         self,
         config: RunConfig,
-        corpus: Pairs,
+        pairs: Pairs,
         folder: Path,
         device: torch.device,
         progress: bool,
     ) -> None:
-        self.config, self.corpus, self.folder = config, corpus, folder
-        self.device = device
+        self.config, self.pairs, self.folder, self.device = (
+            config,
+            pairs,
+            folder,
+            device,
+        )
         self.rank, self.processes = world()
-        self.progress = progress and self.rank == 0
         settings = config.pretrain
-        group = settings.batch_size * self.processes
-        self.steps_per_epoch = len(corpus.train) // group
+        self.steps_per_epoch = len(pairs.train) // config.global_batch
         if not self.steps_per_epoch:
             raise RunError(
-                f"{corpus.store.path} has {len(corpus.train)} training pairs, fewer "
-                f"than one batch of {group}: lower pretrain.batch_size."
+                f"{pairs.store.path} has {len(pairs.train)} training pairs, fewer than "
+                f"one batch of {config.global_batch}: lower pretrain.batch_size."
+            )
+        if settings.selection == "best-retrieval" and not len(pairs.held_out):
+            raise RunError(
+                f"{pairs.store.path} has no held-out pairs to choose the best epoch: "
+                "use pretrain.selection: last."
             )
         self.total_steps = self.steps_per_epoch * settings.epochs
+        self.precision = effective_precision(device, settings.precision)
+        self.texts = len(pairs.vectors)  # encodes them, before workers read them
+
         seed_step(settings.seed)
         self.model = MCCGAA(config.model).to(device)
-        module: nn.Module = self.model
+        self.module: nn.Module = self.model
         if self.processes > 1:
             if device.type == "cuda":
-                module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-            module = DistributedDataParallel(module)
-        self.module = module
+                nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # in place
+            self.module = DistributedDataParallel(self.model)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.model.parameters() if p.requires_grad],
             lr=settings.lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
-        self.step = 0
+
+        self.step = 0  # steps done
+        self.seconds = 0.0  # spent on them
         self.best = -1.0  # held-out retrieval of the best epoch
-        self.history: list[dict[str, float]] = []
-        self.epochs: list[dict[str, float]] = []
-        self.seconds = 0.0
-
-    def save(self) -> None:
-        """Write the checkpoint whole, or leave the one before."""
-        if self.rank:
-            return
-        state = {
-            "hash": self.config.hash,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "best": self.best,
-            "seconds": self.seconds,
-            "history": self.history,
-            "epochs": self.epochs,
-        }
-        path = self.folder / "checkpoint" / "state.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        self._write_tables()
-
-    def load(self) -> None:
-        """Continue from the checkpoint, if there is one."""
-        path = self.folder / "checkpoint" / "state.pt"
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:
-            raise RunError(
-                f"{path} is not a readable checkpoint ({error}); delete "
-                f"{self.folder} to start the run over."
-            ) from error
-        if state["hash"] != self.config.hash:
-            raise RunError(
-                f"{path} belongs to another configuration ({state['hash']}) than this "
-                f"run's ({self.config.hash}); delete {self.folder}, or give "
-                "another output folder."
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name in ("step", "best", "seconds", "history", "epochs"):
-            setattr(self, name, state[name])
-
-    def _write_tables(self) -> None:
-        for name, rows in (("history.csv", self.history), ("epochs.csv", self.epochs)):
-            partial = self.folder / f"{name}.partial"
-            pd.DataFrame(rows).to_csv(partial, index=False)
-            partial.replace(self.folder / name)
+        self.epochs: list[dict[str, float]] = []  # rows of epochs.csv
+        self.waiting: list[tuple[int, int, float, Tensor]] = []  # steps to flush
+        self.bar = bar(
+            total=self.total_steps,
+            desc=config.folder,
+            unit="step",
+            disable=self.rank > 0 or not progress,
+        )
 
     def train(self, note: dict[str, Any]) -> None:
-        """Run the remaining epochs, then write the finished model."""
-        settings = self.config.pretrain
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.load()
-        if self.rank == 0:
-            dump_yaml(to_dict(self.config), self.folder / "config.yaml")
-        steps = bar(
-            total=self.total_steps,
-            initial=self.step,
-            desc=self.config.folder,
-            unit="step",
-            disable=not self.progress,
-        )
-        with steps:
-            for epoch in range(self.step // self.steps_per_epoch, settings.epochs):
-                for signals, vectors in self._batches(epoch):
-                    row = self._train_step(epoch, signals, vectors)
-                    steps.update()
-                    steps.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
-                    if self.step % self.steps_per_epoch == 0:
-                        self._end_epoch(epoch)
-                    if self.step % settings.checkpoint_every == 0:
-                        self.save()
-        self._finish(note)
+        """Run the remaining epochs, then write the finished model.
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of an epoch's batches, in an order that (seed, epoch) decides."""
+        Args:
+            note: facts to keep in metrics.json.
+        """
         settings = self.config.pretrain
-        rng = np.random.default_rng([settings.seed, epoch])
-        order = rng.permutation(self.corpus.train)
-        data = Batches(self.corpus, order, settings.batch_size)
+        self.resume()
+        self.bar.update(self.step)
+        saved = self.clock = time.perf_counter()
+        with self.bar:
+            for epoch in range(self.step // self.steps_per_epoch, settings.epochs):
+                for signals, vectors in self.batches(epoch):
+                    self.train_step(epoch, signals, vectors)
+                    self.bar.update()
+                    epoch_ends = self.step % self.steps_per_epoch == 0
+                    minutes = (time.perf_counter() - saved) / 60
+                    save = (
+                        self.step % settings.checkpoint_every == 0
+                        or minutes >= settings.checkpoint_minutes
+                    )
+                    if epoch_ends or save or len(self.waiting) == FLUSH:
+                        self.flush()
+                    if epoch_ends and self.rank == 0:
+                        self.end_epoch(epoch)
+                    if save:
+                        if self.rank == 0:
+                            self.save()
+                        saved = time.perf_counter()
+                    if epoch_ends or save:
+                        self.clock = time.perf_counter()  # that was not training
+        if self.rank == 0:
+            self.finish(note)
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Read the rest of an epoch: signals (B, D, T) and text vectors (B, d)."""
+        settings = self.config.pretrain
+        order = epoch_order(self.pairs.train, settings.seed, epoch)
+        data = Batches(self.pairs, order, settings.batch_size)
         done = self.step - epoch * self.steps_per_epoch
         return iter(
             DataLoader(
                 data,
-                batch_size=None,
+                batch_size=None,  # a row of `data` is a batch
                 sampler=range(done, len(data)),
                 num_workers=settings.workers,
                 pin_memory=self.device.type == "cuda",
-                generator=torch.Generator().manual_seed(0),
+                generator=torch.Generator().manual_seed(0),  # leaves the global one
             )
         )
 
-    def _train_step(
-        self, epoch: int, signals: Tensor, vectors: Tensor
-    ) -> dict[str, float]:
+    def train_step(self, epoch: int, signals: Tensor, vectors: Tensor) -> None:
+        """Take one step of AdamW; its losses stay on the device until `flush`."""
         settings = self.config.pretrain
-        started = time.perf_counter()
-        seed_step(settings.seed, self.step, self.rank)
+        seed_step(settings.seed, self.step, self.rank)  # of dropout and augmentation
         lr = learning_rate(self.step, self.total_steps, settings.lr, settings.min_lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -243,100 +233,137 @@ class _Run:
         vectors = vectors.to(self.device, non_blocking=True)
         with autocast(self.device, settings.precision):
             output = self.module(signals, vectors)
-        if not torch.isfinite(output.loss):
-            raise RunError(
-                f"{self.folder.name}: the loss is {output.loss.item()} at step "
-                f"{self.step}; lower pretrain.lr or use precision: fp32."
-            )
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         self.optimizer.step()
-        seconds = time.perf_counter() - started
-        self.seconds += seconds
-        row = {
-            "step": self.step,
-            "epoch": epoch,
-            "loss": output.loss.item(),
-            "cma": output.cma.item(),
-            "uma": output.uma.item(),
-            "lr": lr,
-            "samples_per_second": len(signals) * self.processes / seconds,
-        }
-        self.history.append(row)
+        losses = torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
+        self.waiting.append((self.step, epoch, lr, losses))
         self.step += 1
-        return row
 
-    def _end_epoch(self, epoch: int) -> None:
+    def flush(self) -> None:
+        """Fetch the losses of the steps since the last flush, and write their rows.
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        seconds, self.clock = now - self.clock, now
+        self.seconds += seconds
+        # Wall time: it covers reading, both passes and the optimiser.
+        speed = len(self.waiting) * self.config.global_batch / seconds
+        found = torch.stack([losses for *_, losses in self.waiting]).tolist()  # (n, 3)
+        rows = []
+        for (step, epoch, lr, _), (loss, cma, uma) in zip(
+            self.waiting, found, strict=True
+        ):
+            if not math.isfinite(loss):
+                raise RunError(
+                    f"{self.folder.path}: the loss is {loss} at step {step} (seen when "
+                    f"steps {self.waiting[0][0]} to {self.waiting[-1][0]} were "
+                    "written); lower pretrain.lr or use precision: fp32."
+                )
+            rows.append((step, epoch, loss, cma, uma, lr, speed))
+        self.bar.set_postfix(loss=f"{rows[-1][2]:.3f}", refresh=False)
+        self.waiting.clear()
+        if self.rank == 0:
+            self.folder.append_history(rows)
+
+    def end_epoch(self, epoch: int) -> None:
         """Measure held-out retrieval, keep the best weights, take a snapshot."""
         settings = self.config.pretrain
-        if self.rank == 0:
-            row: dict[str, float] = {"epoch": epoch, "step": self.step}
-            if len(self.corpus.held_out):
-                row |= self._held_out()
-            self.epochs.append(row)
-            score = row.get("ecg_to_text_r5", 0.0) + row.get("text_to_ecg_r5", 0.0)
-            if settings.selection == "best-retrieval" and score > self.best:
-                self.best = score
-                self._keep(self.folder / "checkpoint" / "best")
-            if epoch + 1 in settings.snapshots:
-                self._keep(self.folder / "snapshots" / f"epoch-{epoch + 1:02d}")
-
-    def _keep(self, folder: Path) -> None:
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        self.model.save_pretrained(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        row: dict[str, float] = {"epoch": epoch, "step": self.step}
+        if len(self.pairs.held_out):
+            row |= self.evaluate()
+        self.epochs.append(row)
+        self.folder.write_epochs(self.epochs)
+        score = row.get("ecg_to_text_r5", 0.0) + row.get("text_to_ecg_r5", 0.0)
+        if settings.selection == "best-retrieval" and score > self.best:
+            self.best = score
+            self.folder.keep(self.model, self.folder.best)
+        if epoch + 1 in settings.snapshots:
+            self.folder.keep(self.model, self.folder.snapshot(epoch + 1))
 
     @torch.no_grad()
-    def _held_out(self) -> dict[str, float]:
-        """Retrieval on the held-out pairs, with and without the fused part."""
+    def evaluate(self) -> dict[str, float]:
+        """Loss and retrieval on the held-out pairs, with and without the fused part."""
         self.model.eval()
         size = self.config.pretrain.batch_size
-        rows = self.corpus.held_out
-        xs, qs, fused_x, fused_q, losses = [], [], [], [], []
+        rows = self.pairs.held_out
+        sides: dict[str, list[Tensor]] = {"x": [], "q": [], "x_fuse": [], "q_fuse": []}
+        total = 0.0
         for start in range(0, len(rows), size):
-            index = rows[start : start + size]
-            signals = torch.from_numpy(self.corpus.store.batch(index)).to(self.device)
+            signals, vectors = self.pairs.batch(rows[start : start + size])
             with autocast(self.device, self.config.pretrain.precision):
-                x = self.model.encode_ecg(signals).float()
-            q = self.model.encode_text(
-                self.corpus.vectors[self.corpus.text_of[index]].to(self.device)
-            ).float()
-            x_fuse, q_fuse = self.model.gafa(x, q)
-            for kept, new in ((xs, x), (qs, q), (fused_x, x_fuse), (fused_q, q_fuse)):
-                kept.append(nn.functional.normalize(new, dim=-1).cpu())
-            losses.append(self.model.alignment(x_fuse, q_fuse).item() * len(index))
-        plain = retrieval(torch.cat(xs).numpy(), torch.cat(qs).numpy())
-        fused = retrieval(torch.cat(fused_x).numpy(), torch.cat(fused_q).numpy())
-        fused = {f"fused_{name}": value for name, value in fused.items()}
-        return {"held_out_cma": sum(losses) / len(rows)} | plain | fused
+                x = self.model.encode_ecg(signals.to(self.device)).float()  # (B, M)
+            q = self.model.encode_text(vectors.to(self.device)).float()  # (B, M)
+            x_fuse, q_fuse = self.model.gafa(x, q)  # (B, F) each
+            total += self.model.alignment(x_fuse, q_fuse).item() * len(signals)
+            for side, part in zip(sides.values(), (x, q, x_fuse, q_fuse), strict=True):
+                side.append(nn.functional.normalize(part, dim=-1).cpu())
+        x, q, x_fuse, q_fuse = (torch.cat(side).numpy() for side in sides.values())
+        fused = retrieval(x_fuse, q_fuse)
+        return {
+            "held_out_cma": total / len(rows),
+            **retrieval(x, q),
+            **{f"fused_{name}": value for name, value in fused.items()},
+        }
 
-    def _finish(self, note: dict[str, Any]) -> None:
-        """Write the model and, last of all, metrics.json: the sign of a whole run."""
-        if self.rank:
-            return
-        best = self.folder / "checkpoint" / "best"
-        if self.config.pretrain.selection == "best-retrieval" and best.exists():
-            self.model = MCCGAA.from_pretrained(best)
-        self._write_tables()
-        self.model.save_pretrained(self.folder)
-        store = self.corpus.store
+    def facts(self) -> dict[str, Any]:
+        """What must not change between the start of a run and its continuation."""
+        return {
+            "hash": self.config.hash,
+            "steps_per_epoch": self.steps_per_epoch,
+            "processes": self.processes,
+            "precision": self.precision,
+        }
+
+    def save(self) -> None:
+        """Write a checkpoint of all that `resume` restores."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "epochs": self.epochs,
+        }
+        self.folder.save(self.facts(), state)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint, if there is one."""
+        state = self.folder.load(self.facts(), self.device)
+        if state:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+            self.seconds = state["seconds"]
+            self.best = state["best"]
+            self.epochs = state["epochs"]
+        done = self.step // self.steps_per_epoch
+        self.folder.check_snapshots(self.config.pretrain.snapshots, done)
+        if self.rank == 0:
+            self.folder.begin(self.config, self.step)
+
+    def finish(self, note: dict[str, Any]) -> None:
+        """Write the finished model, and what it was made of."""
+        if self.config.pretrain.selection == "best-retrieval":
+            self.model = MCCGAA.from_pretrained(self.folder.best)
+        store = self.pairs.store
         metrics = {
             **note,
             "synthetic": store.meta["synthetic"],
+            "method": METHOD,
             "store": {"source": store.meta["source"], "fingerprint": self.config.store},
             "pairs": {
-                "train": len(self.corpus.train),
-                "held_out": len(self.corpus.held_out),
-                "distinct_texts": len(self.corpus.vectors),
+                "train": len(self.pairs.train),
+                "held_out": len(self.pairs.held_out),
+                "distinct_texts": self.texts,
             },
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "last_epoch": self.epochs[-1] if self.epochs else {},
-            "facts": facts(self.device),
+            "facts": {**facts(self.device), "precision": self.precision},
         }
-        partial = self.folder / "metrics.json.partial"
-        partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.folder / "metrics.json")
-        shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+        self.folder.finish(self.model, metrics)

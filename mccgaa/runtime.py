@@ -6,26 +6,44 @@ import contextlib
 import os
 import platform
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from mccgaa.errors import ConfigError
+
 
 def pick_device(name: str | None = None) -> torch.device:
     """Choose the device to compute on.
 
     Args:
-        name: a torch device such as "cpu" or "cuda:1"; by default `$MCCGAA_DEVICE`,
-            else this process's GPU where there is one, else the CPU.
+        name: a torch device such as "cpu" or "cuda:1"; "cuda" is this process's GPU.
+            By default `$MCCGAA_DEVICE`, else "cuda" where there is a GPU, else "cpu".
+
+    Raises:
+        ConfigError: no such device, or it is not in this machine.
     """
     name = name or os.environ.get("MCCGAA_DEVICE")
-    if name:
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)  # asks the device itself
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"The device {name!r} is not available; this machine has "
+            f"{', '.join(devices())}."
+        ) from error
+    return device
+
+
+def devices() -> list[str]:
+    """List the devices of this machine that pretraining can use."""
+    return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -37,14 +55,27 @@ def has_bf16(device: torch.device) -> bool:
     return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+def effective_precision(device: torch.device, precision: str) -> str:
+    """Say which precision a device really computes the encoder in.
+
+    Args:
+        device: where the tensors are.
+        precision: what is asked for, "bf16" or "fp32".
+
+    Returns:
+        "bf16" where it is asked for and the device has it, else "fp32".
+    """
+    return "bf16" if precision == "bf16" and has_bf16(device) else "fp32"
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Run the encoder in bfloat16 where the device has it, else as written.
+    """Run the encoder in bfloat16 where that is asked for and the device has it.
 
     Args:
         device: where the tensors are.
         precision: "bf16", or "fp32" for float32 everywhere.
     """
-    wanted = precision == "bf16" and has_bf16(device)
+    wanted = effective_precision(device, precision) == "bf16"
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
@@ -74,12 +105,31 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     if joined:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # The longest wait is for rank 0, which encodes the texts and the held-out part.
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(hours=2))
     try:
         yield world()
     finally:
         if joined:
             dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def rank_zero_first() -> Iterator[None]:
+    """Let rank 0 do a piece of work alone; the others do it once it is done.
+
+    What rank 0 leaves on the disk (a cache of text vectors, a packed store) the others
+    then only read. Outside a process group this does nothing.
+    """
+    rank, processes = world()
+    if rank:
+        dist.barrier()
+    try:
+        yield
+    finally:  # after an error, too: the others then meet it instead of waiting
+        if processes > 1 and not rank:
+            dist.barrier()
 
 
 def facts(device: torch.device) -> dict[str, Any]:

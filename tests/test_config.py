@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import pytest
 
 from mccgaa.config import (
+    METHOD,
+    SILENT,
     EncoderConfig,
     GafaConfig,
+    LossConfig,
     ModelConfig,
+    PretrainConfig,
     RunConfig,
+    StoreRecipe,
+)
+from mccgaa.errors import ConfigError
+from mccgaa.settings import (
     dump_yaml,
     from_dict,
     load_yaml,
@@ -19,7 +28,6 @@ from mccgaa.config import (
     stable_hash,
     to_dict,
 )
-from mccgaa.errors import ConfigError
 
 
 def test_yaml_round_trip_gives_the_same_configuration(tmp_path):
@@ -80,3 +88,93 @@ def test_unreadable_yaml_is_a_sentence(tmp_path):
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(ConfigError, match="must hold a mapping"):
         load_yaml(tmp_path / "list.yaml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("epochs", 0, "1 or more"),
+        ("batch_size", 0, "1 or more"),
+        ("batch_size", -8, "1 or more"),
+        ("checkpoint_every", 0, "1 or more"),
+        ("checkpoint_minutes", -1.0, "0 or more"),
+        ("workers", -1, "0 or more"),
+        ("seed", -1, "0 or more"),
+        ("lr", -1.0, "0 or more"),
+        ("lr", float("nan"), "0 or more"),
+        ("min_lr", 1.0, "0 to 0.001"),
+        ("weight_decay", -0.1, "0 or more"),
+        ("augment", 1.5, "0 to 1"),
+        ("betas", [0.9, 1.0], "0 to 0.999999"),
+        ("snapshots", [0], "1 or more"),
+    ],
+)
+def test_a_value_outside_its_range_is_refused_with_the_range(setting, value, expected):
+    with pytest.raises(ConfigError, match=rf"pretrain\.{setting} is .*; .*{expected}"):
+        from_dict(RunConfig, {"pretrain": {setting: value}})
+
+
+def test_a_setting_without_default_must_be_given():
+    with pytest.raises(ConfigError, match="store lacks dataset, root; give a value"):
+        from_dict(StoreRecipe, {"out": "a"}, "store")
+
+
+def identified(**changes: object) -> RunConfig:
+    data = RunConfig(store="s", texts="t", text_encoder="e")
+    return replace(data, **changes)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        identified(store="other"),
+        identified(texts="other"),
+        identified(text_encoder="other"),
+        identified(processes=2),
+        identified(model=ModelConfig(loss=LossConfig(kind="clip"))),
+        *(
+            identified(pretrain=PretrainConfig(**{name: value}))
+            for name, value in {
+                "epochs": 3,
+                "batch_size": 64,
+                "lr": 1e-4,
+                "min_lr": 0.0,
+                "weight_decay": 0.1,
+                "betas": (0.8, 0.9),
+                "precision": "fp32",
+                "text": "knowledge",
+                "selection": "best-retrieval",
+                "augment": 0.5,
+                "seed": 1,
+            }.items()
+        ),
+    ],
+)
+def test_what_decides_a_runs_numbers_names_it(other):
+    assert other.folder != identified().folder
+
+
+def test_what_decides_nothing_does_not_name_a_run():
+    silent = PretrainConfig(
+        workers=4, checkpoint_every=7, checkpoint_minutes=1.0, snapshots=(1,)
+    )
+    assert identified(pretrain=silent).folder == identified().folder
+
+
+def test_the_global_batch_names_a_run_however_many_processes_share_it():
+    one = identified(pretrain=PretrainConfig(batch_size=128))
+    two = identified(processes=2, pretrain=PretrainConfig(batch_size=64))
+    assert one.global_batch == two.global_batch == 128
+    assert one.folder == two.folder
+
+
+def test_another_method_names_another_run(monkeypatch):
+    before = identified().folder
+    monkeypatch.setattr("mccgaa.config.METHOD", METHOD + 1)
+    assert identified().folder != before
+
+
+def test_every_setting_of_pretraining_is_in_the_identity_or_known_to_be_silent():
+    named = set(identified().identity["pretrain"])
+    every = {f.name for f in fields(PretrainConfig)}
+    assert every - named == {"batch_size", *SILENT}

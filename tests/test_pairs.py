@@ -1,21 +1,46 @@
-"""Beside an ECG stands its report, or the knowledge base's words for its labels."""
+"""ECGs and texts stay together, and only those of the right split are read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from toys import (
+    TRAIN,
+    VAL,
+    NumberEncoder,
+    numbered_pairs,
+    numbered_store,
+    rows_of,
+    texts_of,
+)
 
-from mccgaa.config import PretrainConfig, TextConfig
+from mccgaa import pairs as module
+from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import RunError
+from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import Knowledge
-from mccgaa.pairs import record_texts
+from mccgaa.pairs import (
+    Batches,
+    Pairs,
+    augment,
+    check_input,
+    epoch_order,
+    load_pairs,
+    record_texts,
+)
 
 
 @pytest.fixture
 def store(twin_store: Path) -> SignalStore:
     return SignalStore.open(twin_store)
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> SignalStore:
+    return numbered_store(tmp_path_factory.mktemp("toys") / "store")
 
 
 def test_reports_are_taken_as_they_are_and_empty_ones_left_out(store):
@@ -27,14 +52,29 @@ def test_reports_are_taken_as_they_are_and_empty_ones_left_out(store):
     assert texts[1:] == list(store.records["text"][1:])
 
 
-def test_knowledge_texts_name_every_statement_of_a_record(store):
-    knowledge = Knowledge.load()
-    texts = record_texts(
-        store, PretrainConfig(text="knowledge"), TextConfig(), knowledge
-    )
+@pytest.mark.parametrize("style", ["name", "full"])
+def test_knowledge_texts_name_every_statement_of_a_record(store, style):
+    knowledge, settings = Knowledge.load(), PretrainConfig(text="knowledge")
+    store.records.at[3, "statements"] = []
+    texts = record_texts(store, settings, TextConfig(style=style), knowledge)
+    assert texts[3] is None
     for text, statements in zip(texts, store.records["statements"], strict=True):
         for statement in statements:
-            assert knowledge.text("statements", statement) in text
+            named = knowledge.text("statements", statement, style).rstrip(".")
+            assert named in text
+
+
+def test_the_data_take_the_path_of_equation_1(store, monkeypatch):
+    def f_query(labels, knowledge, task, style):
+        return [f"{task} {style} {'+'.join(sorted(names))}" for names in labels]
+
+    monkeypatch.setattr(module, "f_query", f_query)
+    settings = PretrainConfig(text="knowledge")
+    texts = record_texts(store, settings, TextConfig(style="full"), Knowledge.load())
+    assert texts == [
+        f"statements full {'+'.join(sorted(names))}"
+        for names in store.records["statements"]
+    ]
 
 
 def test_a_source_without_statements_says_to_use_its_reports(store):
@@ -43,3 +83,168 @@ def test_a_source_without_statements_says_to_use_its_reports(store):
         record_texts(
             store, PretrainConfig(text="knowledge"), TextConfig(), Knowledge.load()
         )
+
+
+def test_training_rows_are_literally_the_train_split_and_held_out_ones_the_val(
+    numbered,
+):
+    pairs = numbered_pairs(numbered)
+    assert pairs.train.tolist() == TRAIN and pairs.held_out.tolist() == VAL
+    texts = [None if i in (0, 18) else f"record {i}" for i in range(len(numbered))]
+    pairs = Pairs.build(numbered, texts, NumberEncoder())
+    assert pairs.train.tolist() == [i for i in TRAIN if i != 0]
+    assert pairs.held_out.tolist() == [i for i in VAL if i != 18]
+    assert "record 9" not in pairs.distinct, "a text of the test split is not encoded"
+    with pytest.raises(RunError, match="no training record with a text"):
+        Pairs.build(numbered, [None] * len(numbered), NumberEncoder())
+
+
+def test_a_batch_has_each_signal_with_its_own_text(numbered):
+    pairs = numbered_pairs(numbered)
+    rows = np.array([7, 0, 48, 7])
+    signals, vectors = pairs.batch(rows)
+    assert signals.shape == (4, 12, 64) and vectors.shape == (4, 8)
+    assert rows_of(signals) == texts_of(vectors) == rows.tolist()
+
+
+def test_equal_texts_are_encoded_once(numbered):
+    texts = [f"record {i % 4}" for i in range(len(numbered))]
+    pairs = Pairs.build(numbered, texts, NumberEncoder())
+    assert sorted(pairs.distinct) == [f"record {i}" for i in range(4)]
+    _, vectors = pairs.batch(np.array([5, 10, 11]))
+    assert texts_of(vectors) == [1, 2, 3]
+
+
+def test_the_fingerprint_follows_the_texts_and_their_order(numbered):
+    texts = [f"record {i}" for i in range(len(numbered))]
+    prints = {
+        Pairs.build(numbered, words, NumberEncoder()).fingerprint
+        for words in (texts, texts[::-1], [*texts[:-1], "other 1"], [None, *texts[1:]])
+    }
+    assert len(prints) == 4
+    assert numbered_pairs(numbered).fingerprint in prints
+
+
+def test_an_epochs_order_is_a_function_of_seed_and_epoch_alone():
+    rows = np.arange(100, 140)
+    first = epoch_order(rows, seed=1, epoch=2)
+    np.random.seed(9)  # noqa: NPY002 (the global state must not matter)
+    torch.manual_seed(9)
+    assert np.array_equal(first, epoch_order(rows, 1, 2))
+    assert sorted(first) == rows.tolist()
+    others = [epoch_order(rows, 1, 1), epoch_order(rows, 2, 1), epoch_order(rows, 0, 2)]
+    for i, one in enumerate([first, *others, rows]):
+        for two in [first, *others, rows][i + 1 :]:
+            assert not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_the_processes_share_each_step_of_an_epoch(numbered, monkeypatch, processes):
+    pairs, order = numbered_pairs(numbered), epoch_order(np.array(TRAIN), 0, 0)
+    parts = []
+    for rank in range(processes):
+        monkeypatch.setattr(module, "world", lambda rank=rank: (rank, processes))
+        batches = Batches(pairs, order, size=4)
+        assert len(batches) == 40 // (4 * processes)
+        parts.append([batches[step] for step in range(len(batches))])
+    for step, together in enumerate(zip(*parts, strict=True)):
+        start = step * 4 * processes
+        rows = [row for signals, _ in together for row in rows_of(signals)]
+        assert rows == order[start : start + 4 * processes].tolist()
+        assert rows == [row for _, vectors in together for row in texts_of(vectors)]
+
+
+def test_a_store_of_another_input_is_refused(numbered):
+    right = InputConfig(sampling_rate=64, duration=1.0, transform="bandpass-zscore")
+    check_input(numbered, right)
+    for wrong, said in (
+        (InputConfig(500, 0.128, "bandpass-zscore"), "sampling_rate 64, but .* 500"),
+        (InputConfig(64, 2.0, "bandpass-zscore"), "length 64, but .* 128"),
+        (InputConfig(64, 1.0, "raw"), "transform bandpass-zscore, but .* raw"),
+    ):
+        with pytest.raises(StoreError, match=said):
+            check_input(numbered, wrong)
+
+
+def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch):
+    seen = []
+
+    class Encoder(NumberEncoder):
+        def __init__(self, config, device):
+            self.config, self.device = config, device
+
+        def encode(self, texts, progress=False):
+            seen.append((list(texts), progress))
+            return torch.zeros(len(texts), 8)
+
+    monkeypatch.setattr(module, "TextEncoder", Encoder)
+    config = RunConfig(pretrain=PretrainConfig(text="knowledge"))
+    pairs = load_pairs(store, config, Knowledge.load(), device="cpu", progress=False)
+    assert pairs.encoder.config == config.model.text
+    assert pairs.encoder.device == torch.device("cpu")
+    assert not seen
+    assert pairs.vectors is pairs.vectors and pairs.vectors.shape[1] == 8
+    assert seen == [(list(pairs.distinct), False)]
+
+
+def test_augmentation_is_off_at_zero_and_repeats_with_the_seed():
+    signals = torch.randn(4, 12, 100)
+    assert augment(signals, 0.0) is signals
+    torch.manual_seed(3)
+    first = augment(signals, 0.5)
+    torch.manual_seed(3)
+    assert torch.equal(first, augment(signals, 0.5))
+    assert first.shape == signals.shape and not torch.equal(first, signals)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_augmentation_scales_each_lead_by_a_factor_of_its_own(strength):
+    torch.manual_seed(0)
+    flat = torch.full((200, 12, 10), 2.0)  # no deviation: no noise; no time: no shift
+    factor = augment(flat, strength) / flat  # (B, 12, T)
+    assert torch.equal(factor, factor[..., :1].expand_as(factor))
+    factor = factor[..., 0]  # (B, 12)
+    assert factor.unique().numel() == factor.numel()
+    low, high = 1 - 0.3 * strength, 1 + 0.3 * strength
+    assert low <= factor.min() < low + 0.02 and high - 0.02 < factor.max() <= high
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_augmentation_rotates_a_batch_by_up_to_a_fifth_of_its_length(strength):
+    torch.manual_seed(0)
+    pulse = torch.zeros(2, 12, 100)
+    pulse[..., 50] = 1000.0  # far above the noise
+    shifts = set()
+    for _ in range(300):
+        at = augment(pulse, strength).argmax(-1)  # (2, 12)
+        assert at.unique().numel() == 1, "leads and records move together"
+        shifts.add(at[0, 0].item() - 50)
+    most = int(20 * strength)
+    assert min(shifts) == -most and max(shifts) == most
+    late = torch.zeros(1, 12, 100)
+    late[..., 99] = 1000.0
+    assert {augment(late, 1.0).argmax(-1)[0, 0].item() for _ in range(40)} & set(
+        range(20)
+    ), "what leaves at the end comes back at the start"
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_augmentation_adds_noise_of_a_share_of_each_leads_deviation(strength):
+    torch.manual_seed(0)
+    wave = torch.sin(torch.arange(1000) * 2 * torch.pi / 10)  # whole periods
+    size = torch.tensor([1.0, 100.0]).repeat(6)[:, None]  # (12, 1)
+    signals = (wave * size).expand(64, 12, 1000)
+    noisy = augment(signals, strength)
+    spectrum = torch.fft.rfft(noisy) / 1000  # (64, 12, 501)
+    spectrum[..., 100] = 0  # the wave itself, whatever its shift and gain
+    noise = (2 * spectrum.abs().square().sum(-1)).sqrt()  # (64, 12) deviation
+    share = noise / (size[:, 0] / 2**0.5)
+    assert share.max() <= 0.2 * strength * 1.1, "at most a fifth of the deviation"
+    assert share.amax(1).max() > 0.15 * strength and share.amin(1).min() < 0.05
+    spread = share.std(1) / share.mean(1)
+    assert spread.max() < 0.15, "one size of noise per record, in shares of its leads"
+
+
+def test_augmentation_keeps_the_type_of_the_signals():
+    torch.manual_seed(0)
+    assert augment(torch.randn(2, 12, 20).double(), 1.0).dtype == torch.float64

@@ -1,234 +1,474 @@
-"""A run trains, is kept, survives being killed, and says what it cannot do."""
+"""The loop trains, on the right pairs, as written, and says what it cannot do."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-
-from mccgaa.config import (
-    EncoderConfig,
-    GafaConfig,
-    InputConfig,
-    ModelConfig,
-    PretrainConfig,
-    RunConfig,
-    TextConfig,
+from torch import Tensor
+from toys import (
+    MODEL,
+    RUN,
+    TRAIN,
+    VAL,
+    NumberEncoder,
+    numbered_pairs,
+    numbered_store,
+    rows_of,
+    texts_of,
+    write_store,
 )
-from mccgaa.data.store import SignalStore
+
+from mccgaa import pretrain as module
+from mccgaa.config import InputConfig, LossConfig, RunConfig
 from mccgaa.errors import RunError, StoreError
+from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.pairs import Pairs, augment
-from mccgaa.pretrain import learning_rate, pretrain
+from mccgaa.pairs import Pairs, epoch_order
+from mccgaa.pretrain import Trainer, learning_rate, pretrain
+from mccgaa.run_folder import RunFolder
+from mccgaa.runtime import seed_step
 
-MODEL = ModelConfig(
-    input=InputConfig(sampling_rate=100, transform="bandpass-zscore"),
-    encoder=EncoderConfig(embedding_dim=16, widths=(8, 8, 8, 8), pool_heads=2),
-    text=TextConfig(dim=8),
-    gafa=GafaConfig(embedding_dim=16, hidden=8, output=4, heads=2),
-)
-RUN = RunConfig(
-    model=MODEL,
-    pretrain=PretrainConfig(epochs=3, batch_size=8, checkpoint_every=2, snapshots=(1,)),
-)
+STEPS = 15  # 3 epochs of 40 training rows, 8 at a time
 
 
-def encode(texts: list[str]) -> torch.Tensor:
-    """A vector a text, from its hash: the loop cares for vectors only."""
-    seeds = [int(hashlib.sha256(t.encode()).hexdigest()[:8], 16) for t in texts]
-    rows = [np.random.default_rng(seed).normal(size=8) for seed in seeds]
-    return torch.tensor(np.array(rows), dtype=torch.float32)
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    return numbered_pairs(numbered_store(tmp_path_factory.mktemp("toys") / "store"))
 
 
-def corpus_of(path: Path | str) -> Pairs:
-    store = SignalStore.open(path)
-    return Pairs.build(store, list(store.records["text"]), encode)
+@pytest.fixture(scope="module")
+def finished(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = with_(RUN, snapshots=(1,))
+    return train(config, pairs, tmp_path_factory.mktemp("runs"))
+
+
+def with_(config: RunConfig, **settings: Any) -> RunConfig:
+    """Change settings of a run's pretraining."""
+    return replace(config, pretrain=replace(config.pretrain, **settings))
+
+
+def train(config: RunConfig, pairs: Pairs, out: Path) -> Path:
+    return pretrain(config, pairs, out, device="cpu", progress=False)
+
+
+def trainer(config: RunConfig, pairs: Pairs, folder: Path) -> Trainer:
+    return Trainer(config, pairs, RunFolder(folder), torch.device("cpu"), False)
 
 
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def finished(twin_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs")
-    return pretrain(RUN, corpus_of(twin_store), out, device="cpu", progress=False)
-
-
-def test_finished_run_holds_model_history_retrieval_and_facts(finished, twin_store):
+def test_finished_run_holds_model_history_retrieval_and_facts(finished):
     history = pd.read_csv(finished / "history.csv")
-    steps = len(corpus_of(twin_store).train) // 8 * 3
-    assert history["step"].tolist() == list(range(steps))
-    assert {"loss", "cma", "uma", "lr", "samples_per_second"} <= set(history)
+    assert history["step"].tolist() == list(range(STEPS))
+    assert history["epoch"].tolist() == [0] * 5 + [1] * 5 + [2] * 5
     np.testing.assert_allclose(
         history["loss"], history["cma"] + history["uma"], rtol=1e-5
     )
     epochs = pd.read_csv(finished / "epochs.csv")
-    assert len(epochs) == 3 and "fused_ecg_to_text_r1" in epochs
-    facts = json.loads((finished / "metrics.json").read_text())
-    assert facts["synthetic"] is True and facts["steps"] == steps
+    assert epochs["step"].tolist() == [5, 10, 15]
+    assert {"held_out_cma", "text_to_ecg_r5", "fused_ecg_to_text_r1"} <= set(epochs)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["synthetic"] is True and metrics["steps"] == STEPS
+    assert metrics["pairs"] == {"train": 40, "held_out": 5, "distinct_texts": 45}
+    assert metrics["method"] == 1 and metrics["facts"]["precision"] == "fp32"
+    assert metrics["last_epoch"]["step"] == 15
     assert not (finished / "checkpoint").exists()
     assert MCCGAA.from_pretrained(finished).config == MODEL
     assert MCCGAA.from_pretrained(finished / "snapshots" / "epoch-01").config == MODEL
 
 
-def test_second_start_of_a_finished_run_returns_without_touching_it(
-    finished, twin_store
-):
+def test_second_start_of_a_finished_run_returns_without_touching_it(finished, pairs):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
-    again = pretrain(RUN, corpus_of(twin_store), finished.parent, progress=False)
-    assert again == finished
+    silent = with_(RUN, workers=3, checkpoint_every=7, checkpoint_minutes=1.0)
+    for config in (with_(RUN, snapshots=(1,)), RUN, silent):
+        assert train(config, pairs, finished.parent) == finished
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
 
 
-def test_run_killed_with_sigkill_ends_with_the_same_weights(
-    finished, twin_store, tmp_path
+def test_a_finished_run_without_a_snapshot_that_is_asked_for_says_so(finished, pairs):
+    with pytest.raises(RunError, match=r"weights of epoch 2, 3 \(pretrain.snapshots\)"):
+        train(with_(RUN, snapshots=(1, 2, 3, 9)), pairs, finished.parent)
+
+
+def test_seed_texts_encoder_and_settings_name_different_runs(pairs, tmp_path):
+    short = with_(RUN, epochs=1)
+    encoder = NumberEncoder()
+    encoder.fingerprint = "other numbers"
+    texts = [f"again {i}" for i in range(len(pairs.store))]
+    runs = [
+        train(short, pairs, tmp_path),
+        train(with_(short, seed=1), pairs, tmp_path),
+        train(with_(short, lr=2e-3), pairs, tmp_path),
+        train(short, replace(pairs, encoder=encoder), tmp_path),
+        train(short, Pairs.build(pairs.store, texts, NumberEncoder()), tmp_path),
+    ]
+    assert len({run.name for run in runs}) == len(runs)
+    assert len({weights(run) for run in runs[:3]}) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_epoch_reads_the_training_rows_each_beside_its_own_text(
+    pairs, tmp_path, workers
 ):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[3])\n"
-        "from test_pretrain import *\n"
-        "torch.set_num_threads(int(sys.argv[4]))\n"
-        "pretrain(RUN, corpus_of(sys.argv[1]), sys.argv[2], device='cpu')\n"
+    loop = trainer(with_(RUN, workers=workers), pairs, tmp_path)
+    for epoch in range(2):
+        loop.step = 5 * epoch
+        read = []
+        for signals, vectors in loop.batches(epoch):
+            assert rows_of(signals) == texts_of(vectors)
+            read += rows_of(signals)
+        assert read == epoch_order(np.array(TRAIN), 0, epoch).tolist()
+        assert sorted(read) == TRAIN
+    loop.step = 8  # three of the second epoch's five batches are done
+    rest = [row for signals, _ in loop.batches(1) for row in rows_of(signals)]
+    assert rest == read[24:]
+
+
+def test_training_sees_only_training_rows_and_the_held_out_part_only_val_rows(
+    pairs, tmp_path, monkeypatch
+):
+    seen: dict[str, list[int]] = {"train": [], "evaluate": []}
+    for name in seen:
+        monkeypatch.setattr(Trainer, *_spy(seen, name))
+    train(with_(RUN, epochs=2), pairs, tmp_path)
+    assert sorted(seen["train"]) == sorted(TRAIN * 2)
+    assert seen["evaluate"] == VAL * 2
+
+
+def _spy(seen: dict[str, list[int]], name: str) -> tuple[str, Any]:
+    """Record the rows that the model is given in a method of the Trainer."""
+    if name == "train":
+        original = Trainer.train_step
+
+        def train_step(self, epoch, signals, vectors):
+            assert rows_of(signals) == texts_of(vectors)
+            seen[name] += rows_of(signals)
+            original(self, epoch, signals, vectors)
+
+        return "train_step", train_step
+    original = Trainer.evaluate
+
+    def evaluate(self):
+        with pytest.MonkeyPatch.context() as patch:
+            encode = self.model.encode_ecg
+
+            def encode_ecg(signals):
+                assert not self.model.training
+                seen[name].extend(rows_of(signals))
+                return encode(signals)
+
+            patch.setattr(self.model, "encode_ecg", encode_ecg)
+            return original(self)
+
+    return "evaluate", evaluate
+
+
+def test_held_out_numbers_are_those_of_the_val_pairs(pairs, tmp_path):
+    loop = trainer(with_(RUN, batch_size=3), pairs, tmp_path)
+    for _ in range(2):  # batch norm's running statistics move
+        loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
+    found = loop.evaluate()
+    model = loop.model.eval()
+    x_fuse, q_fuse, losses = [], [], []
+    with torch.no_grad():
+        signals, vectors = pairs.batch(np.array(VAL))
+        x, q = model.encode_ecg(signals), model.encode_text(vectors)
+        for part in (slice(0, 3), slice(3, 5)):
+            fused = model.gafa(x[part], q[part])
+            losses.append(model.alignment(*fused).item())
+            for kept, new in zip((x_fuse, q_fuse), fused, strict=True):
+                kept.append(torch.nn.functional.normalize(new, dim=-1))
+    assert found["held_out_cma"] == pytest.approx((3 * losses[0] + 2 * losses[1]) / 5)
+    plain = retrieval(x.numpy(), q.numpy())
+    fused = retrieval(torch.cat(x_fuse).numpy(), torch.cat(q_fuse).numpy())
+    for name, value in plain.items():
+        assert found[name] == value
+        assert found[f"fused_{name}"] == fused[name]
+
+
+def test_steps_equal_adamw_written_by_hand_in_float64(pairs, tmp_path):
+    beta1, beta2, eps = 0.8, 0.95, 1e-8
+    loss = LossConfig(learn_tau=True, dropout=(0.2, 0.3))
+    config = with_(
+        replace(RUN, model=replace(MODEL, loss=loss)),
+        lr=1e-2,
+        min_lr=1e-4,
+        weight_decay=0.1,
+        betas=(beta1, beta2),
+        seed=3,
     )
-    arguments = [twin_store, tmp_path, Path(__file__).parent, torch.get_num_threads()]
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    folder = tmp_path / finished.name
-    killed = 0
-    for wanted in (2, 12):  # steps that the checkpoint must have reached
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            history = folder / "history.csv"
-            if history.exists() and len(pd.read_csv(history)) >= wanted:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-            time.sleep(0.01)
-        killed += process.wait() == -signal.SIGKILL
-        if not killed:
-            pytest.fail(f"the run ended by itself with {process.returncode}")
-    assert not (folder / "metrics.json").exists()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    assert weights(folder) == weights(finished)
-    for table in ("history.csv", "epochs.csv"):
-        mine, whole = (pd.read_csv(f / table) for f in (folder, finished))
-        columns = [c for c in whole if c != "samples_per_second"]
-        pd.testing.assert_frame_equal(mine[columns], whole[columns])
+    loop = trainer(config, pairs, tmp_path)
+    loop.model.double()
+    ours = MCCGAA(config.model).double()
+    ours.load_state_dict(loop.model.state_dict())
+    start = {name: p.detach().clone() for name, p in ours.named_parameters()}
+    first = {name: torch.zeros_like(p) for name, p in ours.named_parameters()}
+    second = {name: torch.zeros_like(p) for name, p in ours.named_parameters()}
+    for t in range(4):
+        signals, vectors = pairs.batch(np.array(TRAIN[8 * t : 8 * t + 8]))
+        signals, vectors = signals.double(), vectors.double() / 10
+        loop.train_step(0, signals, vectors)
+
+        seed_step(3, t, 0)
+        output = ours.train()(signals, vectors)
+        torch.testing.assert_close(
+            loop.waiting[-1][3], torch.stack([output.loss, output.cma, output.uma])
+        )
+        lr = 1e-4 + (1e-2 - 1e-4) * (1 + math.cos(math.pi * t / 14)) / 2
+        gradients = torch.autograd.grad(output.loss, list(ours.parameters()))
+        with torch.no_grad():
+            for (name, p), g in zip(ours.named_parameters(), gradients, strict=True):
+                first[name] = beta1 * first[name] + (1 - beta1) * g
+                second[name] = beta2 * second[name] + (1 - beta2) * g * g
+                m = first[name] / (1 - beta1 ** (t + 1))
+                v = second[name] / (1 - beta2 ** (t + 1))
+                p -= lr * 0.1 * p  # decoupled weight decay
+                p -= lr * m / (v.sqrt() + eps)
+    for name, p in loop.model.named_parameters():
+        torch.testing.assert_close(p, ours.get_parameter(name), msg=name)
+        assert not torch.equal(p, start[name]), f"{name} never moved"
+    assert loop.step == 4
 
 
-def test_seed_and_texts_and_settings_name_different_runs(
-    finished, twin_store, tmp_path
-):
-    corpus = corpus_of(twin_store)
-    short = replace(RUN.pretrain, epochs=1, snapshots=())
-    one = pretrain(replace(RUN, pretrain=short), corpus, tmp_path, progress=False)
-    other = replace(RUN, pretrain=replace(short, seed=1))
-    two = pretrain(other, corpus, tmp_path, progress=False)
-    assert one.name != two.name != finished.name
-    assert weights(one) != weights(two)
-    texts = list(corpus.store.records["text"])
-    changed = Pairs.build(corpus.store, [t and t + " again" for t in texts], encode)
-    assert changed.fingerprint != corpus.fingerprint
+def test_the_schedule_reaches_the_optimiser(pairs, tmp_path, monkeypatch):
+    used = []
+    original = torch.optim.AdamW.step
 
+    def step(self, *args, **kwargs):
+        used.append([group["lr"] for group in self.param_groups])
+        return original(self, *args, **kwargs)
 
-def test_best_retrieval_keeps_the_epoch_with_the_best_held_out_recall(
-    twin_store, tmp_path
-):
-    settings = replace(RUN.pretrain, selection="best-retrieval", snapshots=(1, 2, 3))
-    run = pretrain(
-        replace(RUN, pretrain=settings), corpus_of(twin_store), tmp_path, progress=False
-    )
-    epochs = pd.read_csv(run / "epochs.csv")
-    score = epochs["ecg_to_text_r5"] + epochs["text_to_ecg_r5"]
-    best = int(score.idxmax()) + 1  # the first of equals
-    assert weights(run) == weights(run / "snapshots" / f"epoch-{best:02d}")
-
-
-def test_checkpoint_of_another_configuration_is_refused(twin_store, tmp_path):
-    corpus = corpus_of(twin_store)
-    run = pretrain(RUN, corpus, tmp_path, progress=False)
-    (run / "metrics.json").unlink()
-    state = {"hash": "0123456789"}
-    (run / "checkpoint").mkdir()
-    torch.save(state, run / "checkpoint" / "state.pt")
-    with pytest.raises(RunError, match="belongs to another configuration"):
-        pretrain(RUN, corpus, tmp_path, progress=False)
-    (run / "checkpoint" / "state.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(RunError, match="not a readable checkpoint"):
-        pretrain(RUN, corpus, tmp_path, progress=False)
-
-
-def test_store_of_another_rate_is_refused_before_anything_is_written(
-    twin_store, tmp_path
-):
-    model = replace(MODEL, input=InputConfig(sampling_rate=500))
-    with pytest.raises(
-        StoreError, match="sampling_rate 100, but the model expects 500"
-    ):
-        pretrain(replace(RUN, model=model), corpus_of(twin_store), tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_too_large_a_batch_and_texts_that_are_absent_are_sentences(
-    twin_store, tmp_path
-):
-    corpus = corpus_of(twin_store)
-    large = replace(RUN, pretrain=replace(RUN.pretrain, batch_size=500))
-    with pytest.raises(RunError, match="fewer than one batch of 500"):
-        pretrain(large, corpus, tmp_path, progress=False)
-    with pytest.raises(RunError, match="no training record with a text"):
-        Pairs.build(corpus.store, [None] * len(corpus.store), encode)
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    run = train(RUN, pairs, tmp_path)
+    wanted = [
+        1e-8 + (1e-3 - 1e-8) * (1 + math.cos(math.pi * t / (STEPS - 1))) / 2
+        for t in range(STEPS)
+    ]
+    np.testing.assert_allclose([lr for (lr,) in used], wanted, rtol=1e-12)
+    history = pd.read_csv(run / "history.csv")
+    np.testing.assert_allclose(history["lr"], wanted, rtol=1e-12)
 
 
 def test_learning_rate_is_one_cosine_from_first_to_last_step():
     rates = [learning_rate(s, 101, 1e-3, 1e-8) for s in range(101)]
     assert rates[0] == pytest.approx(1e-3) and rates[-1] == pytest.approx(1e-8)
     assert rates[50] == pytest.approx((1e-3 + 1e-8) / 2)
-    assert all(a > b for a, b in itertools.pairwise(rates))
+    assert rates[25] == pytest.approx(1e-8 + (1e-3 - 1e-8) * (2 + 2**0.5) / 4)
+    assert learning_rate(0, 1, 1e-3, 1e-8) == 1e-3
 
 
-def test_augmentation_is_off_at_zero_and_repeats_with_the_seed():
-    signals = torch.randn(4, 12, 100)
-    assert augment(signals, 0.0) is signals
-    torch.manual_seed(3)
-    first = augment(signals, 0.5)
-    torch.manual_seed(3)
-    assert torch.equal(first, augment(signals, 0.5))
-    assert first.shape == signals.shape and not torch.equal(first, signals)
+def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(pairs, tmp_path):
+    def losses(seed: int) -> list[float]:
+        loop = trainer(with_(RUN, lr=0.0, min_lr=0.0, seed=seed), pairs, tmp_path)
+        seed_step(0)
+        for parameter in loop.model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        batch = pairs.batch(np.array(TRAIN[:8]))
+        for _ in range(3):
+            loop.train_step(0, *batch)
+        return torch.stack([w[3][2] for w in loop.waiting]).tolist()
+
+    assert losses(0) == losses(0) and len(set(losses(0))) == 3
+    assert not set(losses(0)) & set(losses(1))
 
 
-def test_two_processes_train_one_model_on_the_whole_batch(twin_store, tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[3])\n"
-        "from test_pretrain import *\n"
-        "torch.set_num_threads(1)\n"
-        "run = replace(RUN, pretrain=replace(RUN.pretrain, batch_size=4, epochs=1))\n"
-        "pretrain(run, corpus_of(sys.argv[1]), sys.argv[2], device='cpu')\n"
+def test_augmentation_reaches_training_and_not_the_held_out_part(
+    pairs, tmp_path, monkeypatch
+):
+    strengths = []
+
+    def augment(signals: Tensor, strength: float) -> Tensor:
+        strengths.append(strength)
+        return signals * 0
+
+    monkeypatch.setattr(module, "augment", augment)
+    loop = trainer(with_(RUN, augment=0.7), pairs, tmp_path)
+    given = []
+    forward = loop.model.forward
+    monkeypatch.setattr(
+        loop.model, "forward", lambda x, q: (given.append(x), forward(x, q))[1]
     )
-    script = tmp_path / "two.py"
-    script.write_text(code)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", str(script)),
-            *map(str, (twin_store, tmp_path / "runs", Path(__file__).parent)),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=240,
+    loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
+    loop.evaluate()
+    assert strengths == [0.7] and not given[0].any()
+
+
+class OneHotEncoder:
+    """The vector of "kind k": 1 in place k."""
+
+    fingerprint = "one-hot"
+
+    def encode(self, texts: Sequence[str], progress: bool = False) -> Tensor:
+        kinds = torch.tensor([int(text.split()[-1]) for text in texts])
+        return torch.nn.functional.one_hot(kinds, 8).float()
+
+
+def separable_pairs(folder: Path) -> Pairs:
+    """Eight kinds of ECG, each with its text: one wave, its sign a pattern of leads."""
+    rng = np.random.default_rng(0)
+    kind = np.r_[np.tile(np.arange(8), 16), np.arange(8)]  # (136,), the last 8 held out
+    wave = np.sin(2 * np.pi * 4 * np.arange(64) / 64)  # (64,)
+    signs = rng.choice([-1, 1], (8, 12))[kind]  # (136, 12)
+    signals = 1000 * signs[:, :, None] * wave + rng.normal(0, 100, (136, 12, 64))
+    store = write_store(folder, signals, ["train"] * 128 + ["val"] * 8)
+    return Pairs.build(store, [f"kind {k}" for k in kind], OneHotEncoder())
+
+
+def test_a_run_on_separable_pairs_learns(tmp_path):
+    model = replace(MODEL, gafa=replace(MODEL.gafa, graph="none"))
+    config = with_(replace(RUN, model=model), epochs=5, batch_size=16, lr=3e-3)
+    run = train(config, separable_pairs(tmp_path / "store"), tmp_path)
+    epochs = pd.read_csv(run / "epochs.csv")
+    loss = pd.read_csv(run / "history.csv")["cma"]
+    assert len(loss) == 40
+    assert loss.iloc[-5:].mean() < loss.iloc[0] / 2
+    assert epochs["ecg_to_text_r1"].iloc[-1] >= 0.9  # chance is 1 / 8
+    assert epochs["text_to_ecg_r1"].iloc[-1] >= 0.9
+    assert epochs["held_out_cma"].iloc[-1] < epochs["held_out_cma"].iloc[0] / 2
+
+
+@pytest.mark.parametrize("scores", [(0.2, 0.6, 0.4), (0.6, 0.1, 0.6), (0.1, 0.2, 0.3)])
+def test_best_retrieval_keeps_the_epoch_with_the_best_held_out_recall(
+    pairs, tmp_path, monkeypatch, scores
+):
+    given = iter(scores)
+    monkeypatch.setattr(
+        Trainer,
+        "evaluate",
+        lambda self: {"ecg_to_text_r5": next(given), "text_to_ecg_r5": 0.5},
     )
-    (run,) = (tmp_path / "runs").iterdir()
-    history = pd.read_csv(run / "history.csv")
-    assert len(history) == len(corpus_of(twin_store).train) // 8
-    assert json.loads((run / "metrics.json").read_text())["facts"]["processes"] == 2
+    config = with_(RUN, selection="best-retrieval", snapshots=(1, 2, 3))
+    run = train(config, pairs, tmp_path)
+    kept = [weights(RunFolder(run).snapshot(epoch)) for epoch in (1, 2, 3)]
+    assert len(set(kept)) == 3
+    assert weights(run) == kept[scores.index(max(scores))]  # the first of equals
+
+
+def test_last_selection_keeps_the_last_epoch(pairs, tmp_path):
+    run = train(with_(RUN, snapshots=(1, 3)), pairs, tmp_path)
+    assert weights(run) == weights(RunFolder(run).snapshot(3))
+    assert weights(run) != weights(RunFolder(run).snapshot(1))
+
+
+def test_pairs_per_second_count_reading_and_both_passes(pairs, tmp_path, monkeypatch):
+    batch = Pairs.batch
+    backward = Tensor.backward
+
+    def slow_batch(self, rows):
+        time.sleep(0.02)
+        return batch(self, rows)
+
+    def slow_backward(self, *args, **kwargs):
+        time.sleep(0.02)
+        return backward(self, *args, **kwargs)
+
+    def slow_evaluate(self):
+        time.sleep(0.5)
+        return {}
+
+    monkeypatch.setattr(Pairs, "batch", slow_batch)
+    monkeypatch.setattr(Tensor, "backward", slow_backward)
+    monkeypatch.setattr(Trainer, "evaluate", slow_evaluate)
+    start = time.perf_counter()
+    run = train(RUN, pairs, tmp_path)
+    whole = time.perf_counter() - start
+    speed = pd.read_csv(run / "history.csv")["samples_per_second"]
+    assert speed.max() < 8 / 0.04
+    seconds = json.loads((run / "metrics.json").read_text())["seconds"]
+    assert STEPS * 0.04 < seconds + 0.05 < whole - 3 * 0.5 + 0.1
+    assert (8 / speed).sum() == pytest.approx(seconds, abs=0.06)
+
+
+def test_losses_are_fetched_every_few_steps_and_at_the_end_of_an_epoch(
+    pairs, tmp_path, monkeypatch
+):
+    flushed = []
+    flush = Trainer.flush
+
+    def spy(self):
+        flushed.append(self.step)
+        flush(self)
+
+    monkeypatch.setattr(module, "FLUSH", 2)
+    monkeypatch.setattr(Trainer, "flush", spy)
+    train(with_(RUN, checkpoint_every=1000), pairs, tmp_path)
+    assert flushed == [2, 4, 5, 7, 9, 10, 12, 14, 15]
+
+
+@pytest.mark.parametrize(
+    ("steps", "minutes", "saved"),
+    [(4, 60.0, [4, 8, 12]), (1000, 0.0, list(range(1, 16))), (1000, 60.0, [])],
+)
+def test_checkpoints_come_after_steps_or_minutes(
+    pairs, tmp_path, monkeypatch, steps, minutes, saved
+):
+    found = []
+    monkeypatch.setattr(
+        RunFolder, "save", lambda self, facts, state: found.append(state["step"])
+    )
+    config = with_(RUN, checkpoint_every=steps, checkpoint_minutes=minutes)
+    train(config, pairs, tmp_path)
+    assert found == saved
+
+
+def test_a_loss_that_is_not_finite_names_the_steps_and_leaves_the_checkpoint(
+    pairs, tmp_path, monkeypatch
+):
+    step = Trainer.train_step
+
+    def explode(self, epoch, signals, vectors):
+        step(self, epoch, signals * (torch.inf if self.step == 6 else 1), vectors)
+
+    monkeypatch.setattr(Trainer, "train_step", explode)
+    with pytest.raises(
+        RunError, match=r"the loss is nan at step 6 \(seen when steps 5 to 7 .*lower"
+    ):
+        train(RUN, pairs, tmp_path)
+    (folder,) = tmp_path.iterdir()
+    state = torch.load(folder / "checkpoint" / "state.pt", weights_only=True)
+    assert state["state"]["step"] == 4
+    assert pd.read_csv(folder / "history.csv")["loss"].notna().all()
+
+
+def test_store_of_another_rate_is_refused_before_anything_is_written(pairs, tmp_path):
+    model = replace(MODEL, input=InputConfig(sampling_rate=500))
+    with pytest.raises(StoreError, match="sampling_rate 64, but the model expects 500"):
+        train(replace(RUN, model=model), pairs, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_large_a_batch_is_refused(pairs, tmp_path):
+    with pytest.raises(RunError, match="40 training pairs, fewer than one batch of 41"):
+        train(with_(RUN, batch_size=41), pairs, tmp_path)
+    trainer(with_(RUN, batch_size=40), pairs, tmp_path)
+
+
+def test_best_retrieval_without_held_out_pairs_is_refused(tmp_path):
+    signals = np.zeros((8, 12, 64))
+    store = write_store(tmp_path / "store", signals, ["train"] * 8)
+    config = with_(RUN, selection="best-retrieval")
+    with pytest.raises(RunError, match="no held-out pairs"):
+        train(config, numbered_pairs(store), tmp_path)
+
+
+def test_a_run_without_held_out_pairs_ends_without_retrieval(tmp_path):
+    rng = np.random.default_rng(0)
+    signals = rng.normal(0, 1000, (8, 12, 64))
+    store = write_store(tmp_path / "store", signals, ["train"] * 8)
+    run = train(with_(RUN, epochs=1), numbered_pairs(store), tmp_path)
+    assert pd.read_csv(run / "epochs.csv").to_dict("list") == {
+        "epoch": [0],
+        "step": [1],
+    }

@@ -1,0 +1,223 @@
+"""A run survives being killed and a full disk, and belongs to one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from test_pretrain import train, weights, with_
+from toys import RUN, numbered_pairs, numbered_store
+
+from mccgaa import pretrain as loop
+from mccgaa.errors import RunError, WriteError
+from mccgaa.model import MCCGAA
+from mccgaa.pairs import Pairs
+from mccgaa.pretrain import Trainer
+from mccgaa.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    return numbered_pairs(numbered_store(tmp_path_factory.mktemp("toys") / "store"))
+
+
+@pytest.fixture(scope="module")
+def finished(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(RUN, pairs, tmp_path_factory.mktemp("runs"))
+
+
+def interrupt(pairs: Pairs, out: Path, after: int = 7) -> RunFolder:
+    """Start the run and stop it once `after` steps are done."""
+    step = Trainer.train_step
+
+    def stop(self, *batch):
+        if self.step == after:
+            raise KeyboardInterrupt
+        step(self, *batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(RUN, pairs, out)
+    (folder,) = out.iterdir()
+    return RunFolder(folder)
+
+
+def assert_same_run(mine: Path, whole: Path) -> None:
+    assert weights(mine) == weights(whole)
+    for table in ("history.csv", "epochs.csv"):
+        one, two = (pd.read_csv(folder / table) for folder in (mine, whole))
+        columns = [c for c in two if c != "samples_per_second"]
+        pd.testing.assert_frame_equal(one[columns], two[columns])
+
+
+def test_a_run_killed_with_sigkill_ends_with_the_same_weights_and_tables(
+    finished, pairs, tmp_path
+):
+    code = (
+        "import sys, torch; sys.path.insert(0, sys.argv[3])\n"
+        "from test_pretrain import *\n"
+        "torch.set_num_threads(int(sys.argv[4]))\n"
+        "step = Trainer.train_step\n"
+        "def slow(self, *batch): time.sleep(0.1); step(self, *batch)\n"
+        "Trainer.train_step = slow\n"
+        "train(RUN, numbered_pairs(sys.argv[1]), sys.argv[2])\n"
+    )
+    arguments = [pairs.store.path, tmp_path, Path(__file__).parent]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    process = subprocess.Popen([*command, str(torch.get_num_threads())])
+    history = tmp_path / finished.name / "history.csv"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if history.exists() and len(pd.read_csv(history)) >= 8:  # of the second epoch
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    assert process.wait() == -signal.SIGKILL
+    assert (history.parent / "checkpoint" / "state.pt").exists()
+    assert not (history.parent / "metrics.json").exists()
+    assert_same_run(train(RUN, pairs, tmp_path), finished)
+
+
+@pytest.mark.parametrize("after", [2, 4, 7, 10, 14])
+def test_a_run_stopped_anywhere_ends_as_if_it_never_was(
+    finished, pairs, tmp_path, after
+):
+    folder = interrupt(pairs, tmp_path, after)
+    with folder.history.open("a") as file:
+        file.write("12,1,0.5")  # a line that was cut short
+    assert_same_run(train(RUN, pairs, tmp_path), finished)
+
+
+def test_best_retrieval_goes_on_from_the_best_so_far(pairs, tmp_path, monkeypatch):
+    scores = {5: 0.6, 10: 0.2, 15: 0.4}
+    monkeypatch.setattr(
+        Trainer,
+        "evaluate",
+        lambda self: {"ecg_to_text_r5": scores[self.step], "text_to_ecg_r5": 0.0},
+    )
+    monkeypatch.setattr("test_run_folder.RUN", with_(RUN, selection="best-retrieval"))
+    interrupt(pairs, tmp_path, after=13)
+    config = with_(RUN, selection="best-retrieval", snapshots=())
+    run = train(config, pairs, tmp_path)
+    alone = train(with_(config, snapshots=(1,)), pairs, tmp_path / "alone")
+    assert weights(run) == weights(RunFolder(alone).snapshot(1))
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("processes", 2), ("steps_per_epoch", 7), ("hash", "0123"), ("precision", "bf16")],
+)
+def test_a_checkpoint_of_another_run_is_refused(pairs, tmp_path, fact, value):
+    folder = interrupt(pairs, tmp_path)
+    found = torch.load(folder.checkpoint, weights_only=True)
+    assert set(found["facts"]) == {"hash", "steps_per_epoch", "processes", "precision"}
+    old = found["facts"][fact]
+    found["facts"][fact] = value
+    torch.save(found, folder.checkpoint)
+    with pytest.raises(
+        RunError, match=f"a run with {fact} {value}, but this one has {fact} {old}:"
+    ):
+        train(RUN, pairs, tmp_path)
+
+
+def test_a_run_in_another_effective_precision_is_not_continued(
+    pairs, tmp_path, monkeypatch
+):
+    interrupt(pairs, tmp_path)  # in fp32
+    monkeypatch.setattr(loop, "effective_precision", lambda device, precision: "bf16")
+    with pytest.raises(RunError, match=r"precision fp32, but this one has .* bf16"):
+        train(RUN, pairs, tmp_path)
+
+
+def test_a_damaged_checkpoint_and_a_lost_history_say_what_to_do(pairs, tmp_path):
+    folder = interrupt(pairs, tmp_path)
+    lines = folder.history.read_text().splitlines(keepends=True)
+    folder.history.write_text("".join(lines[:3]))
+    with pytest.raises(RunError, match=r"fewer rows than the 4 steps .*; delete"):
+        train(RUN, pairs, tmp_path)
+    folder.checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match="not a readable checkpoint"):
+        train(RUN, pairs, tmp_path)
+
+
+def test_a_snapshot_of_an_epoch_that_has_passed_is_refused(pairs, tmp_path):
+    interrupt(pairs, tmp_path, after=9)  # past epoch 1 and step 8
+    with pytest.raises(RunError, match="did not keep the weights of epoch 1"):
+        train(with_(RUN, snapshots=(1,)), pairs, tmp_path)
+    run = train(with_(RUN, snapshots=(2,)), pairs, tmp_path)
+    assert RunFolder(run).snapshot(2).exists()
+
+
+def test_two_processes_never_write_one_run_at_once(pairs, tmp_path, finished):
+    folder = RunFolder(tmp_path / finished.name)
+    with folder.lock(), pytest.raises(RunError, match="Another process trains in"):
+        train(RUN, pairs, tmp_path)
+    assert not folder.history.exists()
+    assert train(RUN, pairs, tmp_path) == folder.path
+
+
+def test_a_full_disk_while_checkpointing_leaves_the_checkpoint_before(
+    finished, pairs, tmp_path, monkeypatch
+):
+    save = RunFolder.save
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(self, facts, state):
+        if state["step"] == 8:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        try:
+            save(self, facts, state)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(RunFolder, "save", full)
+    with pytest.raises(WriteError, match=r"The disk is full: .*state\.pt"):
+        train(RUN, pairs, tmp_path)
+    monkeypatch.undo()
+    folder = RunFolder(tmp_path / finished.name)
+    assert folder.checkpoint.stat().st_size > 20_000
+    found = torch.load(folder.checkpoint, weights_only=True)
+    assert found["state"]["step"] == 4
+    assert_same_run(train(RUN, pairs, tmp_path), finished)
+
+
+def test_a_full_disk_at_the_end_is_said_in_a_sentence(pairs, tmp_path, monkeypatch):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    saved = MCCGAA.save_pretrained
+
+    def full(self, folder):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        try:
+            return saved(self, folder)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(MCCGAA, "save_pretrained", full)
+    with pytest.raises(WriteError, match="Free some space"):
+        train(with_(RUN, epochs=1), pairs, tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert not RunFolder(folder).finished
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(pairs, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WriteError, match="cannot be written"):
+        train(RUN, pairs, tmp_path / "file")
+
+
+def test_the_history_is_appended_to_and_not_rewritten(pairs, tmp_path):
+    folder = interrupt(pairs, tmp_path, after=9)
+    assert folder.history.read_text().count("\n") == 1 + 8
+    inode = folder.history.stat().st_ino
+    folder.append_history([(99, 1, 0.1, 0.1, 0.0, 1e-3, 10.0)])
+    assert folder.history.stat().st_ino == inode
+    assert folder.history.read_text().endswith("99,1,0.1,0.1,0.0,0.001,10.0\n")
