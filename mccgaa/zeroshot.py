@@ -3,11 +3,16 @@
 The paper speaks of "a simple linear layer" that gives the label "directly"; none is
 ever trained. Here, as in its ancestor, a class's score is the cosine of the backbone's
 ECG embedding with the embedding of the class's text.
+
+"Zero-shot" says that nothing is fitted to the labels of the test. It does not say that
+the classes are new: texts and records of pretraining may well have named them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
@@ -28,6 +34,48 @@ from mccgaa.pairs import check_input
 from mccgaa.runtime import autocast, pick_device
 
 
+@dataclass(frozen=True)
+class Scores:
+    """How near each record of a task is to each class: rows go together.
+
+    A record that was cut into windows is one row: its scores and its embedding are the
+    means over its windows.
+    """
+
+    classes: list[str]  # C names
+    texts: list[str]  # C texts, one per class (eq 1)
+    labels: NDArray[np.uint8]  # (n, C) of 0 or 1
+    scores: NDArray[np.floating]  # (n, C) cosines in [-1, 1]
+    embeddings: Tensor  # (n, M) float32 on the CPU
+    rows: NDArray[np.int64]  # (n,) rows of the store; of a record's first window
+
+
+def load_model(run: Path | str, device: str | None = None) -> MCCGAA:
+    """Load the model of a finished run, in evaluation mode.
+
+    Args:
+        run: its folder.
+        device: as `runtime.pick_device`; the model is moved there.
+    """
+    return MCCGAA.from_pretrained(run).to(pick_device(device)).eval()
+
+
+def _device(model: MCCGAA) -> torch.device:
+    return next(model.parameters()).device
+
+
+@contextlib.contextmanager
+def _lent(model: MCCGAA, device: str | None) -> Iterator[torch.device]:
+    """Move a model to a device, in evaluation mode, and back where it was."""
+    home, training = _device(model), model.training
+    away = pick_device(device)
+    try:
+        model.to(away).eval()
+        yield away
+    finally:
+        model.to(home).train(training)
+
+
 @torch.no_grad()
 def embed(
     model: MCCGAA,
@@ -35,18 +83,19 @@ def embed(
     index: NDArray[np.int64],
     *,
     batch_size: int = 256,
+    precision: str = "bf16",
     device: str | None = None,
     progress: bool = False,
 ) -> Tensor:
     """Embed records of a store.
 
     Args:
-        model: a pretrained model; put into evaluation mode, and given back on the
-            device that it came on.
+        model: a pretrained model; it comes back where, and in the mode that, it was.
         store: signals of the model's input.
         index: (n,) rows of the store.
         batch_size: records at a time.
-        device: as `runtime.pick_device`.
+        precision: "bf16" (where the device has it, else float32) or "fp32".
+        device: where to compute, as `runtime.pick_device`.
         progress: show a bar.
 
     Returns:
@@ -56,21 +105,19 @@ def embed(
         StoreError: the store's rate, length or transform is not the model's.
     """
     check_input(store, model.config.input)
-    place = pick_device(device)
-    home = next(model.parameters()).device
-    model = model.to(place).eval()
-    starts = range(0, len(index), batch_size)
+    if not len(index):
+        return torch.empty(0, model.config.encoder.embedding_dim)
     parts = []
-    for start in bar(iterable=starts, desc="embed", unit="batch", disable=not progress):
-        signals = torch.from_numpy(store.batch(index[start : start + batch_size]))
-        with autocast(place, "bf16"):
-            parts.append(model.encode_ecg(signals.to(place)).float().cpu())
-    model.to(home)
-    return (
-        torch.cat(parts)
-        if parts
-        else torch.empty(0, model.config.encoder.embedding_dim)
-    )
+    starts = range(0, len(index), batch_size)
+    with _lent(model, device) as away:
+        for start in bar(
+            iterable=starts, desc="embed", unit="batch", disable=not progress
+        ):
+            signals = torch.from_numpy(store.batch(index[start : start + batch_size]))
+            with autocast(away, precision):
+                x = model.encode_ecg(signals.to(away))  # (B, M)
+            parts.append(x.float().cpu())
+    return torch.cat(parts)
 
 
 @torch.no_grad()
@@ -80,21 +127,118 @@ def class_scores(
     """Cosine of each ECG with each class text.
 
     Args:
-        model: the model that made `embeddings`.
-        embeddings: (n, M) unit rows.
+        model: the model that made `embeddings`; it computes where it is.
+        embeddings: (n, M) unit rows, on any device.
         texts: C class texts.
-        fused: pass both through GAFA first; only the bipartite graph allows it.
+        fused: pass both through GAFA first. The n ECGs are then one graph, so that an
+            ECG's scores depend on the others: the result is transductive.
 
     Returns:
         (n, C) in [-1, 1].
+
+    Raises:
+        ConfigError: fused scores of a model whose graph is not bipartite.
     """
-    place = next(model.parameters()).device
-    x = embeddings.to(place)
+    graph = model.config.gafa.graph
+    if fused and graph != "bipartite":
+        raise ConfigError(
+            f"Fused scores need the bipartite graph, which joins any number of ECGs "
+            f"with any number of classes; this model's gafa.graph is {graph!r}: score "
+            "it without --fused."
+        )
+    x = embeddings.to(_device(model))  # (n, M)
     q = model.encode_text(list(texts)).float()  # (C, M)
     if fused:
-        x, q = model.gafa(x, q)
-        x, q = (torch.nn.functional.normalize(t, dim=-1) for t in (x, q))
-    return (x @ q.T).cpu().numpy()
+        x, q = (normalize(side, dim=-1) for side in model.gafa(x, q))
+    return (x @ q.T).cpu().numpy()  # (n, C)
+
+
+def score_tasks(
+    model: MCCGAA,
+    store: SignalStore,
+    tasks: Sequence[str],
+    knowledge: Knowledge,
+    split: str | None = "test",
+    *,
+    fused: bool = False,
+    precision: str = "bf16",
+    device: str | None = None,
+    progress: bool = False,
+) -> dict[str, Scores]:
+    """Score the records of several tasks, embedding each record once.
+
+    Args:
+        model: a pretrained model.
+        store: packed records with labels of the tasks.
+        tasks: names among the store's tasks.
+        knowledge: gives each class its text (eq 1).
+        split: "train", "val", "test", or None for all records.
+        fused: as in `class_scores`.
+        precision, device, progress: as in `embed`.
+
+    Raises:
+        ConfigError: a task that the store does not have, or as `class_scores`.
+        StoreError: no record of the task in this split, or as `embed`.
+    """
+    unknown = [task for task in tasks if task not in store.meta["tasks"]]
+    if unknown:
+        raise ConfigError(
+            f"{store.path} has no task {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(store.meta['tasks'])}."
+        )
+    rows = {task: store.indices(split=split, task=task) for task in tasks}
+    for task in tasks:
+        if not len(rows[task]):
+            raise StoreError(
+                f"{store.path} has no record of task {task!r} in split "
+                f"{split or 'all'!r}."
+            )
+    index = np.unique(np.concatenate([[], *rows.values()])).astype(np.int64)
+    style = model.config.text.style
+    found = {}
+    with _lent(model, device):
+        x = embed(
+            model, store, index, precision=precision, device=device, progress=progress
+        )
+        for task in tasks:
+            labels, classes = store.labels(task, rows[task])
+            texts = [knowledge.text(task, name, style) for name in classes]
+            own = x[np.searchsorted(index, rows[task])]  # (n, M); index is sorted
+            scores = class_scores(model, own, texts, fused=fused)
+            found[task] = _by_record(
+                store,
+                Scores(list(classes), texts, labels, scores, own, rows[task]),
+            )
+    return found
+
+
+def score(
+    model: MCCGAA,
+    store: SignalStore,
+    task: str,
+    knowledge: Knowledge,
+    split: str | None = "test",
+    **options: Any,
+) -> Scores:
+    """Score the records of one task; arguments as in `score_tasks`."""
+    return score_tasks(model, store, [task], knowledge, split, **options)[task]
+
+
+def _by_record(store: SignalStore, windows: Scores) -> Scores:
+    """Average the windows of a record; a store without windows is left as it is."""
+    if "group" not in store.records:
+        return windows
+    groups = store.records["group"].iloc[windows.rows]
+    first = ~groups.duplicated().to_numpy()  # of each record, in order of appearance
+    _, scores = mean_by_record(windows.scores, groups)
+    _, embeddings = mean_by_record(windows.embeddings.numpy(), groups)
+    return replace(
+        windows,
+        labels=windows.labels[first],
+        scores=scores,
+        embeddings=torch.from_numpy(embeddings).float(),
+        rows=windows.rows[first],
+    )
 
 
 def zero_shot(
@@ -104,56 +248,35 @@ def zero_shot(
     knowledge: Knowledge,
     *,
     split: str | None = "test",
-    fused: bool = False,
     bootstrap: int = 1000,
-    device: str | None = None,
-    progress: bool = False,
+    **options: Any,
 ) -> dict[str, TaskResult]:
-    """Evaluate tasks without training on any of their labels (Table 2).
+    """Evaluate tasks without fitting anything to their labels (Table 2).
 
     Args:
-        model: a pretrained model.
-        store: packed records with labels of the tasks.
-        tasks: names among the store's tasks.
-        knowledge: gives each class its text (eq 1).
-        split: "train", "val", "test", or None for all records.
-        fused: as in `class_scores`.
-        bootstrap: resamples behind the 95 % intervals.
-        device: as `runtime.pick_device`.
-        progress: show a bar.
+        model, store, tasks, knowledge, split: as in `score_tasks`.
+        bootstrap: resamples behind the 95 % intervals, of subjects where the store
+            knows them and of records otherwise.
+        **options: `fused`, `precision`, `device`, `progress` of `score_tasks`.
 
     Returns:
-        One result a task.
+        One result per task.
 
     Raises:
-        ConfigError: a task that the store does not have.
-        StoreError: no record of the task in this split.
+        ConfigError, StoreError: as `score_tasks`.
     """
-    unknown = [task for task in tasks if task not in store.meta["tasks"]]
-    if unknown:
-        raise ConfigError(
-            f"{store.path} has no task {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(store.meta['tasks'])}."
-        )
-    index = store.indices(split=split)
-    embeddings = embed(model, store, index, device=device, progress=progress)
-    position = {row: i for i, row in enumerate(index)}
     results = {}
-    for task in tasks:
-        rows = store.indices(split=split, task=task)
-        if not len(rows):
-            raise StoreError(
-                f"{store.path} has no record of task {task!r} in split {split!r}."
-            )
-        labels, classes = store.labels(task, rows)
-        texts = [knowledge.text(task, c, model.config.text.style) for c in classes]
-        own = embeddings[[position[row] for row in rows]]
-        scores = class_scores(model, own, texts, fused=fused)
-        if "group" in store.records:  # windows of one record: their mean is its score
-            groups = store.records["group"].iloc[rows]
-            labels = labels[~groups.duplicated().to_numpy()]  # order of appearance
-            _, scores = mean_by_record(scores, groups)
-        results[task] = evaluate(labels, scores, list(classes), bootstrap=bootstrap)
+    for task, found in score_tasks(
+        model, store, tasks, knowledge, split, **options
+    ).items():
+        subjects = store.records["subject_id"].iloc[found.rows]
+        results[task] = evaluate(
+            found.labels,
+            found.scores,
+            found.classes,
+            groups=subjects.tolist(),
+            bootstrap=bootstrap,
+        )
     return results
 
 
@@ -161,7 +284,7 @@ def zero_shot(
 def classify(
     model: MCCGAA, record: Record, classes: Sequence[str], knowledge: Knowledge
 ) -> list[dict[str, Any]]:
-    """Rank class texts for one ECG of one's own.
+    """Rank class texts for one ECG.
 
     Args:
         model: a pretrained model.
@@ -171,28 +294,24 @@ def classify(
         knowledge: the clinical knowledge base.
 
     Returns:
-        One row a class, best first: class, text, cosine, and the share that a softmax
+        One row per class, best first: class, text, cosine, and the share that a softmax
         at the model's temperature gives it among these classes (no probability of
         disease: the classes given are all it can choose from).
+
+    Raises:
+        ConfigError: no class to choose from.
     """
     if not classes:
         raise ConfigError("Name at least one class, such as --classes 'sinus rhythm'.")
     signal = prepare(record, model.config.input)  # (D, T)
-    texts = [
-        knowledge.lookup(name, model.config.text.style) or name for name in classes
-    ]
-    model = model.eval()
-    place = next(model.parameters()).device
-    x = model.encode_ecg(torch.from_numpy(signal)[None].to(place)).float()
-    cosine = class_scores(model, x, texts)[0]
-    share = torch.softmax(torch.from_numpy(cosine) / float(model.tau), dim=0)
-    rows = [
+    style = model.config.text.style
+    texts = [knowledge.lookup(name, style) or name for name in classes]
+    with _lent(model, str(_device(model))) as home:
+        x = model.encode_ecg(torch.from_numpy(signal)[None].to(home)).float()  # (1, M)
+        cosine = class_scores(model, x, texts)[0]  # (C,)
+    share = torch.softmax(torch.from_numpy(cosine) / float(model.tau), dim=0)  # (C,)
+    ranked = [
         {"class": name, "text": text, "cosine": float(c), "share": float(p)}
         for name, text, c, p in zip(classes, texts, cosine, share, strict=True)
     ]
-    return sorted(rows, key=lambda row: -row["cosine"])
-
-
-def load_model(run: Path | str, device: str | None = None) -> MCCGAA:
-    """Load the model of a finished run."""
-    return MCCGAA.from_pretrained(run).to(pick_device(device)).eval()
+    return sorted(ranked, key=lambda row: -row["cosine"])

@@ -240,7 +240,7 @@ class Lab:
                 with write_whole(missing[there]) as file:
                     json.dump(result.to_dict(), file)
         return {
-            task: TaskResult(**json.loads(path.read_text(encoding="utf-8")))
+            task: TaskResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
             for task, path in paths.items()
         }
 

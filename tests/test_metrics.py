@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from mccgaa.metrics import auroc, evaluate, retrieval
+from mccgaa.metrics import TaskResult, _interval, auroc, evaluate, retrieval
 
 
 def naive_auroc(labels, scores):
@@ -64,29 +69,178 @@ def test_macro_leaves_out_and_names_classes_without_both_labels():
     assert result.classes["A"]["positives"] == 2
 
 
-def test_bootstrap_interval_covers_and_narrows_with_records():
+def test_an_interval_runs_between_the_percentiles_2_5_and_97_5():
+    assert _interval(np.arange(1001.0)[::-1]) == (25.0, 975.0)
+    assert all(math.isnan(bound) for bound in _interval(np.array([])))
+
+
+def test_95_of_100_intervals_hold_the_true_auroc():
+    true = norm.cdf(1 / math.sqrt(2))  # of scores N(1, 1) against N(0, 1)
+    labels = (np.arange(200) < 60).astype(int)[:, None]
+    rng = np.random.default_rng(0)
+    held = []
+    for seed in range(300):
+        scores = labels + rng.normal(size=labels.shape)
+        result = evaluate(labels, scores, ["A"], bootstrap=200, seed=seed)
+        low, high = result.ci95
+        assert list(result.classes["A"]["ci95"]) == [low, high]  # the only class
+        assert low < result.macro_auroc < high
+        held.append(low <= true <= high)
+    # Four standard errors of a share of 0.95 in 300 are 0.05; a 68 % interval is far.
+    assert 0.91 <= np.mean(held) <= 0.99
+
+
+def test_an_interval_narrows_with_records():
     rng = np.random.default_rng(2)
     widths = []
     for n in (100, 1600):
         labels = rng.integers(0, 2, (n, 1))
-        scores = labels + rng.normal(size=(n, 1))
-        result = evaluate(labels, scores, ["A"], bootstrap=400)
-        low, high = result.ci95
-        assert low < result.macro_auroc < high
+        low, high = evaluate(labels, labels + rng.normal(size=(n, 1)), ["A"]).ci95
         widths.append(high - low)
-    assert widths[1] < widths[0] / 2.5  # about 1 / sqrt(16)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.4)  # sqrt(16)
 
 
-def test_no_class_at_all_is_nan_and_no_crash():
-    result = evaluate(np.zeros((3, 1), int), np.zeros((3, 1)), ["A"], bootstrap=10)
-    assert np.isnan(result.macro_auroc) and result.left_out == ["A"]
+def test_every_resample_of_a_macro_auroc_scores_every_class():
+    """A class with one positive is lost in 37 % of plain bootstrap resamples."""
+    labels = np.zeros((30, 2), int)
+    labels[:10, 0] = labels[0, 1] = 1
+    scores = np.stack([labels[:, 0], -labels[:, 1]], axis=1)  # AUROC 1 and 0
+    result = evaluate(labels, scores, ["many", "one"], bootstrap=200)
+    assert result.macro_auroc == 0.5
+    assert result.ci95 == pytest.approx((0.5, 0.5))  # without "one" it would reach 1
+    assert result.classes["one"]["ci95"] == pytest.approx((0, 0))
+    assert (result.resamples, result.units) == (200, 30)
 
 
-def test_retrieval_ranks_by_cosine_and_forgives_duplicate_texts():
+def test_the_macro_interval_is_that_of_the_mean_over_classes():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, (80, 3))
+    scores = labels + rng.normal(size=labels.shape)
+    weights = np.random.default_rng(7).exponential(size=(30, 80))
+    each = [
+        [roc_auc_score(labels[:, c], scores[:, c], sample_weight=w) for c in range(3)]
+        for w in weights
+    ]
+    result = evaluate(labels, scores, ["A", "B", "C"], bootstrap=30, seed=7)
+    expected = np.percentile(np.mean(each, axis=1), [2.5, 97.5])
+    np.testing.assert_allclose(result.ci95, expected)
+    expected = np.percentile(np.array(each)[:, 1], [2.5, 97.5])
+    np.testing.assert_allclose(result.classes["B"]["ci95"], expected)
+
+
+def test_records_of_one_subject_are_resampled_together():
+    """Four copies of every record say no more than one."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 2, (60, 2))
+    scores = labels + rng.normal(size=labels.shape)
+    once = evaluate(labels, scores, ["A", "B"], bootstrap=300)
+    many = labels.repeat(4, axis=0), scores.repeat(4, axis=0)
+    subjects = [f"subject {i}" for i in np.arange(60).repeat(4)]
+    together = evaluate(*many, ["A", "B"], bootstrap=300, groups=subjects)
+    assert together.ci95 == pytest.approx(once.ci95)
+    assert (together.n, together.units) == (240, 60)
+    apart = evaluate(*many, ["A", "B"], bootstrap=300)
+    assert np.diff(apart.ci95) < 0.7 * np.diff(together.ci95)
+
+
+def test_a_record_without_a_subject_is_resampled_by_itself():
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, (40, 1))
+    scores = labels + rng.normal(size=labels.shape)
+    alone = evaluate(labels, scores, ["A"], groups=[None] * 40, bootstrap=50)
+    assert alone.ci95 == evaluate(labels, scores, ["A"], bootstrap=50).ci95
+    mixed = evaluate(labels, scores, ["A"], groups=["s"] * 10 + [None] * 30)
+    assert mixed.units == 31
+    with pytest.raises(ValueError, match="40 records but 3 groups"):
+        evaluate(labels, scores, ["A"], groups=["a", "b", "c"])
+
+
+def test_more_resamples_than_fit_one_block_are_those_of_one_stream():
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 2, (50, 1))
+    scores = labels + rng.normal(size=labels.shape)
+    result = evaluate(labels, scores, ["A"], bootstrap=250, seed=1)
+    weights = np.random.default_rng(1).exponential(size=(250, 50))
+    areas = auroc(labels[:, 0], scores[:, 0], weights)
+    np.testing.assert_allclose(result.ci95, np.percentile(areas, [2.5, 97.5]))
+    assert result.ci95 != evaluate(labels, scores, ["A"], bootstrap=250, seed=2).ci95
+
+
+@pytest.mark.parametrize("bootstrap", [0, 10])
+@pytest.mark.parametrize("positives", [0, 2])
+def test_a_result_is_valid_json_and_comes_back_from_it(bootstrap, positives):
+    labels = (np.arange(5) < positives).astype(int)[:, None]
+    scores = np.arange(5.0)[:, None]
+    result = evaluate(labels, scores, ["A"], bootstrap=bootstrap)
+    text = json.dumps(result.to_dict(), allow_nan=False)
+    again = TaskResult.from_dict(json.loads(text))
+    np.testing.assert_equal(asdict(again), asdict(replace(result, ci95=[*result.ci95])))
+    plain = json.loads(text)
+    assert (plain["macro_auroc"] is None) == (not positives)
+    assert (plain["ci95"] == [None, None]) == (not positives or not bootstrap)
+    assert plain["left_out"] == ([] if positives else ["A"])
+
+
+def test_fewer_than_no_resamples_are_refused():
+    with pytest.raises(ValueError, match="bootstrap is -1; expected 0 or more"):
+        evaluate(np.eye(2, dtype=int), np.eye(2), ["A", "B"], bootstrap=-1)
+
+
+@pytest.mark.parametrize(
+    ("scores", "classes"), [((3, 2), 2), ((4, 1), 2), ((4, 2), 3), ((4, 2), 1)]
+)
+def test_labels_scores_and_names_must_agree(scores, classes):
+    with pytest.raises(ValueError, match="must agree"):
+        evaluate(np.ones((4, 2), int), np.ones(scores), ["A", "B", "C"][:classes])
+
+
+def naive_retrieval(x, q):
+    """The ranks by loops over ECGs and over distinct texts."""
+    texts = [tuple(row) for row in q]
+    distinct = sorted(set(texts))
+
+    def dot(a, b):
+        return sum(float(s) * float(t) for s, t in zip(a, b, strict=True))
+
+    to_text = []
+    for ecg, own in zip(x, texts, strict=True):
+        nearer = sum(dot(ecg, text) > dot(ecg, own) for text in distinct)
+        to_text.append(1 + nearer)
+    to_ecg = []
+    for text in distinct:
+        own = max(dot(e, text) for e, t in zip(x, texts, strict=True) if t == text)
+        to_ecg.append(1 + sum(dot(ecg, text) > own for ecg in x))
+    found = {}
+    for name, ranks in (("ecg_to_text", to_text), ("text_to_ecg", to_ecg)):
+        found[f"{name}_r1"] = sum(rank <= 1 for rank in ranks) / len(ranks)
+        found[f"{name}_r5"] = sum(rank <= 5 for rank in ranks) / len(ranks)
+        found[f"{name}_median_rank"] = sorted(ranks)[len(ranks) // 2]
+    return found
+
+
+@pytest.mark.parametrize("texts", [31, 9])
+@pytest.mark.parametrize("levels", [2, 1000])
+def test_retrieval_equals_loops_with_duplicate_texts_and_ties(texts, levels):
+    """Integers are exact in any order of summation; two levels make many ties."""
+    rng = np.random.default_rng([texts, levels])
+    distinct = rng.integers(-levels, levels + 1, (texts, 8)).astype(float)
+    own = np.concatenate([np.arange(texts), rng.integers(0, texts, 31 - texts)])
+    q = distinct[rng.permutation(own)]
+    x = q + rng.integers(-2 * levels, 2 * levels + 1, q.shape)
+    assert retrieval(x, q) == pytest.approx(naive_retrieval(x, q))
+
+
+def test_retrieval_forgives_duplicate_texts_and_sees_a_swap():
     q = np.eye(4)[[0, 1, 2, 2]]
-    x = np.eye(4)[[0, 1, 2, 2]]
-    found = retrieval(x, q)
+    found = retrieval(q, q)
     assert found["ecg_to_text_r1"] == found["text_to_ecg_r1"] == 1.0
-    wrong = retrieval(x[[1, 0, 2, 3]], q)
+    wrong = retrieval(q[[1, 0, 2, 3]], q)
     assert wrong["ecg_to_text_r1"] == 0.5
     assert wrong["text_to_ecg_r1"] == pytest.approx(1 / 3)
+
+
+def test_a_text_is_found_by_its_nearest_ecg_whatever_their_order():
+    near, far, other = [1.0, 0.0], [0.1, 0.0], [0.5, 1.0]
+    q = np.array([[1.0, 0], [1, 0], [0, 1]])
+    for x in ([near, far, other], [far, near, other]):
+        assert retrieval(np.array(x), q)["text_to_ecg_r1"] == 1.0
