@@ -1,4 +1,4 @@
-"""Packing: records a second a core from WFDB format 16 at 500 Hz, and peak memory.
+"""Packing: records per second of one core from WFDB format 16 at 500 Hz, peak memory.
 
 Writes records as MIMIC-IV-ECG ships them into a temporary folder and packs them with
 one process, so that a second of its processor time is a second of one core, whatever
@@ -6,6 +6,12 @@ else the machine does. Memory is the peak of the packing process and of each wor
 for stores of growing size.
 
     python bench/packing.py --json bench/packing.json
+
+`--rows N` measures the tables alone instead: it writes MIMIC-IV-ECG's two tables for N
+records, reads, packs (with two samples per lead in place of the signals) and checks
+them, and says what all 800,035 records would take at the same bytes per row.
+
+    python bench/packing.py --rows 100000 --json bench/tables.json
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import argparse
 import json
 import multiprocessing
 import platform
+import random
 import subprocess
 import sys
 import tempfile
@@ -26,11 +33,13 @@ import pandas as pd
 import wfdb
 
 from mccgaa.config import LEADS, InputConfig
-from mccgaa.data import workers
+from mccgaa.data import mimic, workers
+from mccgaa.data.check import check
 from mccgaa.data.packing import pack
+from mccgaa.data.physionet import DATASETS
 from mccgaa.data.record import read_record
 
-WANTED = 150  # records a second a core
+WANTED = 150  # records per second of one core
 WANTED_BYTES = 2e9  # at most, however many records
 SETTINGS = {
     "raw, 500 Hz": InputConfig(500, 10.0, "raw"),
@@ -38,6 +47,15 @@ SETTINGS = {
     "bandpass-zscore, 500 Hz": InputConfig(500, 10.0, "bandpass-zscore"),
     "bandpass-zscore, 100 Hz": InputConfig(100, 10.0, "bandpass-zscore"),
 }
+PHRASES = (
+    "Sinus rhythm", "Normal ECG", "Atrial fibrillation", "Left axis deviation",
+    "Possible left ventricular hypertrophy", "Nonspecific T abnormalities",
+    "Borderline ECG", "Abnormal ECG", "Inferior infarct - age undetermined",
+    "Prolonged QT interval", "Right bundle branch block", "Low QRS voltages",
+    "Lateral ST-T changes may be due to myocardial ischemia", "First degree AV block",
+)  # fmt: skip
+STUDIES_PER_SUBJECT = 5  # as in MIMIC-IV-ECG
+RECORDS_PER_REPORT = 4
 
 
 def write_records(folder: Path, count: int) -> None:
@@ -106,7 +124,7 @@ def peak_memory(folder: Path, files: int, count: int) -> dict[str, float]:
 
 
 def peak_mb(process: int | str) -> float:
-    """Peak resident memory of a process, in MB; 0 where the system does not tell."""
+    """Peak resident memory of a process, in MB; 0 where the system does not say."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
         return round(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6, 1)
@@ -148,22 +166,125 @@ def pack_and_report(folder: Path, files: int, count: int) -> None:
     print(json.dumps(found))
 
 
+def write_tables(folder: Path, count: int) -> None:
+    """Write MIMIC-IV-ECG's two tables for `count` records."""
+    rng = random.Random(0)
+    reports = []
+    for _ in range(1 + count // RECORDS_PER_REPORT):
+        cells = rng.choices(PHRASES, k=rng.randint(2, 7))
+        if rng.random() < 0.3:
+            cells.append(f"Rate is {rng.randint(40, 160)}")
+        reports.append(",".join(cells) + "," * (18 - len(cells)))
+    with (
+        (folder / "record_list.csv").open("w") as listed,
+        (folder / "machine_measurements.csv").open("w") as measured,
+    ):
+        listed.write("subject_id,study_id,file_name,ecg_time,path\n")
+        names = ",".join(mimic.REPORTS)
+        measured.write(f"subject_id,study_id,cart_id,{names},,rr_interval\n")
+        for study in range(40_000_000, 40_000_000 + count):
+            subject = 10_000_000 + rng.randrange(1 + count // STUDIES_PER_SUBJECT)
+            path = f"files/p{subject // 10_000}/p{subject}/s{study}/{study}"
+            listed.write(f"{subject},{study},{study},2180-07-23 08:44:00,{path}\n")
+            measured.write(f"{subject},{study},6848,{rng.choice(reports)},659\n")
+
+
+def stubbed_chunks(chunks, options, jobs):
+    """Stand in for `workers.run_chunks`: noise, and notes as varied as real ones."""
+    rng = np.random.default_rng(0)
+    for chunk in chunks:
+        shape = (len(chunk), len(LEADS), options.input.length)
+        notes = []
+        for share in rng.integers(0, 60, len(chunk)) / 60_000:
+            values = (500.0, 10.0, [], [], 0.0, float(share), 0)
+            notes.append(dict(zip(workers.NOTES, values, strict=True)))
+        yield rng.integers(-999, 999, shape, dtype="<i2"), notes
+
+
+def table_memory(what: str, folder: Path, out: Path) -> dict[str, float]:
+    """Peak memory of one command on the tables; called in a process of its own."""
+    imports = peak_mb("self")
+    if what == "pack":
+        workers.run_chunks = stubbed_chunks
+        rows = mimic.read_rows(folder)
+        read = peak_mb("self")
+        pack(
+            rows,
+            folder,
+            out,
+            dataset="mimic",
+            tasks={},
+            input=InputConfig(100, 0.02),
+            progress=False,
+        )
+        return {"imports_mb": imports, "read_mb": read, "pack_mb": peak_mb("self")}
+    check(out)
+    return {"imports_mb": imports, "check_mb": peak_mb("self")}
+
+
+def measure_tables(count: int) -> dict[str, object]:
+    """Read, pack and check `count` records' tables, and extrapolate to them all."""
+    everyone = DATASETS["mimic"].records
+    found: dict[str, object] = {
+        "what": "MIMIC-IV-ECG's tables read, packed (signals stubbed) and checked",
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "rows": count,
+        "wanted_peak_mb": WANTED_BYTES / 1e6,
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, out = Path(scratch) / "in", Path(scratch) / "out"
+        folder.mkdir()
+        write_tables(folder, count)
+        for what in ("pack", "check"):
+            script = [sys.executable, __file__, "--tables", what, str(folder), str(out)]
+            done = subprocess.run(script, capture_output=True, text=True, check=True)
+            peaks = json.loads(done.stdout.splitlines()[-1])
+            imports = peaks.pop("imports_mb")
+            for name, peak in peaks.items():
+                whole = imports + (peak - imports) / count * everyone
+                found[name] = peak
+                found[f"{name}_at_{everyone}"] = round(whole)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write what was measured here")
     parser.add_argument("--records", type=int, default=400, help="files to time")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4000, 12000])
+    parser.add_argument("--rows", type=int, help="measure tables of so many rows")
     parser.add_argument("--pack", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--tables", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pack:
         pack_and_report(Path(args.pack[0]), int(args.pack[1]), int(args.pack[2]))
         return
+    if args.tables:
+        what, folder, out = args.tables
+        print(json.dumps(table_memory(what, Path(folder), Path(out))))
+        return
+    found = measure_tables(args.rows) if args.rows else measure_files(args)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    else:
+        print(json.dumps(found, indent=2))
+
+
+def measure_files(args: argparse.Namespace) -> dict[str, object]:
+    """Time records and measure the memory of whole packings."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_records(folder, args.records)
         speed = records_a_second(folder, args.records)
         memory = [peak_memory(folder, args.records, n) for n in args.sizes]
-    found = {
+    for name, value in speed.items():
+        print(f"{name:26s} {value:8.1f} records per second of one core")
+    for row in memory:
+        print(
+            f"{row['records']:6d} records, store {row['store_mb']:7.1f} MB: "
+            f"packer {row['packer_mb']:.0f} MB, workers {row['workers_mb']} MB each"
+        )
+    return {
         "what": "packing 10 s records of WFDB format 16, 12 leads, 500 Hz",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "wanted_records_a_second_a_core": WANTED,
@@ -171,15 +292,6 @@ def main() -> None:
         "wanted_peak_mb": WANTED_BYTES / 1e6,
         "memory_with_two_workers": memory,
     }
-    for name, value in speed.items():
-        print(f"{name:26s} {value:8.1f} records a second of one core")
-    for row in memory:
-        print(
-            f"{row['records']:6d} records, store {row['store_mb']:7.1f} MB: "
-            f"packer {row['packer_mb']:.0f} MB, workers {row['workers_mb']} MB each"
-        )
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ because equal texts are false negatives in a contrastive batch.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable
@@ -34,6 +35,7 @@ _EKG = re.compile("ekg", re.IGNORECASE)
 _MARKS = re.compile(r"\*+|={2,}")  # asterisks, and rules drawn with '='
 
 
+@functools.lru_cache(maxsize=100_000)  # a few thousand cells make all reports
 def clean_statement(cell: str) -> str:
     """Clean one cell of a machine report.
 
@@ -173,11 +175,11 @@ def _texts(
     ]
     known: dict[tuple[str, ...], tuple[str, list[str]]] = {}
     texts, statements = [], []
-    for here, *cells in zip(place >= 0, *columns, strict=True):
-        key = tuple(cells) if here else ()
-        if key not in known:
-            known[key] = clean_report(key), _statements(key)
-        text, parts = known[key]
+    for here, *row in zip(place >= 0, *columns, strict=True):
+        cells = tuple(cell for cell in row if cell) if here else ()
+        if cells not in known:
+            known[cells] = clean_report(cells), _statements(cells)
+        text, parts = known[cells]
         texts.append(text)
         statements.append(parts)
     return texts, statements
