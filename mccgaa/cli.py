@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--sampling-rate 100 --transform bandpass-zscore",
     )
     sub.add_argument(
-        "source", nargs="?", choices=["ptbxl", "mimic", "cpsc2018", "csn", "own"]
+        "dataset", nargs="?", choices=["ptbxl", "mimic", "cpsc2018", "csn", "own"]
     )
     sub.add_argument("--root", help="the dataset's folder; for own, its CSV")
     sub.add_argument("--out", help="the store's folder")

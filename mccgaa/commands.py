@@ -43,6 +43,7 @@ def download(args: argparse.Namespace) -> None:
 
 
 def pack(args: argparse.Namespace) -> None:
+    from mccgaa.config import InputConfig
     from mccgaa.data.datasets import open_or_pack
 
     if args.check:
@@ -53,21 +54,19 @@ def pack(args: argparse.Namespace) -> None:
         if card.problems:
             raise StoreError(f"{args.check}: {'; '.join(map(str, card.problems))}")
         return
-    for name in ("source", "root", "out"):
+    for name in ("dataset", "root", "out"):
         if getattr(args, name) is None:
             raise ConfigError(
-                "pack needs a source, --root and --out, such as: mccgaa pack ptbxl "
+                "pack needs a dataset, --root and --out, such as: mccgaa pack ptbxl "
                 "--root data/ptbxl --out stores/ptbxl-100 (or --check STORE)."
             )
     names = ("limit", "only_ids", "labels", "lengths", "file_rate")
     options = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     store = open_or_pack(
-        args.source,
+        args.dataset,
         args.root,
         args.out,
-        sampling_rate=args.sampling_rate,
-        duration=args.duration,
-        transform=args.transform,
+        input=InputConfig(args.sampling_rate, args.duration, args.transform),
         jobs=args.jobs,
         allow_missing_leads=args.allow_missing_leads,
         **options,

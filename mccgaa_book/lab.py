@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from mccgaa.config import Profile, RunConfig, stable_hash
-from mccgaa.data.datasets import open_store
+from mccgaa.data.datasets import open_or_pack
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
 from mccgaa.files import write_whole
@@ -175,7 +175,13 @@ class Lab:
             recipe = self.profile.recipe(name)
             if self.profile.twin and not Path(recipe.out).exists():
                 write_twin(**self.profile.twin)
-            self._stores[name] = open_store(recipe, self.profile.input)
+            self._stores[name] = open_or_pack(
+                recipe.dataset,
+                recipe.root,
+                recipe.out,
+                input=self.profile.input,
+                **recipe.options,
+            )
         return self._stores[name]
 
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:

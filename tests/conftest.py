@@ -33,6 +33,7 @@ def twin_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def twin_store(twin_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, packed at 100 Hz."""
+    from mccgaa.config import InputConfig
     from mccgaa.data.datasets import open_or_pack
 
     out = tmp_path_factory.mktemp("stores") / "twin-100"
@@ -40,8 +41,7 @@ def twin_store(twin_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "ptbxl",
         twin_tree,
         out,
-        sampling_rate=100,
-        transform="bandpass-zscore",
+        input=InputConfig(100, transform="bandpass-zscore"),
         jobs=1,
         progress=False,
     )

@@ -85,7 +85,7 @@ def test_check_prints_the_data_card(twin_store, capsys):
             "absent",
         ),
         (["pack", "ptbxl", "--root", "EMPTY", "--out", "EMPTY/s"], "ptbxl_database"),
-        (["pack", "ptbxl"], "pack needs a source"),
+        (["pack", "ptbxl"], "pack needs a dataset"),
         (
             [
                 *("pretrain", "--params", "PROFILE", "--store", "STORE", "--out"),

@@ -1,4 +1,4 @@
-"""The data card: a store checked byte by byte, and described in numbers."""
+"""A store checked byte by byte, and described in numbers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mccgaa.data.store import SignalStore, table_digest
 from mccgaa.errors import StoreError
 
-SHOWN = 20  # reasons of rejection
-BLOCK_BYTES = 8_000_000  # read at a time
+_SHOWN = 20  # reasons of rejection
+_BLOCK_BYTES = 8_000_000  # read at a time
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,9 @@ class StoreReport:
     """What a store holds; `problems` is empty where nothing forbids its use."""
 
     path: Path
-    fingerprint: str
-    source: str
-    synthetic: bool
-    records: int
+    meta: dict[str, Any]  # of `store.json`: records, sampling_rate, synthetic, ...
     rejected: dict[str, int]  # reason without the record's name -> count
     subjects: int
-    sampling_rate: int  # Hz, of the store
-    seconds: float  # of the store
-    transform: str
     recorded_rates: dict[float, int]  # Hz of the files -> records
     recorded_seconds: tuple[float, float, float]  # least, median, most
     splits: dict[str, int]
@@ -43,22 +37,22 @@ class StoreReport:
     missing_leads: dict[str, int]  # lead -> records
     flat_leads: dict[str, int]  # lead -> records
     interpolated: int  # records with invalid samples that were filled
-    clipped: int  # records that rest on their source's limits
+    clipped: int  # records that stay at their source's limits
     stored_clipped: int  # records with samples beyond what int16 holds
     same_signals: list[list[str]]  # groups of record_ids
     shared_subjects: list[str]  # on more than one side of the split
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        least, median, most = self.recorded_seconds
+        meta, (least, median, most) = self.meta, self.recorded_seconds
         rates = _counts({f"{rate:g} Hz": n for rate, n in self.recorded_rates.items()})
         repeated = sum(map(len, self.same_signals))
         lines = [
-            f"{self.path}: {self.records} records of {self.subjects} subjects, "
-            f"{self.source}{' (SYNTHETIC)' if self.synthetic else ''}",
-            f"fingerprint   {self.fingerprint}; checksums agree",
-            f"stored        {self.sampling_rate} Hz, {self.seconds:g} s, "
-            f"{self.transform}",
+            f"{self.path}: {meta['records']} records of {self.subjects} subjects, "
+            f"{meta['source']}{' (SYNTHETIC)' if meta['synthetic'] else ''}",
+            f"fingerprint   {meta['fingerprint']}; checksums agree",
+            f"stored        {meta['sampling_rate']} Hz, {meta['duration']:g} s, "
+            f"{meta['transform']}",
             f"recorded      {rates}; {least:g} to {most:g} s, median {median:g} s",
             f"splits        {_counts(self.splits)}",
             f"texts         {self.distinct_texts} distinct; {self.repeated_texts} "
@@ -71,14 +65,14 @@ class StoreReport:
             f"duplicates    {repeated} records in {len(self.same_signals)} groups of "
             "identical signals",
             f"rejected      {sum(self.rejected.values())}",
-            *(f"  {n:7d}  {why}" for why, n in list(self.rejected.items())[:SHOWN]),
+            *(f"  {n:7d}  {why}" for why, n in list(self.rejected.items())[:_SHOWN]),
         ]
         for task, classes in self.classes.items():
             lines.append(f"task {task}: {self.labelled[task]} records labelled")
             lines += [f"  {n:7d}  {name}" for name, n in classes.items()]
         lines += [f"PROBLEM: {problem}" for problem in self.problems]
         if not self.problems:
-            lines.append("No subject stands on both sides of a split.")
+            lines.append("No subject is on both sides of a split.")
         return "\n".join(lines)
 
 
@@ -89,25 +83,15 @@ def check(path: Path | str) -> StoreReport:
         path: a finished store.
 
     Returns:
-        The card; print it to read it.
+        What was found; print it to read it.
 
     Raises:
         StoreError: there is no store, or its content is not what was packed.
     """
     store = SignalStore.open(path)
     total, digests = _digests(store)
-    stated = store.meta["sha256"]
-    for name, found in (
-        ("samples", total),
-        ("table", table_digest(store.records)),
-    ):
-        if found != stated[name]:
-            file = {"samples": "signals.npy", "table": "records.parquet"}[name]
-            raise StoreError(
-                f"{store.path / file} is not what was packed: its checksum is "
-                f"{found[:12]}..., not {stated[name][:12]}... as store.json says. "
-                "Pack it again."
-            )
+    _compare(store, "samples", "signals.npy", total)
+    _compare(store, "table", "records.parquet", table_digest(store.records))
     records = store.records
     seconds = records["recorded_seconds"]
     same = _groups(digests, records["record_id"])
@@ -121,25 +105,19 @@ def check(path: Path | str) -> StoreReport:
     problems = []
     if shared:
         problems.append(
-            f"{len(shared)} subjects stand on more than one side of the split "
+            f"{len(shared)} subjects are on more than one side of the split "
             f"({', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''})."
         )
     across = _shared(records, pd.Series(digests))
     if across:
         problems.append(
-            f"{len(across)} identical signals stand on more than one side of the split."
+            f"{len(across)} identical signals are on more than one side of the split."
         )
     return StoreReport(
         path=store.path,
-        fingerprint=store.meta["fingerprint"],
-        source=store.meta["source"],
-        synthetic=store.meta["synthetic"],
-        records=len(store),
+        meta=store.meta,
         rejected=_reasons(store.path / "rejected.csv"),
         subjects=records["subject_id"].nunique(),
-        sampling_rate=store.meta["sampling_rate"],
-        seconds=store.meta["duration"],
-        transform=store.meta["transform"],
         recorded_rates=records["recorded_rate"].value_counts().to_dict(),
         recorded_seconds=(seconds.min(), seconds.median(), seconds.max()),
         splits=records["split"].value_counts(dropna=False).to_dict(),
@@ -159,14 +137,30 @@ def check(path: Path | str) -> StoreReport:
     )
 
 
+def _compare(store: SignalStore, name: str, file: str, found: str) -> None:
+    """Refuse a file whose checksum is not the one in `store.json`."""
+    stated = store.meta["sha256"][name]
+    if found != stated:
+        raise StoreError(
+            f"{store.path / file} is not what was packed: its checksum is "
+            f"{found[:12]}..., not {stated[:12]}... as store.json says. Pack it again."
+        )
+
+
 def _digests(store: SignalStore) -> tuple[str, list[bytes]]:
     """Hash all samples at once, and each record's on its own, in one pass."""
     total, each = hashlib.sha256(), []
-    step = max(1, BLOCK_BYTES // (24 * store.meta["length"]))
-    for first in range(0, len(store), step):
-        block = np.ascontiguousarray(store.signals[first : first + step])
-        total.update(block.data)
-        each += [hashlib.blake2b(r.data, digest_size=16).digest() for r in block]
+    size = 24 * store.meta["length"]  # bytes of a record: 12 leads of int16
+    step = max(1, _BLOCK_BYTES // size)
+    # Read, not mapped: pages of a map count as this process's memory.
+    with (store.path / "signals.npy").open("rb") as file:
+        file.seek(store.signals.offset)
+        for first in range(0, len(store), step):
+            block = file.read(size * min(step, len(store) - first))
+            total.update(block)
+            for at in range(0, len(block), size):
+                record = memoryview(block)[at : at + size]
+                each.append(hashlib.blake2b(record, digest_size=16).digest())
     return total.hexdigest(), each
 
 
@@ -181,7 +175,7 @@ def _groups(digests: list[bytes], names: Iterable[str]) -> list[list[str]]:
 
 
 def _shared(records: pd.DataFrame, keys: pd.Series) -> list:
-    """Find the keys that stand in more than one split."""
+    """Find the keys that are in more than one split."""
     sides = records["split"].groupby(keys.to_numpy()).nunique()
     return sides.index[sides > 1].tolist()
 

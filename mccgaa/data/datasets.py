@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mccgaa.config import InputConfig, StoreRecipe
+from mccgaa.config import InputConfig
 from mccgaa.data import cpsc2018, csn, mimic, own, ptbxl
 from mccgaa.data.packing import pack
 from mccgaa.data.store import SignalStore
@@ -39,9 +39,7 @@ def open_or_pack(
     root: Path | str,
     out: Path | str,
     *,
-    sampling_rate: int = 500,
-    duration: float = 10.0,
-    transform: str = "raw",
+    input: InputConfig,
     jobs: int | None = None,
     progress: bool = True,
     allow_missing_leads: bool = False,
@@ -54,9 +52,7 @@ def open_or_pack(
         root: the dataset's folder (for "own", the CSV); not needed where the store
             is already packed.
         out: the store's folder.
-        sampling_rate: Hz of the store.
-        duration: seconds kept of each record.
-        transform: "raw" or "bandpass-zscore".
+        input: sampling rate, duration and transform of the store.
         jobs: processes; all cores by default.
         progress: show a bar.
         allow_missing_leads: fill leads that a record lacks with zeros, which is all
@@ -71,7 +67,6 @@ def open_or_pack(
         raise ConfigError(
             f"There is no dataset {dataset!r}; choose one of {', '.join(READERS)}."
         )
-    inputs = InputConfig(sampling_rate, duration, transform)  # type: ignore[arg-type]
     if not Path(root).exists() and Path(out).exists():
         return SignalStore.open(out)
     reader = READERS[dataset]
@@ -89,28 +84,9 @@ def open_or_pack(
         out,
         dataset=dataset,
         tasks=rows.attrs["tasks"],
-        input=inputs,
+        input=input,
         record_seconds=reader.record_seconds,
         jobs=jobs,
         progress=progress,
         allow_missing_leads=allow_missing_leads,
-    )
-
-
-def open_store(recipe: StoreRecipe, wanted: InputConfig, **options: Any) -> SignalStore:
-    """Open the store that a profile describes, packing it first where it is absent.
-
-    Args:
-        recipe: dataset, folders and the reader's options (`Profile.recipe`).
-        wanted: the input that the profile's model expects (`Profile.input`).
-        **options: laid over the recipe's, such as `progress` or `jobs`.
-    """
-    return open_or_pack(
-        recipe.dataset,
-        recipe.root,
-        recipe.out,
-        sampling_rate=wanted.sampling_rate,
-        duration=wanted.duration,
-        transform=wanted.transform,
-        **(recipe.options | options),
     )

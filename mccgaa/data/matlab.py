@@ -28,7 +28,7 @@ _STRUCT, _CHAR, _NUMERIC = 2, 4, range(6, 16)
 _COMPLEX = 0x08
 
 
-def read_struct(path: Path, name: str) -> dict[str, Any] | None:
+def read_struct(path: Path, name: str) -> dict[str, Any]:
     """Read one 1 x 1 struct of real arrays and texts.
 
     Args:
@@ -36,12 +36,11 @@ def read_struct(path: Path, name: str) -> dict[str, Any] | None:
         name: of the variable.
 
     Returns:
-        Field -> array or text (None for other kinds); None if the file has no such
-        variable.
+        Field -> array or text (None for other kinds).
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is not such a file, or is damaged.
+        ValueError: it is not such a file, is damaged, or has no such variable.
     """
     content, value = path.read_bytes(), None
     if len(content) < 128 or content[124:128] != b"\x00\x01IM":
@@ -56,24 +55,9 @@ def read_struct(path: Path, name: str) -> dict[str, Any] | None:
             if not isinstance(content, dict):
                 raise ValueError(f"{name} is no 1 x 1 struct")
             value = content
+    if value is None:
+        raise ValueError(f"it has no variable {name}")
     return value
-
-
-def variables(path: Path) -> list[str]:
-    """Name the variables of a MATLAB v4 or v5 file, as far as they can be read."""
-    content = path.read_bytes()
-    names = []
-    try:
-        if content[124:128] != b"\x00\x01IM":
-            length = struct.unpack_from("<I", content, 16)[0]
-            return [content[20 : 20 + length].rstrip(b"\0").decode("latin-1")]
-        for kind, body in _elements(content[128:], padded=False):
-            if kind == _COMPRESSED:
-                [(kind, body)] = _elements(_decompress(body), padded=False)
-            names.append(_variable(body)[0])
-    except (ValueError, struct.error):
-        pass
-    return names
 
 
 def _decompress(body: bytes) -> bytes:

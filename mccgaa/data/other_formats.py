@@ -37,19 +37,12 @@ def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        if "val" in matlab.variables(path):
-            ecg = None
-        else:
-            raise RecordError(
-                f"{path} is not a MATLAB v5 file that can be read: {error}."
-            ) from error
-    if ecg is None and "val" in matlab.variables(path):
         raise RecordError(
-            f"{path} holds bare samples without rate or gain; "
-            f"its header {path.stem}.hea is missing."
-        )
-    if ecg is None or not isinstance(ecg.get("data"), np.ndarray):
-        raise RecordError(f"{path} has no struct ECG with an array data.")
+            f"{path} is not a MATLAB v5 file with a struct ECG: {error}. If it is the "
+            f"signal file of a WFDB record, its header {path.stem}.hea is missing."
+        ) from error
+    if not isinstance(ecg.get("data"), np.ndarray):
+        raise RecordError(f"{path} has a struct ECG without an array data.")
     data = _oriented(path, ecg["data"], len(LEADS))
     info = {}
     if isinstance(ecg.get("sex"), str):

@@ -1,4 +1,4 @@
-"""The data card: checksums recomputed, contents counted, leaks told."""
+"""A store checked: checksums recomputed, contents counted, leaks found."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def make_store(tmp_path, dataset):
 
 def test_a_card_counts_what_a_store_holds(make_store):
     card = check(make_store())
-    assert (card.records, card.subjects, card.sampling_rate) == (6, 3, 100)
+    assert (card.meta["records"], card.subjects) == (6, 3)
+    assert "stored        100 Hz, 2 s, raw" in str(card)
     assert card.splits == {"train": 4, "test": 2}
     assert card.recorded_rates == {500: 6}
     assert card.recorded_seconds == (2, 2, 2)
@@ -44,9 +45,9 @@ def test_a_card_counts_what_a_store_holds(make_store):
     assert card.problems == []
     text = str(card)
     assert "6 records of 3 subjects" in text
-    assert "No subject stands on both sides of a split." in text
+    assert "No subject is on both sides of a split." in text
     assert "SYNTHETIC" not in text
-    assert card.fingerprint in text
+    assert card.meta["fingerprint"] in text
 
 
 def test_a_card_counts_faults_and_duplicates(
@@ -66,7 +67,7 @@ def test_a_card_counts_faults_and_duplicates(
         return rows
 
     card = check(make_store(change, allow_missing_leads=True))
-    assert card.records == 4
+    assert card.meta["records"] == 4
     assert len(card.missing_leads) == 10
     assert card.missing_leads["V6"] == 1
     assert card.flat_leads == {"aVR": 1}
@@ -99,8 +100,8 @@ def test_subjects_and_signals_on_both_sides_are_problems(make_store):
     card = check(make_store(change))
     assert card.shared_subjects == ["s2"]
     assert len(card.problems) == 2
-    assert "PROBLEM: 1 subjects stand on more than one side" in str(card)
-    assert "No subject stands" not in str(card)
+    assert "PROBLEM: 1 subjects are on more than one side" in str(card)
+    assert "No subject is on" not in str(card)
 
 
 @pytest.mark.parametrize("file", ["signals.npy", "records.parquet"])

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tiny
 
+from mccgaa.config import InputConfig
 from mccgaa.data.datasets import open_or_pack
 from mccgaa.data.store import SignalStore
 
+RAW = InputConfig(500, 10.0, "raw")
 # Made with commit 561e3a8 from the same files.
 EXPECTED = [
     ("ptbxl", {}, "44bd134f4de7d19a"),
@@ -28,9 +30,10 @@ def test_equal_files_and_settings_make_the_store_that_they_always_made(
 ):
     root = tiny.write_all(tmp_path / "in")[dataset]
     out = tmp_path / "out"
-    store = open_or_pack(dataset, root, out, jobs=1, progress=False, **options)
+    options = options | {"input": RAW, "jobs": 1, "progress": False}
+    store = open_or_pack(dataset, root, out, **options)
     assert store.meta["fingerprint"] == fingerprint
-    again = open_or_pack(dataset, root, out, jobs=1, progress=False, **options)
+    again = open_or_pack(dataset, root, out, **options)
     assert again.meta == store.meta
     # Without the dataset's folder, the store is enough.
     elsewhere = tmp_path / "nowhere"
@@ -39,14 +42,16 @@ def test_equal_files_and_settings_make_the_store_that_they_always_made(
 
 def test_ptbxls_records_must_last_ten_seconds(tmp_path):
     root = tiny.write_all(tmp_path / "in")["ptbxl"]
-    store = open_or_pack("ptbxl", root, tmp_path / "out", jobs=1, progress=False)
+    store = open_or_pack(
+        "ptbxl", root, tmp_path / "out", input=RAW, jobs=1, progress=False
+    )
     assert store.records["record_id"].tolist() == ["1", "2", "3"]
     reason = (store.path / "rejected.csv").read_text()
     assert "4,r500/4_hr,r500/4_hr.hea lasts 8 s" in reason
 
 
-def test_a_file_that_lists_every_lead_comes_back_in_the_store(tmp_path):
+def test_a_store_holds_the_samples_of_the_files(tmp_path):
     root = tiny.write_all(tmp_path / "in")["ptbxl"]
-    open_or_pack("ptbxl", root, tmp_path / "out", jobs=1, progress=False)
+    open_or_pack("ptbxl", root, tmp_path / "out", input=RAW, jobs=1, progress=False)
     signal = SignalStore.open(tmp_path / "out").signals[1]
     assert np.array_equal(signal, tiny.digital(2, 5000))

@@ -29,8 +29,8 @@ def test_whole_files_read_as_scipy_reads_them(tmp_path, compressed, dtype):
     assert found["sex"] == "Female"
     assert found["age"].tolist() == [[61]]
     assert found["more"]["deep"].tolist() == [[1]]
-    assert matlab.read_struct(path, "none") is None
-    assert matlab.variables(path) == ["other", "ECG"]
+    with pytest.raises(ValueError, match="no variable none"):
+        matlab.read_struct(path, "none")
 
 
 def test_what_is_no_such_struct_is_told(tmp_path):
@@ -43,7 +43,6 @@ def test_what_is_no_such_struct_is_told(tmp_path):
     savemat(path, {"val": np.ones((12, 50), dtype=np.int16)}, format="4")
     with pytest.raises(ValueError, match="not a MATLAB v5 header"):
         matlab.read_struct(path, "ECG")
-    assert matlab.variables(path) == ["val"]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -54,9 +53,6 @@ def test_every_cut_is_an_error(tmp_path, compressed):
     content = path.read_bytes()
     for end in range(len(content)):
         path.write_bytes(content[:end])
-        if end == 128:
-            assert matlab.read_struct(path, "ECG") is None
-            continue
         with pytest.raises(ValueError):
             matlab.read_struct(path, "ECG")
 

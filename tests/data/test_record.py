@@ -343,7 +343,7 @@ def test_a_cpsc_struct_is_read(tmp_path, ecg):
 def test_a_struct_that_cannot_be_used_is_refused(tmp_path, ecg):
     file = tmp_path / "A.mat"
     savemat(file, {"ECG": {"sex": "Male"}})
-    with pytest.raises(RecordError, match="no struct ECG with an array data"):
+    with pytest.raises(RecordError, match="struct ECG without an array data"):
         read_record(file)
     savemat(file, {"ECG": {"data": ecg(2, 500)[:11]}})
     with pytest.raises(RecordError, match=r"shape \(11, 1000\)"):
