@@ -26,12 +26,12 @@ def pick_device(name: str | None = None) -> torch.device:
     Raises:
         ConfigError: no such device, or it is not in this machine.
     """
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     name = name or os.environ.get("MCCGAA_DEVICE")
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if not name:
+        return torch.device(own if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(own if name == "cuda" else name)
         torch.empty(0, device=device)  # asks the device itself
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
