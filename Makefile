@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint reproduce book check bench clean
+.PHONY: help install test lint reproduce book check bench mutants clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=synthetic]"
@@ -45,6 +45,9 @@ check: install ## say which pages of the book are stale or failed
 
 bench: install ## time a training step and packing; prints the ratios
 	@for script in bench/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+mutants: install ## see which wrong versions of the program no test notices [MODULE=loss]
+	$(BIN)/python tests/mutants/run.py $(MODULE)
 
 clean: ## remove what was built; data, stores and runs stay
 	rm -rf _build book/_build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,227 @@
+"""What runs after the fork: pytest on a copy of the checkout, in this process."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+from _pytest.runner import runtestprotocol
+from mutate import Mutant
+
+MEMORY = 8 << 30  # bytes that a mutant may take
+START = 300  # seconds for importing and collecting
+
+
+def fork(work: Callable[[], int]) -> tuple[int, float]:
+    """Call `work` in a child process; its exit code and seconds of CPU time."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        code = 99
+        try:
+            os.setsid()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a hanging test ends it
+            code = work()
+        finally:
+            os._exit(code)
+    _, status, usage = os.wait4(pid, 0)
+    with suppress(ProcessLookupError):  # what a test started and left behind
+        os.killpg(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+
+
+def run_pytest(copy: Path, tests: list[str], plugin: object) -> int:
+    """Run pytest in a copy of the checkout; the exit code."""
+    signal.setitimer(signal.ITIMER_REAL, START)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    log = os.open(copy.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(copy)
+    os.environ["PYTHONPATH"] = str(copy)
+    sys.path.insert(0, str(copy))
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={copy.parent}/tmp"]
+    return int(pytest.main([*options, *tests], plugins=[plugin]))
+
+
+def passes(items: list[pytest.Item], seconds: dict[str, float]) -> bool:
+    """Whether the chosen tests pass, fastest first, each within its time."""
+    chosen = sorted(
+        (item for item in items if item.nodeid in seconds),
+        key=lambda item: seconds[item.nodeid],
+    )
+    for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+        signal.setitimer(signal.ITIMER_REAL, 8 + 10 * seconds[item.nodeid])
+        reports = runtestprotocol(item, nextitem=following, log=False)
+        if any(report.failed for report in reports):
+            return False
+    return True
+
+
+# --- the right program ----------------------------------------------------------------
+
+
+class Measure:
+    """Note for each test its seconds, and which lines it reaches."""
+
+    def __init__(self, coverage) -> None:
+        self.coverage = coverage
+        self.seconds: dict[str, float] = {}
+        self.failed: list[str] = []
+
+    def _context(self, name: str) -> Iterator[None]:
+        self.coverage.switch_context(name)
+        try:
+            return (yield)
+        finally:
+            self.coverage.switch_context("")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item):
+        signal.setitimer(signal.ITIMER_REAL, START)
+        return (yield from self._context(item.nodeid))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef, request):
+        if fixturedef.scope == "function":
+            return (yield)
+        self.coverage.switch_context("fixture")
+        try:
+            return (yield)
+        finally:
+            self.coverage.switch_context(request.session._mutants_item)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        item.session._mutants_item = item.nodeid
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        before = self.seconds.get(report.nodeid, 0.0)
+        self.seconds[report.nodeid] = before + report.duration
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def measure(copy: Path, tests: list[str], module: Path, out: Path) -> int:
+    """Run all tests on the right program; write what judging its mutants needs.
+
+    `out` gets seconds by test; by line of `module` the tests that run it ("" on import
+    and "fixture" in a fixture that tests share); and the other packages' modules.
+    """
+    from coverage import Coverage
+
+    coverage = Coverage(data_file=None, include=[str(module)], config_file=False)
+    coverage.start()
+    plugin = Measure(coverage)
+    code = run_pytest(copy, tests, plugin)
+    coverage.stop()
+    ours = {path.stem for path in copy.rglob("*.py")} | {"mccgaa", "tests"}
+    found = {
+        "seconds": plugin.seconds,
+        "failed": plugin.failed,
+        "lines": coverage.get_data().contexts_by_lineno(str(module)),
+        "modules": [n for n in sys.modules if ours.isdisjoint(n.split("."))],
+    }
+    out.write_text(json.dumps(found))
+    return code
+
+
+# --- mutants --------------------------------------------------------------------------
+
+
+class Judge:
+    """Fork once for each mutant of a function's body, all tests being collected."""
+
+    def __init__(self, module: Path, work: list[tuple[Mutant, dict]], out: Path):
+        self.module, self.work, self.out = module, work, out
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        old = codes(self.module.read_text(), str(self.module))
+        live = [
+            f
+            for f in gc.get_objects()
+            if isinstance(f, FunctionType)
+            and f.__code__.co_filename == str(self.module)
+        ]
+        gc.freeze()
+        with self.out.open("w") as out:
+            for mutant, seconds in self.work:
+
+                def survives(mutant=mutant, seconds=seconds) -> int:
+                    if not transplant(mutant.source, old, live):
+                        return 98
+                    return 0 if passes(session.items, seconds) else 1
+
+                self.module.write_text(mutant.source)  # for processes that tests start
+                out.write(json.dumps(fork(survives)) + "\n")
+                out.flush()
+                shutil.rmtree(session.config._tmp_path_factory.getbasetemp())
+                session.config._tmp_path_factory.getbasetemp().mkdir()
+        return True
+
+
+def transplant(source: str, old: list[CodeType], live: list[FunctionType]) -> bool:
+    """Give live functions the code of a mutant; False where that cannot be done."""
+    new = codes(source, old[0].co_filename)
+    if [code.co_qualname for code in new] != [code.co_qualname for code in old]:
+        return False
+    where = {
+        (code.co_qualname, code.co_firstlineno): other
+        for code, other in zip(old, new, strict=True)
+    }
+    changed = False
+    for function in live:
+        code = function.__code__
+        other = where.get((code.co_qualname, code.co_firstlineno))
+        if other is None or other.co_freevars != code.co_freevars:
+            return False
+        changed = changed or code != other
+        function.__code__ = other
+    return changed
+
+
+def codes(source: str, name: str) -> list[CodeType]:
+    """All code objects of a module, in the order of its text."""
+    found = [compile(source, name, "exec")]
+    for code in found:
+        found += [
+            constant for constant in code.co_consts if isinstance(constant, CodeType)
+        ]
+    return found
+
+
+class Select:
+    """Run the chosen tests only."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        session.testsfailed = not passes(session.items, self.seconds)
+        return True
+
+
+def judge_bodies(
+    copy: Path, tests: list[str], module: Path, work: list, out: Path
+) -> int:
+    """Judge mutants of functions' bodies; `out` gets a line [code, seconds] for each.
+
+    The code is 0 for a survivor, and 98 for a mutant that has to be imported.
+    """
+    return run_pytest(copy, tests, Judge(module, work, out))
+
+
+def judge_whole(copy: Path, tests: list[str], seconds: dict[str, float]) -> int:
+    """Import the mutant that lies in the copy and test it; 0 says that it survived."""
+    return run_pytest(copy, tests, Select(seconds))
