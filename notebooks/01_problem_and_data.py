@@ -9,22 +9,22 @@
 # %% [markdown]
 # # The problem and the data
 #
-# **What the paper claims here.** Section 3.1: a model that has read many ECGs beside their reports can
+# **What the paper claims here.** Section 3.1: a model that has read many ECGs with their reports can
 # name findings that nobody ever labelled for it. Section 4.1 and Table 1: it is pretrained on 771,693
 # pairs of MIMIC-IV-ECG and tested on six public tasks, all of them "significantly imbalanced", with
 # numbers for the rarest classes.
 #
 # **What you will have at the end.** One ECG read from its file, lead by lead; Table 1 counted from
-# folder trees as their publishers serve them, beside the printed one; the splits behind every later
+# folder trees as their publishers serve them, next to the printed one; the splits behind every later
 # number; the printed claims about imbalance checked against public tables; and an account of a
 # fault in the labels of the Chapman dataset that every published zero-shot result on it shares.
 #
 # **What it needs.** The four datasets of this profile: no model, no text encoder. The modules are
-# `mccgaa/data/` (one reader a dataset) and the audits `mccgaa_book/audit/data.py` and `chapman.py`.
+# `mccgaa/data/` (one reader per dataset) and the audits `mccgaa_book/audit/data.py` and `chapman.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
-real: str = "data"  # folder with real datasets to count beside; may be absent
+real: str = "data"  # folder with real datasets to count as well; may be absent
 
 # %%
 from pathlib import Path
@@ -60,7 +60,7 @@ page.start(lab)
 # kinds of data, and the paper keeps them strictly apart: one source to learn from, which has *texts*,
 # and test sets, which have *labels*. No test set may be used to train, to stop, or to choose anything.
 #
-# Each dataset comes as a folder tree. One reader a dataset turns it into rows with the same columns
+# Each dataset comes as a folder tree. A reader for each dataset turns it into rows with the same columns
 # (path, subject, text, split, labels), and packing turns rows into one file of signals; whatever cannot
 # be used is listed with a reason.
 
@@ -75,7 +75,7 @@ roots = {source: Path(lab.profile.recipe(name).root) for name, source in names.i
 # ## One ECG
 #
 # Take one of MIMIC's records. Its header names the channels, and they are not in the order
-# of the textbooks: aVF stands before aVL.
+# of the textbooks: aVF comes before aVL.
 
 # %%
 example = roots["mimic"] / records["mimic"]["path"].iloc[0]
@@ -86,10 +86,10 @@ print("in the file:", *in_file)
 print("as we read: ", *LEADS)
 
 # %% [markdown]
-# A reader that trusts the order of the channels would swap aVL and aVF in all of its pretraining
-# pairs and in none of its tests, and nothing would ever complain: what the network learned of the
-# inferior wall it would look for in the lateral one. `read_record` therefore takes leads by *name*, converts to millivolt, and refuses a
-# record in which a lead is missing, unless told otherwise.
+# Code that trusts the order of the channels would swap aVL and aVF in all pretraining
+# pairs and in none of the tests, and nothing would ever complain: the network would look in the lateral wall
+# for what it has learned of the inferior one. `read_record` therefore takes leads by *name*, converts to millivolt, and refuses a
+# record in which a lead is missing, unless it is asked to fill them.
 
 # %%
 record = read_record(example)
@@ -129,7 +129,7 @@ table1 = audit.table1(records)
 page.table(
     table1,
     "table1",
-    "Table 1 for the data of this page, beside the paper's.",
+    "Table 1 for the data of this page, and as the paper prints it.",
     lab=lab,
 )
 
@@ -203,14 +203,14 @@ for text in records["mimic"]["text"].head(3):
 # %% [markdown]
 # The source of this page has {glue:text}`pairs` pairs; {glue:text}`no-pair` records were left out, each
 # with its reason in `rejected.csv`. Only {glue:text}`distinct` texts are distinct
-# ({glue:text}`distinct-share`), and the commonest stands beside {glue:text}`most-common` different ECGs. In the
+# ({glue:text}`distinct-share`), and the commonest belongs to {glue:text}`most-common` different ECGs. In the
 # real MIMIC-IV-ECG about 180,000 texts serve 800,000 records. A contrastive loss treats every other text
 # of a batch as wrong, including those that are word for word the same: the chapters on texts and on the loss
 # measure what that costs.
 #
 # ## Who trains, who tests
 #
-# A pretraining source is split by *subject*: a patient recorded twice must not stand on both sides. MERL,
+# A pretraining source is split by *subject*: a patient recorded twice must not be on both sides. MERL,
 # the paper's ancestor, splits records; with 800,000 ECGs of 160,000 patients most held-out ECGs are then
 # of patients who are also trained on. PTB-XL comes with folds that respect patients. For CPSC2018 and Chapman
 # the literature shares a rule: 20 % of the rows for the test, then 10 % of the rest for validation,
@@ -233,17 +233,17 @@ pd.Series({name: audit.shared_subjects(table) for name, table in records.items()
 # - For CPSC2018 the shared table was listed in the order in which a file system happened to return the
 #   files. The counts follow from the rule; who is in the test set does not. We sort by record id.
 # - For Chapman the published counts (16,546, 1860, 4620) are no split of 23,026 rows at all. The table
-#   below shows what they are: the split was drawn from a larger table, and the rows without any of the 38
+#   below shows what they are: the split was made of a larger table, and the rows without any of the 38
 #   classes were dropped from its three parts afterwards. The shared test table still lists its records in
 #   the order of the permutation, and only one size of table fits that order.
 # :::
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     chapman.split_of_rows([23_026, 26_118, 31_960, 31_961, 31_962, 45_152]),
     "chapman-split",
     "Which table was Chapman split from? 'found' counts how many of the first 54 published "
-    "test records stand, in order, among the first 100 of scikit-learn's permutation.",
+    "test records are, in order, among the first 100 of scikit-learn's permutation.",
     digits=3,
 )
 
@@ -267,10 +267,13 @@ plt.show()
 
 # %%
 measures = {task: vars(audit.imbalance(table)) for task, table in counts.items()}
+measures = pd.DataFrame(measures).T.rename_axis("task").infer_objects()
+
+# %% tags=["hide-input"]
 page.table(
-    pd.DataFrame(measures).T.rename_axis("task").infer_objects(),
+    measures.rename(columns=lambda name: name.replace("_", " ")),
     "imbalance",
-    "The imbalance of the six tasks; shares of 1, top_five of all labels.",
+    "The imbalance of the six tasks; shares of 1, top five of all labels.",
     lab=lab,
     digits=3,
 )
@@ -376,7 +379,7 @@ plt.show()
 # frequent rhythm of the dataset, has no column at all.
 #
 # Every zero-shot number on "Chapman" that uses this table was measured against these labels: MERL's
-# 74.45, and the paper's 76.41, as its 23,026 rows and 38 classes tell. Our default is exact labels;
+# 74.45, and the paper's 76.41, to judge by its 23,026 rows and 38 classes. Our default is exact labels;
 # `labels="published"` gives the others, for comparison only. Both have the same rows and splits.
 # :::
 #
@@ -427,11 +430,11 @@ if "csn" in found:
 # To have all of them (about 107 GB, most of it MIMIC-IV-ECG; all four are open):
 #
 # ```
-# mccgaa download mimic-iv-ecg --root data/mimic
-# mccgaa download ptb-xl --root data/ptbxl
+# mccgaa download mimic --root data/mimic
+# mccgaa download ptbxl --root data/ptbxl
 # mccgaa download cpsc2018 --root data/cpsc2018
 # mccgaa download csn --root data/csn
-# mccgaa book run --profile paper --only 01_problem_and_data
+# mccgaa book execute --profile paper --only 01_problem_and_data
 # ```
 #
 # ## What to keep in mind

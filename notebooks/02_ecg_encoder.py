@@ -54,8 +54,8 @@ page.start(lab)
 # %% [markdown]
 # ## An ECG and an encoder
 #
-# We take the first variant of this profile that has the channel attention, pretrained, and beside it
-# the same network before its first step: {glue:text}`variant`. Held-out ECGs go in: the model has not seen
+# We take the first variant of this profile that has the channel attention, pretrained, and the
+# same network before its first step: {glue:text}`variant`. Held-out ECGs go in: the model has not seen
 # their subjects.
 
 # %%
@@ -83,8 +83,9 @@ x.shape
 # x^o = \{\chi_i^o\}, \qquad X^o = \{x_i^o\}
 # $$ (eq-encoder-2-4)
 #
-# The stem is a convolution with kernel $k = 7$ that moves two samples at a time. Here is its value at moment 40,
-# for all its filters, from equation 2 with the sum over leads that the equation leaves unsaid.
+# The stem is a convolution with kernel $k = 7$ that moves two samples at a time. Here is its value at moment 40
+# (a *moment* is a time step of a feature map), for all its filters, from equation 2 with the sum over leads
+# that the equation leaves unsaid.
 
 # %%
 w = encoder.stem[0].weight.squeeze(2)  # (filters, leads, 7)
@@ -130,7 +131,7 @@ torch.allclose(by_hand, by_torch, atol=1e-4)
 # %% [markdown]
 # ## Channel attention
 #
-# The CAM looks at a whole map, all moments at once, and gives each channel one weight. First two numbers a
+# The CAM looks at a whole map, all moments at once, and gives each channel one weight. First two numbers per
 # channel:
 #
 # $$
@@ -144,8 +145,12 @@ torch.allclose(by_hand, by_torch, atol=1e-4)
 # $$ (eq-encoder-10-12)
 
 # %%
-cam = audit.named_blocks(encoder)[block].cam
-before, alpha, after = audit.through_gate(encoder, x, block)  # (C, T'), (C,), (C, T')
+chosen = audit.named_blocks(encoder)[block]
+cam = chosen.cam
+with torch.no_grad():
+    normed = chosen.branch(audit.block_input(encoder, x[None], block))  # (1, C, 1, T')
+    alpha = cam.weights(normed)[0].float()  # (C,)
+    before, after = (t[0, :, 0].float() for t in (normed, cam(normed)))  # (C, T')
 average, maximum = before.mean(1), before.amax(1)  # (C,) each, eq 8 and 9
 
 
@@ -176,6 +181,23 @@ same_map = torch.allclose(ours[:, None] * before, after, atol=1e-4)
 same_weights, same_map
 
 # %% [markdown]
+# The module, and the block around it:
+#
+# ```{literalinclude} /../mccgaa/encoder.py
+# :pyobject: ChannelAttention.forward
+# :language: python
+# ```
+#
+# ```{literalinclude} /../mccgaa/encoder.py
+# :pyobject: ChannelAttention.weights
+# :language: python
+# ```
+#
+# ```{literalinclude} /../mccgaa/encoder.py
+# :pyobject: Block.forward
+# :language: python
+# ```
+#
 # This is the channel half of CBAM {cite}`woo2018cbam`, which is Squeeze-and-Excitation
 # {cite}`hu2018senet` with a second pooling: same two poolings, same shared layers, same sum. The paper cites
 # neither. It differs in two points: CBAM squeezes to a sixteenth and takes one sigmoid.
@@ -192,7 +214,7 @@ edge = round(0.6 * rate)
 energy = x[:, edge:-edge].square().sum(0)
 peak = edge + int(energy.argmax())
 first, last = peak - round(0.4 * rate), peak + round(0.5 * rate)
-step = round(x.shape[1] / before.shape[1])  # samples a moment
+step = round(x.shape[1] / before.shape[1])  # samples per moment
 moments = slice(first // step, last // step)
 beat = {lead: x[LEADS.index(lead), first:last] for lead in ("II", "V1")}
 unit_name = "z" if standardised else {"none": "mV"}.get(settings.scaling, "scaled")
@@ -208,7 +230,7 @@ plots.beat_through_gate(
 )
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 page.glue("block", block)
 page.glue("channels", len(alpha))
 page.glue("alpha-low", alpha.min(), ".2f")
@@ -229,7 +251,7 @@ page.glue("alpha-high", alpha.max(), ".2f")
 # The module knows both: `gate="sigmoid"`, the default, and `gate="double-sigmoid"`.
 # :::
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     audit.gate_table().set_index("z"),
     "encoder-gate",
@@ -252,12 +274,23 @@ gates = {
     "After pretraining": audit.gates(encoder, signals),
 }
 
-# %% mystnb={"figure": {"name": "fig-gates", "caption": "Mean weight of each channel over held-out ECGs, by block: the spread over the channels. Lines are quartiles."}, "image": {"alt": "Two panels of violins, one a block. Before pretraining the weights lie close to one half. After pretraining they are spread more widely; the shaded band from 0.5 to 0.731 is what equation 13 to the letter could reach."}}
+# %% mystnb={"figure": {"name": "fig-gates", "caption": "Mean weight of each channel over held-out ECGs, by block: the spread over the channels. Lines are quartiles."}, "image": {"alt": "Two panels of violins, one per block. Before pretraining the weights lie close to one half. After pretraining they are spread more widely; the shaded band from 0.5 to 0.731 is what equation 13 to the letter could reach."}}
 plots.gates_by_block(gates)
 plt.show()
 
 # %%
-spread = audit.gate_spread(gates["After pretraining"])
+spread = pd.DataFrame(
+    {
+        number: {
+            "channels": alphas.shape[1],
+            "lowest": alphas.min().item(),
+            "highest": alphas.max().item(),
+            "between channels": alphas.mean(0).std().item(),
+            "between records": alphas.std(0).mean().item(),
+        }
+        for number, alphas in gates["After pretraining"].items()  # (B, C) each
+    }
+).T.rename_axis("block")
 page.table(
     spread,
     "encoder-gates",
@@ -274,7 +307,7 @@ page.glue("within", spread["between records"].mean(), ".3f")
 
 # %% [markdown]
 # Of all weights given to these ECGs, {glue:text}`outside` lie outside the band, {glue:text}`below` below it:
-# positions that the printed equation does not have. The table also parts two kinds of variation. The
+# values that the printed equation cannot produce. The table also separates two kinds of variation. The
 # weights of different channels differ by {glue:text}`between` (standard deviation, mean over the blocks); the
 # weight of *one* channel differs from ECG to ECG by {glue:text}`within`. Only the second kind is
 # attention, in the sense that it looks at the ECG in hand. The first could be had without any CAM, from the
@@ -285,7 +318,7 @@ page.glue("within", spread["between records"].mean(), ".3f")
 # :::{admonition} Reading note: nothing here weighs a lead
 # :class: warning
 # "Prioritizing key leads", "adaptively highlights diagnostically relevant ECG leads", "lead-wise attention": the paper
-# says it of the CAM in the abstract, in the introduction and in section 4.5. But the CAM stands inside the
+# says it of the CAM in the abstract, in the introduction and in section 4.5. But the CAM is inside the
 # blocks, and there the channels are the 64 to 512 feature maps of the stages. Leads exist at the input
 # only. The first convolution has already summed over all twelve of them.
 # :::
@@ -295,7 +328,9 @@ page.glue("within", spread["between records"].mean(), ".3f")
 # reads all alike.
 
 # %%
-mixing = leads.stem_mixing(encoder)
+energy = w.detach().square().sum(-1)  # (filters, leads)
+shares = energy / energy.sum(1, keepdim=True)
+mixing = 1 / shares.square().sum(1)  # (filters,)
 page.glue("filters", len(mixing))
 page.glue("mixing", mixing.median(), ".1f")
 page.glue("mixing-least", mixing.min(), ".1f")
@@ -312,7 +347,7 @@ page.glue("strongest-lead", response["embedding"].idxmax())
 page.glue("strongest-move", blocks.to_numpy().max(), ".3f")
 page.glue("typical-move", blocks.to_numpy().mean(), ".3f")
 
-# %% mystnb={"figure": {"name": "fig-leads", "caption": "Each lead silenced in turn: mean change of the gates of every block, and of the embedding."}, "image": {"alt": "A heat map of twelve leads by the encoder's blocks, coloured by the mean absolute change of the gate weights, beside bars of the cosine distance that the embedding moves when the lead is silenced."}}
+# %% mystnb={"figure": {"name": "fig-leads", "caption": "Each lead silenced in turn: mean change of the gates of every block, and of the embedding."}, "image": {"alt": "A heat map of twelve leads by the encoder's blocks, coloured by the mean absolute change of the gate weights, next to bars of the cosine distance that the embedding moves when the lead is silenced."}}
 plots.lead_response(response)
 plt.show()
 
@@ -326,7 +361,7 @@ plt.show()
 # One could put equations 8 to 14 before the stem, on the twelve leads themselves. Then the gate would have to
 # judge a lead by its average and its maximum, for it is given nothing else. What do these two numbers know about
 # a lead that has gone bad? We disturb one lead of each record in five ways and ask how well
-# each number tells disturbed leads from the same leads intact (AUROC; 0.5 is guessing).
+# each number separates disturbed leads from the same leads intact (AUROC; 0.5 is guessing).
 
 # %%
 many = torch.from_numpy(store.batch(store.indices(split="val")[: 8 * records]))
@@ -347,7 +382,7 @@ page.glue("evidence-maximum", evidence["maximum (eq 9)"].drop("flat").max(), ".2
 # {glue:text}`evidence-maximum`. Where leads are band-passed and standardised, every average is zero by
 # construction. A gate on leads as the paper builds its gates would be nearly blind.
 #
-# Suppose it were told. An oracle turns down the disturbed lead, and only that one, before the frozen
+# Suppose it knew. An oracle turns down the disturbed lead, and only that one, before the frozen
 # encoder. How close does the embedding come to that of the undisturbed ECG? The second weight,
 # 0.684 = 0.5 / 0.731, is the strongest contrast that equation 13 to the letter allows.
 
@@ -360,22 +395,29 @@ page.table(
     lab=lab,
     digits=4,
 )
-best = oracle.idxmax(axis=1).str.removeprefix("weight ")
+written = oracle.round(4)  # as the table prints it: equal there is a tie
+best = {
+    kind: ", ".join(row.index[row == row.max()].str.removeprefix("weight "))
+    for kind, row in written.iterrows()
+    if row.nunique() > 1
+}
 page.glue("oracle-best", "; ".join(f"{kind}: {w}" for kind, w in best.items()))
+page.glue("oracle-ties", ", ".join(set(oracle.index) - set(best)) or "none")
 
 # %% [markdown]
-# The best of the four weights, by disturbance: {glue:text}`oracle-best`. There is no one answer: to
+# The best of the four weights, by disturbance: {glue:text}`oracle-best`. Disturbances for which all four weights are
+# equal (a flat lead has nothing to weigh): {glue:text}`oracle-ties`. To
 # silence a lead costs what the lead still knows, and the leads of an ECG are so
 # redundant (four of the six limb leads follow from the other two) that the encoder gets over the loss of one.
 #
-# ## Where the ReLU stands
+# ## Where the ReLU is
 #
 # :::{admonition} Reading note: equation 7 against equation 14
 # :class: warning
 # Equations 2 to 4 call the convolution's output $X^o$. Equation 6 calls the normalised map $\hat{X}^o$. Equation 7
 # applies the ReLU "finally" to $X^o$; equations 8 and 9 pool $X^o$; equation 14 scales $\hat{X}^o$. So the map
 # that is pooled may be the convolution's, the normalised one, or the one after the ReLU, and the gate may
-# stand before or after the ReLU. Figure 2 puts it after BN, and so do we: it pools and scales
+# come before or after the ReLU. Figure 2 puts it after BN, and so do we: it pools and scales
 # the block's last $\hat{X}^o$; then comes the residual sum, then the ReLU.
 # :::
 #
@@ -385,7 +427,6 @@ page.glue("oracle-best", "; ".join(f"{kind}: {w}" for kind, w in best.items()))
 
 # %%
 entering = audit.block_input(encoder, signals, block)  # (B, C, 1, T')
-chosen = audit.named_blocks(encoder)[block]
 gap = audit.gate_and_relu_commute(chosen, entering)
 page.glue("gap-alone", gap["without shortcut"], ".2g")
 page.glue("gap-sum", gap["with shortcut"], ".2g")
@@ -424,7 +465,7 @@ with torch.no_grad():
     sizes["1x1 convolution"] = encoder.project(sizes["stage 4"])
 shapes = {k: {"channels": t.shape[1], "moments": t.shape[3]} for k, t in sizes.items()}
 shapes = pd.DataFrame.from_dict(shapes, orient="index").rename_axis("after")
-shapes["ms a moment"] = [1000 * seconds / n for n in shapes["moments"]]
+shapes["ms per moment"] = [1000 * seconds / n for n in shapes["moments"]]
 page.table(shapes, "encoder-shapes", "The maps of one ECG.", lab=lab, digits=0)
 
 # %% [markdown]
@@ -452,7 +493,7 @@ plt.show()
 # ResNet-18 at the paper's rate sees {glue:text}`field-18` s at a time, ResNet-34 {glue:text}`field-34` s. At 75 beats a
 # minute one RR interval lasts 0.8 s. An irregular rhythm is a relation between beats, and at 500 Hz no moment of
 # the 18-layer network sees two of them. What is left for rhythm is the pooling over moments at the end, and the CAM, which
-# alone mixes the whole record into every block, as one factor a channel. That offers another reading of
+# alone mixes the whole record into every block, as one factor per channel. That offers another reading of
 # Table 4, where CAM is worth most on Rhythm: global context, not leads. At 100 Hz, as in this profile,
 # the same network sees {glue:text}`field-here` s.
 # :::
@@ -475,12 +516,16 @@ plt.show()
 # The two are closer than they look. The mean over time of a 1x1 convolution *is* a linear layer on the mean:
 
 # %%
-difference = audit.linear_of_mean_gap(encoder, signals)
-page.glue("linear-gap", difference, ".1e")
+with torch.no_grad():
+    last_map = encoder.feature_map(signals)  # (B, C, 1, T')
+    projected_first = encoder.project(last_map).mean((2, 3))  # (B, M)
+    weight = encoder.project.weight.flatten(1)  # (M, C)
+    pooled_first = last_map.mean((2, 3)) @ weight.T + encoder.project.bias
+page.glue("linear-gap", (projected_first - pooled_first).abs().max(), ".1e")
 
 # %% [markdown]
 # They differ by {glue:text}`linear-gap`, which is rounding. What attention adds is a choice among moments, and a sense of
-# where in the record they stand. Does the pretrained model use either?
+# where in the record they are. Does the pretrained model use either?
 
 # %%
 with torch.no_grad():
@@ -534,8 +579,8 @@ torch.allclose(whole, unit(whole), atol=1e-6)
 #
 # ## How deep
 #
-# Table 5 compares four depths. Here is what they hold and what they cost, at the paper's widths and input, beside
-# its average AUC:
+# Table 5 compares four depths. Here is what they hold and what they cost, at the paper's widths and input, and
+# the paper's average AUC:
 
 # %%
 depth = cost.drop(columns="field (samples)")
@@ -606,11 +651,11 @@ embedding.shape, round(float(embedding.norm()), 6)
 # - The CAM is CBAM's channel attention on feature maps. It weighs channels over a whole record, and nothing in
 #   it is a lead.
 # - Equation 13 as printed cannot close a gate; the text's single sigmoid can, and training uses it.
-# - A gate can be a constant of its channel or an answer to the ECG in hand; the table of the gates tells how
+# - A gate can be a constant of its channel or an answer to the ECG in hand; the table of the gates shows how
 #   much of each a run has learned.
 # - At 500 Hz the convolutions of ResNet-18 see less than one RR interval; pooling and the gates are
 #   the only parts that see a rhythm.
 # - The deeper encoders of Table 5 differ in more than depth.
 #
-# Whether CAM earns its place is a matter of measurement, with the rest of the system around it: see the
-# zero-shot chapter.
+# Whether CAM earns its place is a matter of measurement, with the rest of the system around it: see
+# {doc}`chapter 7 </notebooks/07_zero_shot>`.

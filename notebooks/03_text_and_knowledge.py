@@ -12,13 +12,13 @@
 # **What the paper claims here.** Section 3.1 (equation 1): a clinical knowledge base $K$ gives each
 # diagnostic category a textual report. Section 3.2 (equation 16 and the text below it): a pretrained
 # medical text encoder, MedCPT, turns reports into vectors; a multi-layer perceptron projects them and a
-# norm puts them beside the ECG embeddings. This "allows the task to avoid relying heavily on manual domain
+# norm puts them on the sphere of the ECG embeddings. This "allows the task to avoid relying heavily on manual domain
 # knowledge". Figure 6 shows twelve such texts as heat maps.
 #
 # **What you will have at the end.** Equations 1 and 16 computed; a measure of which findings
-# the encoder can hardly tell apart; a measure of how often a batch contrasts a text with itself,
+# the encoder can hardly distinguish; a measure of how often a batch contrasts a text with itself,
 # and the loss that nothing can get below because of it; and, for every task, the zero-shot
-# score that the texts alone would allow if the ECG encoder were perfect.
+# score that the texts alone would allow if the ECG encoder returned exactly the text's vector.
 #
 # **What it needs.** The records' reports and labels of this profile, and the text encoder. No model is
 # trained. The modules are `mccgaa/knowledge.py` and `mccgaa/text.py`, the audit is
@@ -26,20 +26,22 @@
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
-draws: int = 200  # batches drawn to count false negatives
+draws: int = 200  # random batches to count false negatives in
 
 # %%
 import time
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
+from torch.nn.functional import normalize
 
-from mccgaa.errors import TextError
 from mccgaa.knowledge import f_query
+from mccgaa.metrics import evaluate
 from mccgaa.pairs import record_texts
-from mccgaa.text import TextEncoder, TextProjection, locate
+from mccgaa.text import TextEncoder, TextProjection
 from mccgaa_book import page
 from mccgaa_book.audit import text as audit
 from mccgaa_book.lab import Lab
@@ -61,6 +63,11 @@ page.start(lab)
 # $$ (eq-text-1)
 #
 # with $Y = \{y_1, \dots, y_B\}$ the labels of a batch and $Q = \{r_1, \dots, r_B\}$ their texts.
+#
+# ```{literalinclude} /../mccgaa/knowledge.py
+# :pyobject: f_query
+# :language: python
+# ```
 
 # %%
 knowledge = lab.knowledge
@@ -210,7 +217,9 @@ summary = pd.DataFrame({k: pd.Series(n).describe() for k, n in lengths.items()})
 summary = summary[["count", "50%", "max"]].astype(int)
 summary["cut"] = [sum(x > limit for x in n) for n in lengths.values()]
 summary.columns = ["texts", "median tokens", "most tokens", "texts that are cut"]
-page.table(summary, "text-tokens", f"Tokens a text, and texts beyond {limit}.", lab=lab)
+page.table(
+    summary, "text-tokens", f"Tokens per text, and texts beyond {limit}.", lab=lab
+)
 
 # %% mystnb={"figure": {"name": "fig-tokens", "caption": "How many tokens the texts of this profile's training records have."}, "image": {"alt": "Cumulative curves of the number of tokens in a text on a logarithmic axis, for each kind of text. Plain names are shortest, full descriptions several times longer. A vertical line at the right marks the length at which the encoder cuts."}}
 plots.token_lengths(lengths, limit)
@@ -227,7 +236,7 @@ plt.show()
 # $$ (eq-text-16)
 #
 # $\mathcal{F}_{rep}$ is frozen, so a text has one vector for ever. `TextEncoder` encodes each
-# DISTINCT text once and keeps it on disk under the encoder's fingerprint; training
+# distinct text once and keeps it on disk under the encoder's fingerprint; training
 # reads vectors. This changes no number and saves most of the text side's work:
 
 # %%
@@ -259,16 +268,8 @@ page.glue("pretraining-kind", kind)
 # sentence encoders such as MiniLM their authors' mean over tokens. All three can be chosen with `text.pooling`.
 # :::
 #
-# MedCPT comes from the Hugging Face hub. Where it cannot be had, the project stops with a sentence
-# rather than put another encoder in its place:
-
-# %%
-try:
-    locate("medcpt")
-    answer = "MedCPT is here."
-except TextError as error:
-    answer = str(error)
-answer
+# MedCPT comes from the Hugging Face hub. Where it cannot be had, the project stops with an error that
+# says so, and never puts another encoder in its place.
 
 # %% [markdown]
 # What the choice of the vector does can be seen on any encoder. Here are the three readings of this run's network:
@@ -276,18 +277,22 @@ answer
 # block") lies nearest to the class that it belongs to ("third degree AV block").
 
 # %%
-readings = {
-    name: TextEncoder(replace(config.model.text, pooling=name))
-    for name in ("mean", "cls", "pooler")
-}
-pooled = audit.poolings(readings, knowledge, "statements")
+pooled = {}
+for name in ("mean", "cls", "pooler"):
+    one = TextEncoder(replace(config.model.text, pooling=name))
+    own = audit.class_vectors(one, knowledge, "statements")  # (71, d)
+    found = audit.synonyms_found(one, knowledge, "statements")["right"].mean()
+    pooled[name] = {**audit.separation(own), "synonyms found": found}
+pooled = pd.DataFrame(pooled).T
+
+# %% tags=["hide-input"]
 page.table(
-    pooled,
+    pooled.astype({"close pairs": int}),
     "text-pooling",
     "Three ways to read one vector, on the names of the 71 statements. "
     "Close pairs have a cosine above 0.9.",
 )
-for name in readings:
+for name in pooled.index:
     page.glue(f"spread-{name}", pooled.loc[name, "mean of pairs"], ".2f")
     page.glue(f"found-{name}", pooled.loc[name, "synonyms found"], ".0%")
 
@@ -306,6 +311,11 @@ for name in readings:
 # $$
 # Q^e \leftarrow \frac{W_2\, \mathrm{GELU}(W_1 Q^e + b_1) + b_2}{\lVert W_2\, \mathrm{GELU}(W_1 Q^e + b_1) + b_2 \rVert}
 # $$ (eq-text-projection)
+#
+# ```{literalinclude} /../mccgaa/text.py
+# :pyobject: TextProjection
+# :language: python
+# ```
 
 # %%
 torch.manual_seed(0)
@@ -324,7 +334,7 @@ projected.norm(dim=1).min()
 # cosine of two findings rises from {glue:text}`before` to {glue:text}`after`. Pretraining has to unfold what it needs.
 # What it cannot do is to separate two texts that came out of the encoder as one.
 #
-# ## Which findings does the encoder tell apart?
+# ## Which findings does the encoder distinguish?
 
 # %%
 maps = {
@@ -346,11 +356,23 @@ with style.unmarked():
 plt.show()
 
 # %%
-pairs = audit.closest_pairs(names, knowledge.classes("statements"), 12)
+table = audit.cosines(names)  # (71, 71)
+row, column = np.triu_indices(len(names), k=1)
+hardest = np.argsort(-table[row, column], kind="stable")[:12]
+codes = list(knowledge.classes("statements"))
+pairs = pd.DataFrame(
+    {
+        "one": [codes[i] for i in row[hardest]],
+        "other": [codes[i] for i in column[hardest]],
+        "cosine": table[row, column][hardest],
+    }
+)
 for side in ("one", "other"):
     pairs[f"{side}, in words"] = [knowledge.text("statements", c) for c in pairs[side]]
+
+# %% tags=["hide-input"]
 page.table(
-    pairs, "text-closest", "The twelve statements hardest to tell apart by their names."
+    pairs, "text-closest", "The twelve pairs of statements whose names are most alike."
 )
 page.glue("closest", pairs["cosine"].iloc[0], ".3f")
 page.glue("closest-one", pairs["one, in words"].iloc[0])
@@ -360,7 +382,7 @@ page.glue("closest-other", pairs["other, in words"].iloc[0])
 # The hardest pair is "{glue:text}`closest-one`" and "{glue:text}`closest-other`" with a cosine of
 # {glue:text}`closest`. Nearly all of these pairs differ in one word, left or right, complete or incomplete,
 # first or second, and that word is the finding. To a general encoder it is one word among many. The contrastive loss must
-# learn the difference through a linear layer from what little angle is left.
+# learn the difference through the projection, two linear layers with a GELU, from what little angle is left.
 #
 # Do more words help? The full style adds criteria, in which left and right differ in many places.
 
@@ -400,7 +422,7 @@ for wording in ("name", "full"):
 # ## Does it know a contrary from a synonym?
 #
 # Cosine measures what texts are about, not what they assert. For eight findings, the
-# figure sets a contrary beside a paraphrase that a clinician would read as the same:
+# figure compares a contrary with a paraphrase that a clinician would read as the same:
 
 # %%
 opposed = audit.contraries(encoder)
@@ -420,7 +442,7 @@ plt.show()
 # %% [markdown]
 # In {glue:text}`fooled` of {glue:text}`asked` cases the encoder finds the contrary nearer than the paraphrase.
 # Denying an infarction moves its text only to a cosine of {glue:text}`denied`, and "LBBB", common in
-# reports, has {glue:text}`acronym` with the words that it stands for. Machine reports deny and abbreviate all
+# reports, has {glue:text}`acronym` with the words that it abbreviates. Machine reports deny and abbreviate all
 # the time. The paper's sentence that the encoder converts "complex medical language into
 # structured medical codes" is not supported by a measurement there; a medical encoder should do better than
 # a general one, and whoever has MedCPT at hand can see by rerunning this page with it.
@@ -498,16 +520,21 @@ here.round(2)
 
 
 # %%
+def by_cosine(records, targets, labels, classes):
+    """Score records' texts against class texts, as zero-shot scores ECGs."""
+    x, q = (normalize(encoder.encode(some), dim=1) for some in (records, targets))
+    return evaluate(labels, (x @ q.T).numpy(), list(classes), bootstrap=0)
+
+
 def ceiling(task, record_texts, class_wording):
-    """Zero-shot result of a task with each record's text in its ECG's place."""
+    """Zero-shot result of a task with each record's text instead of its ECG."""
     index = labelled.indices(split="train", task=task)
-    place = {row: i for i, row in enumerate(labelled.indices(split="train"))}
-    own = [record_texts[place[i]] for i in index]
+    position = {row: i for i, row in enumerate(labelled.indices(split="train"))}
+    own = [record_texts[position[i]] for i in index]
     kept = [i for i, text in enumerate(own) if text]
     labels, classes = labelled.labels(task, index[kept])
     targets = [knowledge.text(task, cls, class_wording) for cls in classes]
-    records = encoder.encode([own[i] for i in kept])
-    return audit.ceiling(records, encoder.encode(targets), labels, classes)
+    return by_cosine([own[i] for i in kept], targets, labels, classes)
 
 
 # %%
@@ -530,8 +557,7 @@ limits = limits.loc[own_tasks, list(wordings)]
 page.table(
     limits,
     "text-ceiling",
-    "Macro AUROC x 100 with each record's own text in the place of its ECG, "
-    "training records.",
+    "Macro AUROC x 100 with each record's own text instead of its ECG, training records.",
     lab=lab,
 )
 for wording in ("name", "full", "report"):
@@ -574,16 +600,16 @@ index = labelled.indices(split="train", task="super")
 labels, classes = labelled.labels("super", index)
 ours = [knowledge.text("super", cls) for cls in classes]
 published = [plain.get(cls, text) for cls, text in zip(classes, ours, strict=True)]
-place = {row: i for i, row in enumerate(labelled.indices(split="train"))}
-records = encoder.encode([wordings["name"][0][place[i]] for i in index])
+position = {row: i for i, row in enumerate(labelled.indices(split="train"))}
+records = [wordings["name"][0][position[i]] for i in index]
 
 # %%
 worded = pd.DataFrame(
     {
         name: {
             cls: 100 * found["auroc"]
-            for cls, found in audit.ceiling(
-                records, encoder.encode(targets), labels, classes
+            for cls, found in by_cosine(
+                records, targets, labels, classes
             ).classes.items()
         }
         for name, targets in (("published names", published), ("our names", ours))
@@ -596,7 +622,7 @@ page.glue("cd-published", worded.loc["CD", "published names"], ".0f")
 page.glue("cd-ours", worded.loc["CD", "our names"], ".0f")
 
 # %% [markdown]
-# With the published name CD has {glue:text}`cd-published`: {glue:text}`cd-ours` with ours. The encoder does not see
+# With the published name CD has an AUROC of {glue:text}`cd-published`, with ours of {glue:text}`cd-ours`. The encoder does not see
 # that a bundle branch block is a conduction disturbance. No ECG was involved, no weight was trained, and the choice was
 # made on the training records only. This is what hides behind "K is not published".
 #
@@ -607,4 +633,4 @@ page.glue("cd-ours", worded.loc["CD", "our names"], ".0f")
 #   than paraphrases in {glue:text}`fooled` of {glue:text}`asked` cases.
 # - Repeated texts are false negatives: {glue:text}`wrong` for each anchor at this profile's batch.
 # - The texts alone allow {glue:text}`limit-name` (names) or {glue:text}`limit-full` (full texts) on average. A class text
-#   is a hyperparameter and belongs beside every zero-shot number.
+#   is a hyperparameter and belongs next to every zero-shot number.

@@ -119,7 +119,7 @@ show("cpsc2018", "The nine classes of CPSC2018.")
 #
 # The acronyms of this dataset were made by its authors, and its table of condition names decides what they
 # mean. Several mean something else than they do elsewhere; the paper's Figure 8 falls for two
-# of them. The table sets the meaning that a reader expects beside the dataset's own:
+# of them. The table compares the meaning that a reader expects with the dataset's own:
 
 # %%
 expected = {

@@ -62,7 +62,7 @@ fig = plots.activation(twin_data.activation_times())
 
 # %% [markdown]
 # A bundle branch block is nothing but late segments: cut the right bundle, and the right wall is reached through the
-# septum. The broad QRS, the terminal R in V1, the axis are not drawn; they follow.
+# septum. The broad QRS, the terminal R in V1, the axis are not put in; they follow.
 
 # %%
 identities = twin_data.identities(["NORM", "SR"])
@@ -84,7 +84,7 @@ page.table(
 # independent witness about those records.
 #
 # Each of PTB-XL's 71 statements is a documented change of the heart, of its rhythm, or of the recording, with
-# the criterion that it implements and where that stands. Its strength varies from record to
+# the criterion that it implements and the source of that criterion. Its strength varies from record to
 # record, and findings combine.
 
 # %%
@@ -98,7 +98,7 @@ page.table(
     lab=lab,
 )
 
-# %% mystnb={"figure": {"name": "fig-beats", "caption": "Synthetic: the median beat of one simulated subject, normal in grey and with one finding in blue; six leads."}, "image": {"alt": "Rows of beats, one row a finding: bundle branch blocks are broad, infarcts have Q waves, hypertrophy is tall."}}
+# %% mystnb={"figure": {"name": "fig-beats", "caption": "Synthetic: the median beat of one simulated subject, normal in grey and with one finding in blue; six leads."}, "image": {"alt": "Rows of beats, one row per finding: bundle branch blocks are broad, infarcts have Q waves, hypertrophy is tall."}}
 normal = twin_data.beat(["NORM", "SR"])
 shown = {code: twin_data.beat([code, "SR"]) for code in chosen[:6]}
 fig = plots.beats(shown, normal)
@@ -135,7 +135,7 @@ measured = audit.in_range(records=records)
 page.table(
     measured.drop(columns="source"),
     "twin-ranges",
-    f"Simulated records inside the textbook range of their finding; {records} records a finding.",
+    f"Simulated records inside the textbook range of their finding; {records} records per finding.",
     lab=lab,
 )
 share = measured["measured in range"]
@@ -143,7 +143,7 @@ page.glue("ranges", len(measured))
 page.glue("in-range", share.mean(), ".0%")
 page.glue("truth-in-range", measured["truth in range"].mean(), ".0%")
 
-# %% mystnb={"figure": {"name": "fig-ranges", "caption": "Synthetic: what the median-beat ruler reads in simulated records (median and middle 80 per cent) against the textbook range of each finding."}, "image": {"alt": "One row a finding: a shaded band for the textbook range and a dot with a bar for the measured values, in five panels."}}
+# %% mystnb={"figure": {"name": "fig-ranges", "caption": "Synthetic: what the median-beat ruler reads in simulated records (median and middle 80 per cent) against the textbook range of each finding."}, "image": {"alt": "One row per finding: a shaded band for the textbook range and a dot with a bar for the measured values, in five panels."}}
 fig = plots.ranges(measured)
 
 # %% [markdown]
@@ -152,7 +152,7 @@ fig = plots.ranges(measured)
 # ruler's error as well as the simulator's: on noisy records both rulers miss by some milliseconds
 # even where nothing is wrong.
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     audit.ruler_error(records=records),
     "twin-rulers",

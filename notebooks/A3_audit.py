@@ -27,7 +27,7 @@
 # which is which at the end.
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile set beside the paper's settings
+params: str = "params/smoke.yaml"  # profile compared with the paper's settings
 
 # %%
 import pandas as pd
@@ -64,7 +64,7 @@ def entry(number, where, says, found, chapter):
 # %%
 gate = encoder.gate_table((-20.0, 20.0))["double sigmoid"]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     1,
     "eq 13",
@@ -80,7 +80,7 @@ torch.manual_seed(0)
 network = EcgEncoder(EncoderConfig())
 widths = {alpha.shape[1] for alpha in encoder.gates(network, signals).values()}
 
-# %%
+# %% tags=["hide-input"]
 entry(
     2,
     "3.2, 4.5",
@@ -94,7 +94,7 @@ entry(
 entering = encoder.block_input(network, signals, "2.1")
 order = encoder.gate_and_relu_commute(encoder.named_blocks(network)["2.1"], entering)
 
-# %%
+# %% tags=["hide-input"]
 entry(
     3,
     "eq 7, 8, 14",
@@ -110,7 +110,7 @@ entry(
 # %%
 readings = graph.graph_readings()
 
-# %%
+# %% tags=["hide-input"]
 entry(
     4,
     "3.3, eq 19 to 22",
@@ -125,7 +125,7 @@ entry(
 # %%
 unrelated = leak.built_by_hand([0.0]).iloc[0]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     5,
     "eq 19 to 24, Fig. 3",
@@ -136,10 +136,10 @@ entry(
 )
 
 # %%
-shapes = loss_audit.attention_shapes()
+shapes = graph.attention_shapes()
 missing = shapes.loc[~shapes["exists"], "written"]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     6,
     "eq 20 to 22",
@@ -156,7 +156,7 @@ x, q = (
 )
 lonely = graph.graph_by_threshold(x, q, [2.0])["empty_rows"].iloc[0]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     7,
     "eq 18, 21",
@@ -172,7 +172,7 @@ entry(
 # %%
 equal = loss_audit.log_sum_exp_is_clip()
 
-# %%
+# %% tags=["hide-input"]
 entry(
     8,
     "eq 25 to 30, Table 4",
@@ -185,7 +185,7 @@ entry(
 # %%
 sums = loss_audit.equation_29()
 
-# %%
+# %% tags=["hide-input"]
 entry(
     9,
     "eq 29, 30",
@@ -201,7 +201,7 @@ entry(
 gafa = Gafa(GafaConfig())
 wide = gafa(x, q)[0].shape[1]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     10,
     "eq 25, 3.4",
@@ -215,8 +215,8 @@ entry(
 # %% [markdown]
 # ## The printed tables
 #
-# From here on only printed numbers are used. `mccgaa_book/paper.py` reads the tables as they stand in the
-# paper, bold and underline included.
+# From here on only printed numbers are used. `mccgaa_book/paper.py` reads the tables as the paper prints
+# them, bold and underline included.
 #
 # ### Table 2: gains and spreads
 
@@ -261,7 +261,7 @@ entry(
 page.glue("one-in", 2 ** len(excess))
 
 # %% [markdown]
-# If the six were independent draws around their means, all six would lie above with a chance of
+# If the six were independent and symmetric around their means, all six would lie above with a chance of
 # one in {glue:text}`one-in`. They are not independent, being one model, so this proves nothing. But ablations
 # of single runs are then compared with a full model on a good day.
 #
@@ -274,7 +274,7 @@ ablation = tables.against(4, tables.FULL)
 page.table(
     ablation.add_suffix(" (paper)"),
     "audit-ablation",
-    "Table 4: each ablation less the full model. Positive: better without the component.",
+    "Table 4: each ablation minus the full model. Positive: better without the component.",
 )
 better = ablation[tables.TASKS].stack().loc[lambda values: values > 0]
 share = (ablation[tables.TASKS].abs() < 2 * one.loc["Table 2, ±", tables.TASKS]).mean()
@@ -303,7 +303,7 @@ depth = tables.against(5, "1D-ResNet18")
 page.table(
     depth.add_suffix(" (paper)"),
     "audit-depth",
-    "Table 5: deeper encoders less ResNet18.",
+    "Table 5: deeper encoders minus ResNet18.",
 )
 helped = depth[tables.TASKS].max().loc[lambda values: values > 0].index
 entry(
@@ -319,7 +319,7 @@ entry(
 sizes = tables.task_scores(6)
 sizes["mean"] = sizes.mean(axis=1)
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     sizes.add_suffix(" (paper)"), "audit-sizes", "Table 6, means recomputed.", digits=3
 )
@@ -346,14 +346,15 @@ entry(
 # %%
 twice = tables.repeats()
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     twice, "audit-repeats", "Columns of Table 3 that print the same number in a row."
 )
 page.table(
     tables.wrong_marks().replace("", "neither"),
     "audit-marks",
-    "Cells whose bold or underline is not that of the column's best or second.",
+    "Cells that are set as the column's best (bold) or second best (underlined) and are "
+    "not, or the other way round.",
 )
 page.table(
     tables.below_merl().add_suffix(" (paper)"),
@@ -364,7 +365,7 @@ page.table(
 # %%
 top = twice.iloc[0]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     16,
     "Table 3",
@@ -379,7 +380,7 @@ entry(
 rows = tables.non_zero_shot_rows()
 probes = rows[rows["zero-shot"] == "N"]
 
-# %%
+# %% tags=["hide-input"]
 entry(
     17,
     "Table 2, 4.2",
@@ -442,7 +443,7 @@ page.glue("judged", len(judged))
 # %%
 imbalance = data_audit.imbalance_claims()
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     imbalance.assign(holds=imbalance["holds"].map({True: "yes", False: "no"})),
     "audit-imbalance",
@@ -489,7 +490,7 @@ entry(
 )
 fault = chapman.shared_fault()
 
-# %%
+# %% tags=["hide-input"]
 entry(
     23,
     "4.1 (Chapman)",
@@ -504,7 +505,7 @@ entry(
 # %%
 substring = csn.published_labels(["1AVB"])
 
-# %%
+# %% tags=["hide-input"]
 page.glue("substring", ", ".join(substring))
 page.glue("exact", ", ".join(csn.exact_labels(["1AVB"])))
 entry(
@@ -541,8 +542,8 @@ assert [line[0] for line in log] == list(range(1, 25))
 #
 # - *For whoever builds it*: 1, 3, 6, 7, 9 and 10 have to be decided before a line of code can be written, and 4 and 5 decide
 #   whether GAFA aligns anything at all.
-# - *For whoever compares numbers*: 8 leaves the ablation of the loss without a cause; 11, 12 and 17 concern what stands beside
-#   what in Table 2; 23 concerns every published number on Chapman.
+# - *For whoever compares numbers*: 8 leaves the ablation of the loss without a cause; 11, 12 and 17 concern which rows of
+#   Table 2 can be compared; 23 concerns every published number on Chapman.
 # - *For whoever cites claims*: 2, 13 to 16, 18 to 22 are sentences that their own tables, figures or sources do not bear out.
 #
 # ## Our deviations
@@ -587,7 +588,7 @@ page.table(
 
 # %% [markdown]
 # Every one of them is a setting, so the other reading is one line in a profile. And what does the profile of this
-# page change against the paper's own, `params/paper.yaml`? Each line is a deviation that its numbers carry.
+# page change against the paper's own, `params/paper.yaml`? Each line is a deviation of its numbers.
 
 
 # %%
@@ -602,7 +603,7 @@ def flat(tree, path=""):
 ours, theirs = (flat(to_dict(Lab(p).config())) for p in (params, "params/paper.yaml"))
 differ = {k: (theirs[k], v) for k, v in ours.items() if theirs[k] != v}
 
-# %%
+# %% tags=["hide-input"]
 page.table(
     pd.DataFrame.from_dict(
         differ, orient="index", columns=["paper's profile", "this profile"]
@@ -612,8 +613,17 @@ page.table(
 )
 
 # %% [markdown]
-# Beyond settings, four things are ours whatever the profile: the knowledge base and with it every class text, since
-# the paper's is not published; the split of pretraining records by subject; exact labels for Chapman;
-# and weights that are never picked by labels of a downstream task (configurations were compared on validation
-# splits, see {doc}`chapter 7 </notebooks/07_zero_shot>`). Found something that is missing here? The log is a script:
-# `notebooks/A3_audit.py`.
+# Beyond settings, these things are ours whatever the profile:
+#
+# - the knowledge base and with it every class text, since the paper's is not published;
+# - the split of pretraining records by subject, and of CPSC2018 by the order of the record ids;
+# - exact labels for Chapman wherever the faulty published ones are not asked for;
+# - weights that are never chosen by labels of a downstream task (configurations were compared on validation
+#   splits, see {doc}`chapter 7 </notebooks/07_zero_shot>`);
+# - a stem of kernel 7 and stride 2 without max-pooling, and the strides and paddings of ResNet;
+# - the text projection's two layers with a GELU;
+# - a self-loop at every node and a LeakyReLU in the attention, so that equation 21 is defined and looks at both nodes,
+#   and an ELU between the two layers;
+# - missing leads filled with zeros, without a mask: the encoder sees a flat lead.
+#
+# Found something that is missing here? The log is a script: `notebooks/A3_audit.py`.

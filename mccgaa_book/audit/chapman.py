@@ -17,21 +17,26 @@ from mccgaa.data.physionet import DATASETS
 
 # Chapman's table as the literature shares it (23,026 rows), and what exact acronyms
 # give: counted once on MERL's chapman_{train,val,test}.csv.
-SHARED_FAULT: dict[str, tuple[int, int]] = {
-    **{"VB": (916, 3), "AVB": (913, 176), "AF": (4753, 3340), "ST": (6338, 5154)},
-    **{"SA": (2828, 2107), "CR": (216, 75), "2AVB": (38, 22)},
+SHARED_FAULT = {  # class -> records (as published, by exact acronym)
+    "VB": (916, 3),
+    "AVB": (913, 176),
+    "AF": (4753, 3340),
+    "ST": (6338, 5154),
+    "SA": (2828, 2107),
+    "CR": (216, 75),
+    "2AVB": (38, 22),
 }
 SHARED_ROWS, SHARED_WRONG_ROWS, SHARED_RARE = 23_026, 3817, 17
 ALL_ROWS = DATASETS["csn"].records  # of Chapman
 MAPPED_ROWS = 31_961  # of them with no code that its table of names lacks
 # The numbers of the first records of chapman_test.csv, in its order (JS18048, ...).
 SHARED_TEST = (
-    *(18048, 24831, 30521, 36026, 2721, 42616, 39493, 41925, 20539, 3021, 36266),
-    *(40825, 40750, 1344, 9199, 36937, 36178, 36488, 38641, 16355, 16637, 36759),
-    *(10992, 43708, 19597, 39124, 16494, 38757, 24658, 38341, 15412, 35936, 34734),
-    *(40031, 13844, 28907, 40422, 30452, 16591, 43537, 37206, 43872, 41625, 1817),
-    *(22757, 1705, 39241, 35972, 23937, 11048, 44824, 14045, 33566, 24314),
-)
+    18048, 24831, 30521, 36026, 2721, 42616, 39493, 41925, 20539, 3021, 36266, 40825,
+    40750, 1344, 9199, 36937, 36178, 36488, 38641, 16355, 16637, 36759, 10992, 43708,
+    19597, 39124, 16494, 38757, 24658, 38341, 15412, 35936, 34734, 40031, 13844, 28907,
+    40422, 30452, 16591, 43537, 37206, 43872, 41625, 1817, 22757, 1705, 39241, 35972,
+    23937, 11048, 44824, 14045, 33566, 24314,
+)  # fmt: skip
 
 
 def substring_causes(acronyms: Iterable[str]) -> pd.DataFrame:
@@ -41,7 +46,7 @@ def substring_causes(acronyms: Iterable[str]) -> pd.DataFrame:
         acronyms: every statement of the dataset.
 
     Returns:
-        One row a class that is hit: `also set by`, the statements that contain its
+        One row per class that is hit: `also set by`, the statements that contain its
         acronym.
     """
     names = list(dict.fromkeys(acronyms))
@@ -87,7 +92,7 @@ def label_fault(statements: Iterable[Sequence[str]]) -> LabelFault:
 
 
 def shared_fault() -> pd.DataFrame:
-    """The fault as it stands in the table that the literature shares, by class."""
+    """The fault in the table that the literature shares, by class."""
     frame = pd.DataFrame(SHARED_FAULT, index=["published", "exact"]).T
     frame["wrong"] = frame["published"] - frame["exact"]
     return frame.rename_axis("class").sort_values("wrong", ascending=False)
@@ -107,7 +112,7 @@ def split_of_rows(
         rows: sizes of the table to try.
 
     Returns:
-        One row a size: `train`, `val`, `test` of the rule on it; `kept` (share of the
+        One row per size: `train`, `val`, `test` of the rule on it; `kept` (share of the
         published 23,026 in it); `found`, how many of the 54 are among the first 100 of
         the permutation.
     """
@@ -125,9 +130,9 @@ def split_of_rows(
 def _found_in_order(rows: int, ahead: int = 100, tolerance: float = 0.13) -> int:
     """Count the published test records met, in their order, in the permutation."""
     order = np.random.RandomState(splits.SEED).permutation(rows)[:ahead] / rows
-    places = [number / ALL_ROWS for number in SHARED_TEST]
+    sought = [number / ALL_ROWS for number in SHARED_TEST]
     found = 0
-    for place in order:
-        if found < len(places) and abs(place - places[found]) < tolerance:
+    for position in order:
+        if found < len(sought) and abs(position - sought[found]) < tolerance:
             found += 1
     return found

@@ -1,4 +1,4 @@
-"""Sentences of sections 4.3 to 4.6, checked against the tables that they describe."""
+"""Claims of sections 4.3 to 4.6, checked against the tables that they describe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pandas as pd
 from mccgaa_book import paper
 from mccgaa_book.audit.tables import (
     FULL,
-    MEAN,
     OURS,
     SHARES,
     TASKS,
@@ -17,6 +16,7 @@ from mccgaa_book.audit.tables import (
     samples_against_score,
     task_scores,
 )
+from mccgaa_book.results import MEAN
 
 Claim = tuple[str, str, str, bool]  # section, what it says, what the tables say, holds
 
@@ -25,7 +25,7 @@ def claims() -> pd.DataFrame:
     """Check what the text says of Tables 1 to 6.
 
     Returns:
-        One row a claim: `section`, what the `paper says`, what the `tables` say, and
+        One row per claim: `section`, what the `paper says`, what the `tables` say, and
         whether it `holds`.
     """
     rows = [*_zero_shot(), *_probe(), *_ablation(), *_architecture()]
@@ -73,7 +73,7 @@ def _probe() -> list[Claim]:
     """Section 4.4, on Tables 1 and 3."""
     size = samples_against_score()
     probe = size[[f"probe {share}" for share in SHARES]]
-    places = probe.rank(ascending=False).astype(int).loc["PTBXL-Super"]
+    ranks = probe.rank(ascending=False).astype(int).loc["PTBXL-Super"]
     fewer = size.index[size["classes"] < size.loc["PTBXL-Form", "classes"]]
     lost = probe["probe 100%"] - probe["probe 1%"]
     small = ["CPSC2018", "PTBXL-Form"]
@@ -81,9 +81,9 @@ def _probe() -> list[Claim]:
         (
             "4.4",
             "Super and Form are lower, likely for their fewer categories",
-            f"Super is number {', '.join(map(str, places))} of six at 1, 10, 100 %; "
+            f"Super is number {', '.join(map(str, ranks))} of six at 1, 10, 100 %; "
             f"Form has more classes than {len(fewer)} of the other five",
-            bool(places.min() >= 5 and not len(fewer)),
+            bool(ranks.min() >= 5 and not len(fewer)),
         ),
         (
             "4.4",

@@ -34,12 +34,28 @@ CLASSES: Mapping[str, Sequence[str]] = {**ptbxl.TASKS, **cpsc2018.TASKS, **csn.T
 # and 2021 publish with their scoring code; of PTB-XL's rhythms, all but SR.
 PUBLIC: Mapping[str, Mapping[str, int]] = {
     "cpsc2018": {
-        **{"NORM": 918, "AFIB": 1221, "1AVB": 722, "CLBBB": 236, "CRBBB": 1857},
-        **{"PAC": 616, "VPC": 700, "STD": 869, "STE": 220},
+        "NORM": 918,
+        "AFIB": 1221,
+        "1AVB": 722,
+        "CLBBB": 236,
+        "CRBBB": 1857,
+        "PAC": 616,
+        "VPC": 700,
+        "STD": 869,
+        "STE": 220,
     },
     "rhythm": {
-        **{"AFIB": 1514, "STACH": 826, "SARRH": 772, "SBRAD": 637, "PACE": 296},
-        **{"SVARR": 157, "BIGU": 82, "AFLT": 73, "SVTAC": 27, "PSVT": 24, "TRIGU": 20},
+        "AFIB": 1514,
+        "STACH": 826,
+        "SARRH": 772,
+        "SBRAD": 637,
+        "PACE": 296,
+        "SVARR": 157,
+        "BIGU": 82,
+        "AFLT": 73,
+        "SVTAC": 27,
+        "PSVT": 24,
+        "TRIGU": 20,
     },
 }
 
@@ -61,8 +77,8 @@ def class_counts(records: pd.DataFrame, task: str) -> pd.DataFrame:
         task: super, sub, form, rhythm, cpsc2018 or csn.
 
     Returns:
-        One row a class of the task, commonest first: `records`, `share` (of the task's
-        records; a record may have several classes).
+        One row per class of the task, commonest first: `records`, `share` (of the
+        task's records; a record may have several classes).
     """
     lists = records[task].dropna()
     found = lists.explode().value_counts()
@@ -75,14 +91,14 @@ def class_counts(records: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def table1(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Build Table 1 for the sources at hand, beside the printed one.
+    """Build Table 1 for the sources at hand, next to the printed one.
 
     Args:
         tables: records by source: mimic, cpsc2018, ptbxl, csn; absent ones stay empty.
             Windows of one record (column `group`) count once.
 
     Returns:
-        One row a dataset of Table 1: `records`, `classes` (with at least one record),
+        One row per dataset of Table 1: `records`, `classes` (with at least one record),
         `train`, `val`, `test`, `subjects`, `records (paper)`, `classes (paper)`.
     """
     printed = paper.table(1)
@@ -106,7 +122,7 @@ def table1(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def shared_subjects(records: pd.DataFrame) -> int:
-    """Count subjects that stand on more than one side of the split; none may."""
+    """Count subjects that are on more than one side of the split; none may be."""
     return int((records.groupby("subject_id")["split"].nunique() > 1).sum())
 
 
@@ -145,7 +161,7 @@ def imbalance_claims() -> pd.DataFrame:
     """Check the printed claims of imbalance against public tables (section 4.1, 4.3).
 
     Returns:
-        One row a claim: where it stands, what is printed, what the public counts or the
+        One row per claim: its dataset, what is printed, what the public counts or the
         datasets' own vocabularies say, and whether it holds.
     """
     printed = paper.table(1)["Samples"]

@@ -101,11 +101,11 @@ def qrs_bounds(beat: np.ndarray, rate: int) -> tuple[int, int]:
     quiet = round(QUIET * rate)
 
     def edge(step: int) -> int:
-        place, calm = top, 0
-        while 1 < place < len(speed) - 2 and calm < quiet:
-            place += step
-            calm = calm + 1 if speed[place] < limit else 0
-        return place - step * (calm - 1)
+        sample, calm = top, 0
+        while 1 < sample < len(speed) - 2 and calm < quiet:
+            sample += step
+            calm = calm + 1 if speed[sample] < limit else 0
+        return sample - step * (calm - 1)  # the first sample of the calm
 
     return edge(-1), edge(1)
 

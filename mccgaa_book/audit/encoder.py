@@ -1,6 +1,6 @@
 """What section 3.2 says of the ECG encoder, computed: gates, order, pooling, size.
 
-One function a claim; each returns the table that the book shows. Module `leads` holds
+Each function checks one claim and returns what the book shows. Module `leads` holds
 the claim that channel attention selects leads.
 """
 
@@ -71,53 +71,6 @@ def block_input(encoder: EcgEncoder, signals: Tensor, name: str) -> Tensor:
     return found[0]
 
 
-@torch.no_grad()
-def through_gate(
-    encoder: EcgEncoder, signal: Tensor, name: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Follow one ECG through the channel attention of one block (eq 8-14).
-
-    Args:
-        encoder: with channel attention.
-        signal: (leads, T), scaled as the encoder expects.
-        name: "stage.block".
-
-    Returns:
-        The map before the gate (C, T'), alpha (C,), and the map after it (C, T').
-    """
-    block = named_blocks(encoder)[name]
-    before = block.branch(block_input(encoder, signal[None], name))  # (1, C, 1, T')
-    alpha, after = block.cam.weights(before), block.cam(before)
-    return before[0, :, 0].float(), alpha[0].float(), after[0, :, 0].float()
-
-
-def gate_spread(found: dict[str, Tensor]) -> pd.DataFrame:
-    """Part the variation of the gates: between channels, and between records.
-
-    A gate that hardly varies between records is a constant that the batch norm before
-    it could have learned.
-
-    Args:
-        found: of `gates`.
-
-    Returns:
-        One row a block: channels, lowest and highest alpha, standard deviation of a
-        channel's mean (between channels) and mean standard deviation of a channel
-        over the records (between records).
-    """
-    rows = {
-        name: {
-            "channels": alpha.shape[1],
-            "lowest": alpha.min().item(),
-            "highest": alpha.max().item(),
-            "between channels": alpha.mean(0).std().item(),
-            "between records": alpha.std(0).mean().item(),
-        }
-        for name, alpha in found.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("block")
-
-
 def named_blocks(encoder: EcgEncoder) -> dict[str, Block]:
     """Name an encoder's residual blocks "stage.block", counted from 1."""
     return {
@@ -132,14 +85,14 @@ def relu_readings(block: Block, x: Tensor) -> pd.DataFrame:
     """Compare the maps that eq 8 may pool and eq 14 may scale.
 
     Eq 8 and 9 pool X^o, which eq 2-4 make the convolution's output; eq 14 scales the
-    output of BN; eq 7 stands between them, and Fig. 2 puts the CAM after BN.
+    output of BN; eq 7 is between them, and Fig. 2 puts the CAM after BN.
 
     Args:
         block: of an encoder in eval mode, with channel attention.
         x: (B, C, 1, T), the map that enters it.
 
     Returns:
-        One row a reading: mean pooled average and maximum, the mean alpha they give,
+        One row per reading: mean pooled average and maximum, the mean alpha they give,
         and the correlation of alpha with that of the reading used here.
     """
     convolved = block.branch[:-1](x)
@@ -192,7 +145,7 @@ def pooling_readings(encoder: EcgEncoder, signals: Tensor) -> pd.DataFrame:
         signals: (B, leads, T).
 
     Returns:
-        One row a reading: its parameters, the moments that share the weight (the
+        One row per reading: its parameters, the moments that share the weight (the
         exponential of the weight's entropy, mean over heads and records), and the mean
         cosine between the embedding of a map and of the same map with its moments in
         another order.
@@ -226,25 +179,11 @@ def pooling_readings(encoder: EcgEncoder, signals: Tensor) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("reading")
 
 
-@torch.no_grad()
-def linear_of_mean_gap(encoder: EcgEncoder, signals: Tensor) -> float:
-    """Measure that the mean of the 1x1 convolution is eq 15's linear layer on the mean.
-
-    Returns:
-        Largest absolute difference of the two (B, M).
-    """
-    last = encoder.feature_map(signals)
-    projected_first = encoder.project(last).mean((2, 3))
-    weight = encoder.project.weight.flatten(1)  # (M, C)
-    pooled_first = last.mean((2, 3)) @ weight.T + encoder.project.bias
-    return (projected_first - pooled_first).abs().max().item()
-
-
 def receptive_field(encoder: EcgEncoder) -> int:
     """Count the samples that one moment of the last map can see through convolutions.
 
     The channel attention adds the average and maximum over the whole record, one
-    number a channel; apart from these a moment knows nothing beyond this field.
+    number per channel; apart from these a moment knows nothing beyond this field.
     """
     field, jump = 1, 1
     paths = [encoder.stem, *(block.branch for block in named_blocks(encoder).values())]
@@ -264,12 +203,12 @@ def size_table(
     Args:
         depths: of Table 5.
         config: of everything but the depth; the paper's by default.
-        length: samples a lead, for the multiplications.
+        length: samples per lead, for the multiplications.
 
     Returns:
-        One row a depth: million parameters without CAM and of all CAM, the CAM's share,
-        milliard multiply-adds of the convolutions for one ECG, and the receptive field
-        in samples.
+        One row per depth: million parameters without CAM and of all CAM, the CAM's
+        share, billion multiply-adds of the convolutions for one ECG, and the receptive
+        field in samples.
     """
     rows = {}
     for depth in depths:
@@ -298,9 +237,9 @@ def multiply_adds(encoder: EcgEncoder, length: int) -> int:
 
     layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
     handles = [layer.register_forward_hook(count) for layer in layers]
-    place = layers[0].weight
+    weight = layers[0].weight
     try:
-        encoder.eval().features(place.new_zeros(1, encoder.config.leads, length))
+        encoder.eval().features(weight.new_zeros(1, encoder.config.leads, length))
     finally:
         for handle in handles:
             handle.remove()

@@ -1,7 +1,8 @@
 """What the paper leaves open about GAFA's graph, and what its attention can show.
 
-Section 3.3 (eq 17-21) and Fig. 7: two readings of the graph, a threshold without a
-value, neighbourhoods that may be empty, and heat maps whose bands need no training.
+Section 3.3 (eq 17-22) and Fig. 7: products that do not exist, two readings of the
+graph, a threshold without a value, neighbourhoods that may be empty, and heat maps
+whose bands need no training.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from mccgaa_book.audit.loss import unit_rows
 
 
 def graph_readings(batch: int = 64, classes: int = 5) -> pd.DataFrame:
-    """Set the graph of the equations beside the graph of the prose.
+    """Compare the graph of the equations with the graph of the prose.
 
     Args:
         batch: B, pairs in the batch.
         classes: C, class texts at inference.
 
     Returns:
-        One row a property, one column a graph; every entry is read off the modules.
+        One row per property, one column per graph; every entry is read off the modules.
     """
     generator = torch.Generator().manual_seed(0)
     columns = {}
@@ -49,6 +50,47 @@ def graph_readings(batch: int = 64, classes: int = 5) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def attention_shapes(m: int = 256, f: int = 32, n: int = 4) -> pd.DataFrame:
+    """Try the products of eq 20-22 with the shapes that the paper gives them.
+
+    Args:
+        m: M, width of one embedding.
+        f: F, width of one head.
+        n: N, number of heads.
+
+    Returns:
+        One row per product: equation, as written, its shapes, and whether it exists.
+    """
+    c = torch.zeros(1, 2 * m)  # a row of C^xr, eq 19
+    w = torch.zeros(2 * m, f)  # W, in R^{2M x F}
+    heads = torch.zeros(1, n * f)  # h_1 || ... || h_N of one node
+    both = torch.zeros(2 * f, 1)  # W C_i || W C_j, if W C_i means C_i W
+    rows = [
+        ("20", "C_j W", c, w),
+        ("21", "W C_i", w, c.T),
+        ("21", "W^T C_i", w.T, c.T),
+        ("21", "a [..], a in R^{1 x 2F}", torch.zeros(1, 2 * f), both),
+        ("21", "a [..], a in R^{1 x 2H}, H = N", torch.zeros(1, 2 * n), both),
+        ("21", "a^T [..], a in R^{1 x 2F}", torch.zeros(1, 2 * f).T, both),
+        ("22", "(h_1 .. h_N) W_O, W_O in R^{FN x F}", heads, torch.zeros(f * n, f)),
+        (
+            "22",
+            "(h_1 .. h_N) W_O, W_O in R^{HN x F}, H = N",
+            heads,
+            torch.zeros(n * n, f),
+        ),
+    ]
+    return pd.DataFrame(
+        {
+            "equation": equation,
+            "written": written,
+            "shapes": f"{_shape(left)} · {_shape(right)}",
+            "exists": left.shape[1] == right.shape[0],
+        }
+        for equation, written, left, right in rows
+    )
+
+
 def graph_by_threshold(
     x: Tensor, q: Tensor, thresholds: Sequence[float], tau: float = 0.07
 ) -> pd.DataFrame:
@@ -61,7 +103,7 @@ def graph_by_threshold(
         tau: temperature of eq 17.
 
     Returns:
-        One row a threshold: `cosine` it stands for, `density` (share of the B x B
+        One row per threshold: the `cosine` that it means, `density` (share of the B x B
         edges present), `one_way` (share of edges i -> j without j -> i: A is not
         symmetric), `own` (share of pairs whose ECG is joined to its own text),
         `empty_rows` and `empty_columns` (share of softmaxes over nothing).
@@ -97,7 +139,7 @@ def attention_summary(weights: Tensor) -> pd.DataFrame:
         weights: (heads, n, n) with rows that sum to one, as `Gafa.attention`.
 
     Returns:
-        One row a head: `neighbours` (mean number, self included); `mean` of the
+        One row per head: `neighbours` (mean number, self included); `mean` of the
         weights on edges, which is n over the number of edges whatever was learned;
         `largest`; `focus`, a node's largest weight times its number of neighbours,
         averaged (1 where attention is uniform); `one_order`, the share of comparisons
@@ -137,3 +179,7 @@ def _accepts(call: Callable[[], object]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _shape(t: Tensor) -> str:
+    return f"({t.shape[0]} x {t.shape[1]})"

@@ -22,19 +22,6 @@ DISTURBANCES = ("flat", "noise added", "noise alone", "wander", "inverted")
 GREATEST_CONTRAST = 0.5 * (1 + math.exp(-1))  # sigma(0) / sigma(1), of eq 13
 
 
-def stem_mixing(encoder: EcgEncoder) -> Tensor:
-    """Count the leads that each filter of the stem draws on.
-
-    Returns:
-        (filters,): the inverse participation ratio of a filter's energy over the
-        leads; 1 where it reads one lead, 12 where it reads all alike.
-    """
-    weight = encoder.stem[0].weight.detach().squeeze(2)  # (filters, leads, 7)
-    energy = weight.square().sum(-1)
-    share = energy / energy.sum(1, keepdim=True)  # (filters, leads)
-    return 1 / share.square().sum(1)
-
-
 def lead_response(encoder: EcgEncoder, signals: Tensor) -> pd.DataFrame:
     """Silence one lead at a time and watch every gate, and the embedding.
 
@@ -43,7 +30,7 @@ def lead_response(encoder: EcgEncoder, signals: Tensor) -> pd.DataFrame:
         signals: (B, leads, T), scaled as the encoder expects.
 
     Returns:
-        One row a lead: mean |change of alpha| in each block, and "embedding", the
+        One row per lead: mean |change of alpha| in each block, and "embedding", the
         mean cosine distance from the embedding of all leads.
     """
     before, embedding = gates(encoder, signals), encoder(signals).detach()
@@ -95,7 +82,7 @@ def disturb(
 
 
 def one_lead_each(signals: Tensor, seed: int = 0) -> Tensor:
-    """Draw one lead of each record, (B,), for `disturb`."""
+    """Choose one lead of each record, (B,), for `disturb`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(signals.shape[1], (len(signals),), generator=generator)
 
@@ -112,8 +99,8 @@ def lead_evidence(
         seed: of the lead disturbed in each record.
 
     Returns:
-        One row a disturbance: AUROC of the mean and of the maximum, telling disturbed
-        leads from the same leads intact; 0.5 knows nothing, 1.0 everything.
+        One row per disturbance: AUROC of the mean and of the maximum, of disturbed
+        leads against the same leads intact; 0.5 knows nothing, 1.0 everything.
     """
     lead = one_lead_each(signals, seed)
     rows = torch.arange(len(signals))
@@ -154,8 +141,8 @@ def oracle_lead_gate(
         seed: of the lead disturbed in each record.
 
     Returns:
-        One row a disturbance, one column a weight: mean cosine to the embedding of the
-        undisturbed record.
+        One row per disturbance, one column per weight: mean cosine to the embedding of
+        the undisturbed record.
     """
     lead = one_lead_each(signals, seed)
     rows = torch.arange(len(signals))

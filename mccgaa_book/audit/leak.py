@@ -64,8 +64,8 @@ def built_by_hand(
         seed: of the embeddings.
 
     Returns:
-        One row a threshold: `neighbours` (mean, self included), recall at 1 of `fused`
-        and `backbone` embeddings, and `chance`.
+        One row per threshold: `neighbours` (mean, self included), recall at 1 of
+        `fused` and `backbone` embeddings, and `chance`.
     """
     rows = []
     for threshold in thresholds:

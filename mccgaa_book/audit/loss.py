@@ -1,19 +1,23 @@
-"""What eq 20-22 and section 3.4 of the paper claim, computed: shapes and losses.
+"""What section 3.4 of the paper claims of its losses, computed.
 
-One function a claim; each returns the table that the book shows. Module `graph` holds
-the claims on GAFA's graph, and `leak` what its pair nodes give away.
+Most functions check one claim and return the table that the book shows. Module `graph`
+holds the claims on GAFA's graph, and `leak` what its pair nodes give away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mccgaa.config import ModelConfig
 from mccgaa.loss import UnimodalAlignment, alignment_loss
+from mccgaa.model import MCCGAA
+from mccgaa.runtime import seed_step
 
 
 def unit_rows(
@@ -24,60 +28,13 @@ def unit_rows(
     return F.normalize(t, dim=1)
 
 
-# ---- section 3.3: shapes ------------------------------------------------------------
-
-
-def attention_shapes(m: int = 256, f: int = 32, n: int = 4) -> pd.DataFrame:
-    """Try the products of eq 20-22 with the shapes that the paper gives them.
-
-    Args:
-        m: M, width of one embedding.
-        f: F, width of one head.
-        n: N, number of heads.
-
-    Returns:
-        One row a product: equation, as written, its shapes, and whether it exists.
-    """
-    c = torch.zeros(1, 2 * m)  # a row of C^xr, eq 19
-    w = torch.zeros(2 * m, f)  # W, in R^{2M x F}
-    heads = torch.zeros(1, n * f)  # h_1 || ... || h_N of one node
-    both = torch.zeros(2 * f, 1)  # W C_i || W C_j, if W C_i means C_i W
-    rows = [
-        ("20", "C_j W", c, w),
-        ("21", "W C_i", w, c.T),
-        ("21", "W^T C_i", w.T, c.T),
-        ("21", "a [..], a in R^{1 x 2F}", torch.zeros(1, 2 * f), both),
-        ("21", "a [..], a in R^{1 x 2H}, H = N", torch.zeros(1, 2 * n), both),
-        ("21", "a^T [..], a in R^{1 x 2F}", torch.zeros(1, 2 * f).T, both),
-        ("22", "(h_1 .. h_N) W_O, W_O in R^{FN x F}", heads, torch.zeros(f * n, f)),
-        (
-            "22",
-            "(h_1 .. h_N) W_O, W_O in R^{HN x F}, H = N",
-            heads,
-            torch.zeros(n * n, f),
-        ),
-    ]
-    return pd.DataFrame(
-        {
-            "equation": equation,
-            "written": written,
-            "shapes": f"{_shape(left)} · {_shape(right)}",
-            "exists": left.shape[1] == right.shape[0],
-        }
-        for equation, written, left, right in rows
-    )
-
-
-# ---- section 3.4: losses -------------------------------------------------------------
-
-
 def log_sum_exp_is_clip(
     sizes: Sequence[int] = (4, 64, 256), width: int = 272, tau: float = 0.07
 ) -> pd.DataFrame:
     """Compare eq 25-30 with CLIP's cross-entropies in float64, values and gradients.
 
     Returns:
-        One row a batch size: both losses, their ratio, and the largest relative
+        One row per batch size: both losses, their ratio, and the largest relative
         difference of the gradients once the ratio of two is taken out.
     """
     rows = []
@@ -90,9 +47,8 @@ def log_sum_exp_is_clip(
         symmetric = alignment_loss(x, q, tau, "symmetric")
         logits = F.normalize(x, dim=1) @ F.normalize(q, dim=1).T / tau
         target = torch.arange(size)
-        rows_ce, columns_ce = (
-            F.cross_entropy(s, target) for s in (logits, logits.T)
-        )  # torch's own
+        rows_ce = F.cross_entropy(logits, target)  # torch's own
+        columns_ce = F.cross_entropy(logits.T, target)
         clip = (rows_ce + columns_ce) / 2
         ours = torch.autograd.grad(symmetric, (x, q))
         theirs = torch.autograd.grad(clip, (x, q))
@@ -137,6 +93,29 @@ def equation_29(size: int = 64, width: int = 272, tau: float = 0.07) -> pd.Serie
     )
 
 
+def same_but_for_two(models: Mapping[str, ModelConfig], name: str) -> list[str]:
+    """Name the models that are the same mathematics as one, itself left out.
+
+    The symmetric loss is twice CLIP's, so two models that differ in this alone show
+    how much two trainings of one method differ.
+
+    Args:
+        models: configuration by name.
+        name: of the one.
+    """
+
+    def doubled(model: ModelConfig) -> ModelConfig:
+        kind = "symmetric" if model.loss.kind == "clip" else model.loss.kind
+        return replace(model, loss=replace(model.loss, kind=kind))
+
+    own = doubled(models[name])
+    return [
+        other
+        for other, model in models.items()
+        if other != name and doubled(model) == own
+    ]
+
+
 def stability(
     taus: Sequence[float] = (1.0, 0.07, 0.05, 0.01, 0.001),
     size: int = 64,
@@ -148,7 +127,7 @@ def stability(
     matching pairs with cosine 1.
 
     Returns:
-        One row a precision and temperature: largest logit and the loss by a softmax
+        One row per precision and temperature: largest logit and the loss by a softmax
         written out, by log-sum-exp, and by torch's cross-entropy; inf or NaN where a
         way fails.
     """
@@ -189,7 +168,7 @@ def training_with(
     steps but for its epsilon. The task: two noisy views of the same hidden vectors.
 
     Returns:
-        One row a loss: held-out recall at 1, and how far the weights end from those
+        One row per loss: held-out recall at 1, and how far the weights end from those
         of the first loss, relative to how far those moved.
     """
     end, recall = {}, {}
@@ -206,7 +185,7 @@ def training_with(
             hidden = torch.randn(rows, width, generator=generator, dtype=torch.float64)
             noise = torch.randn(2, *hidden.shape, generator=generator).double()
             x, q = hidden + 0.3 * noise
-            return x, q.flip(1)
+            return x, q.flip(1)  # the towers must learn different maps
 
         held_out = views(256)
         for _ in range(steps):
@@ -232,36 +211,79 @@ def training_with(
     ).rename_axis("loss")
 
 
-def pull(x: Tensor, q: Tensor, tau: float = 0.07, kind: str = "symmetric") -> Tensor:
-    """Differentiate a loss by the similarities: what it pulls together or apart.
+def halved_loss(
+    config: ModelConfig,
+    signals: Tensor,
+    vectors: Tensor,
+    *,
+    steps: int = 10,
+    lr: float = 1e-3,
+    epsilon: float = 1e-8,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Train the whole network with a loss and with its half, in float32.
+
+    AdamW's step is m / (sqrt(v) + epsilon). Half of the loss halves m and sqrt(v),
+    exactly so in binary numbers, which leaves epsilon as the only difference.
 
     Args:
-        x: (B, M) one side.
-        q: (B, M) the other side.
-        tau: temperature.
-        kind: as `alignment_loss`.
+        config: of the network; its loss becomes the symmetric one, or CLIP's.
+        signals: (B, leads, T), the batch of every step.
+        vectors: (B, d) vectors of the texts.
+        steps: of AdamW.
+        lr: learning rate.
+        epsilon: of AdamW; torch's default is 1e-8.
+        seed: of weights and dropout.
 
     Returns:
-        (B, B) of B times dL / df_sim(i, j): negative where the loss asks for more
-        similarity, positive where it asks for less.
+        One row per way, compared with training by the symmetric loss: share of
+        `equal weights` after the steps, their `distance` relative to how far the
+        weights moved, and the `largest loss gap` over the steps (cross-modal loss,
+        counted as the sum of two directions).
     """
-    logits = F.normalize(x, dim=1) @ F.normalize(q, dim=1).T / tau
-    one = torch.eye(len(x), dtype=logits.dtype)
-    if kind == "siglip":
-        sign = 2 * one - 1
-        return -sign * torch.sigmoid(-sign * (logits - 10.0))
-    rows, columns = logits.softmax(1) - one, logits.softmax(0) - one
-    return {
-        "symmetric": rows + columns,
-        "one-sided": 2 * rows,
-        "clip": (rows + columns) / 2,
-    }[kind]
+
+    def weights(model: MCCGAA) -> Tensor:
+        return torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+
+    def train(kind: str, factor: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights before and after, and the loss of every step."""
+        seed_step(seed)
+        model = MCCGAA(replace(config, loss=replace(config.loss, kind=kind))).train()
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=lr, eps=eps, weight_decay=1e-8
+        )
+        start = weights(model)
+        losses = []
+        for step in range(steps):
+            seed_step(seed, step)  # the same dropout in every way
+            output = model(signals, vectors)
+            optimizer.zero_grad()
+            (factor * output.loss).backward()
+            optimizer.step()
+            losses.append(output.cma.item() * (2 if kind == "clip" else 1))
+        return start, weights(model), torch.tensor(losses)
+
+    start, end, losses = train("symmetric", 1.0, epsilon)
+    ways = {
+        "half the loss": ("symmetric", 0.5, epsilon),
+        "half the loss, half of epsilon": ("symmetric", 0.5, epsilon / 2),
+        "CLIP loss": ("clip", 1.0, epsilon),
+    }
+    rows = {}
+    for name, way in ways.items():
+        _, other, gaps = train(*way)
+        rows[name] = {
+            "equal weights": (other == end).double().mean().item(),
+            "distance": ((other - end).norm() / (end - start).norm()).item(),
+            "largest loss gap": (gaps - losses).abs().max().item(),
+        }
+    return pd.DataFrame(rows).T.rename_axis("trained with")
 
 
 def duplicate_floor(q: Tensor) -> float:
     """Bound the symmetric loss from below for a batch in which texts repeat.
 
-    A text that stands beside m ECGs cannot be told from its copies: each direction
+    A text that m ECGs share cannot be distinguished from its copies: each direction
     costs at least log m there, whatever the encoders learn (eq 27, 28).
 
     Args:
@@ -290,7 +312,7 @@ def unimodal_views(
         seed: of weights and dropout.
 
     Returns:
-        One row a rate and reading ("dropout alone", as eq 31 is written, or "linear,
+        One row per rate and reading ("dropout alone", as eq 31 is written, or "linear,
         then dropout"): mean cosine of the two views of the `same` ECG and of `other`
         ECGs, the `loss` (eq 32), and `top1`, how often a view finds its twin.
     """
@@ -324,7 +346,3 @@ def _recall(scores: Tensor) -> float:
     """Share of rows whose largest score is on the diagonal."""
     hit = scores.argmax(1) == torch.arange(len(scores))
     return hit.double().mean().item()
-
-
-def _shape(t: Tensor) -> str:
-    return f"({t.shape[0]} x {t.shape[1]})"

@@ -7,73 +7,41 @@ uncertainty that comes from the test records, and the choice of a threshold.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from mccgaa.data.store import SignalStore
 from mccgaa.metrics import TaskResult, auroc
+from mccgaa_book.audit.data import RARE
 
-RARE = 0.01  # the paper's "ultra-minority": below 1 % of the records
-MEAN = "mean"
-
-
-def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Summarise runs that differ in their seed alone.
-
-    Args:
-        table: of `Lab.zero_shot_table`: variant, label, seed, task, auroc, low, high.
-
-    Returns:
-        One row a label and task, and `mean` for the mean over tasks: `mean` and `sd`
-        over seeds (NaN for one seed), `low` and `high`, the ends of the bootstrap
-        interval over test records, averaged over seeds (NaN for the mean over tasks).
-    """
-    rows = []
-    for label, runs in table.groupby("label", sort=False):
-        parts = [(task, part) for task, part in runs.groupby("task", sort=False)]
-        means = runs.groupby("seed")["auroc"].mean()
-        for task, part in parts:
-            scores, ends = part["auroc"], part[["low", "high"]].mean()
-            rows.append((label, task, scores.mean(), scores.std(), *ends))
-        rows.append((label, MEAN, means.mean(), means.std(), np.nan, np.nan))
-    columns = ["label", "task", "mean", "sd", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+ENOUGH = 5  # seeds that a comparison of two variants needs before it is a verdict
 
 
-def paired(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """Compare two variants seed by seed.
+def supported(change: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the intervals over seeds that rest on fewer than `ENOUGH` seeds.
 
     Args:
-        table: of `Lab.zero_shot_table`.
-        first: variant.
-        second: variant that is subtracted from it.
-
-    Returns:
-        One row a task and one for the mean: `difference`, its `sd` over seeds, its
-        95 % t-interval `low` to `high` (NaN for one seed), and in how many of the
-        `seeds` the first is `ahead`.
+        change: of `results.paired`.
     """
-    wide = table.pivot(index="seed", columns=["variant", "task"], values="auroc")
-    change = wide[first] - wide[second]
-    change = change[list(dict.fromkeys(table["task"]))]
-    change[MEAN] = change.mean(axis=1)
-    n = len(change)
-    half = stats.t.ppf(0.975, n - 1) * change.sem() if n > 1 else np.nan
-    return pd.DataFrame(
-        {
-            "difference": change.mean(),
-            "sd": change.std(),
-            "low": change.mean() - half,
-            "high": change.mean() + half,
-            "ahead": (change > 0).sum(),
-            "seeds": n,
-        }
-    ).rename_axis("task")
+    few = change["seeds"] < ENOUGH
+    return change.assign(**{c: change[c].mask(few) for c in ("sd", "low", "high")})
+
+
+def verdict(row: pd.Series) -> str:
+    """Say what a row of `results.paired` allows to conclude, and nothing more.
+
+    Args:
+        row: difference, seeds (0 where unknown), low, high.
+    """
+    seeds = int(row["seeds"])
+    if seeds < ENOUGH or np.isnan(row["low"]):
+        return f"seeds: {seeds or 'unknown'}; listed, no verdict"
+    if row["low"] <= 0 <= row["high"]:
+        return f"over {seeds} seeds the 95 % interval includes zero: undecided"
+    return f"over {seeds} seeds the 95 % interval excludes zero"
 
 
 def paired_bootstrap(
@@ -81,16 +49,19 @@ def paired_bootstrap(
     first: NDArray[np.floating],
     second: NDArray[np.floating],
     *,
-    draws: int = 1000,
+    resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Compare two models on the same test records, drawn again and again.
+    """Compare two models on the same test records, weighted anew again and again.
+
+    The weights are exponential, as in `metrics.evaluate`: every resample keeps every
+    class.
 
     Args:
         labels: (n, C) of 0 or 1.
         first: (n, C) scores of one model.
         second: (n, C) scores of the other.
-        draws: resamples of the records.
+        resamples: of the records.
         seed: of the resampling.
 
     Returns:
@@ -101,24 +72,21 @@ def paired_bootstrap(
     kept = [c for c in range(count) if 0 < labels[:, c].sum() < n]
     if not kept:
         return np.nan, np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    weights = np.stack(
-        [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(draws)]
-    )
-    exact, drawn = [], []
-    for c in kept:
-        exact.append(
-            auroc(labels[:, c], first[:, c]) - auroc(labels[:, c], second[:, c])
+    weights = np.random.default_rng(seed).exponential(size=(resamples, n))
+
+    def change(*weighted: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Mean over classes of the difference, one per row of weights."""
+        return np.mean(
+            [
+                auroc(labels[:, c], first[:, c], *weighted)
+                - auroc(labels[:, c], second[:, c], *weighted)
+                for c in kept
+            ],
+            axis=0,
         )
-        drawn.append(
-            auroc(labels[:, c], first[:, c], weights)
-            - auroc(labels[:, c], second[:, c], weights)
-        )
-    seen = np.isfinite(drawn)
-    total = np.where(seen, drawn, 0).sum(axis=0)
-    means = total[seen.any(axis=0)] / seen.sum(axis=0)[seen.any(axis=0)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return 100 * float(np.mean(exact)), 100 * float(low), 100 * float(high)
+
+    low, high = np.percentile(change(weights), [2.5, 97.5])
+    return 100 * float(change()), 100 * float(low), 100 * float(high)
 
 
 def by_class(
@@ -131,7 +99,7 @@ def by_class(
         stores: task -> the store it was tested on.
 
     Returns:
-        One row a class: `task`, `class`, `positives` among the test records, its
+        One row per class: `task`, `class`, `positives` among the test records, its
         `share` of all records of the task, `auroc` with the ends `low` and `high` of
         its `score_interval` and the `width` of its bootstrap interval (all x 100),
         and whether it is `rare`, below 1 %.
@@ -204,7 +172,7 @@ def score_interval(
     """Interval of an AUROC that stays honest with one or two positives.
 
     All areas are kept that lie within z of their own standard errors of the one
-    found. Resampling the records cannot do this: it draws the same few positives again,
+    found. Resampling the records cannot do this: it reweights the same few positives,
     so with a single one the percentile interval is narrow and means little.
 
     Args:
@@ -239,61 +207,3 @@ def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
     called = s[None, :] >= candidates[:, None]  # (candidates, n)
     balance = called[:, y == 1].mean(axis=1) - called[:, y == 0].mean(axis=1)
     return float(candidates[balance.argmax()])
-
-
-def confusion(
-    labels: ArrayLike, scores: ArrayLike, threshold: float
-) -> NDArray[np.int64]:
-    """Count a class's confusion matrix (Fig. 8): rows true, columns predicted.
-
-    Returns:
-        (2, 2): [[true negatives, false positives], [false negatives, true positives]].
-    """
-    y, called = np.asarray(labels).astype(int), np.asarray(scores) >= threshold
-    return np.bincount(2 * y + called, minlength=4).reshape(2, 2)
-
-
-def named_in(texts: Iterable[str], corpus: Iterable[str]) -> list[bool]:
-    """Ask which texts occur word for word in a corpus, whatever their case.
-
-    Args:
-        texts: class texts.
-        corpus: the texts of pretraining.
-    """
-    whole = "\n".join(corpus).lower()
-    words = (re.escape(text.lower()) for text in texts)
-    return [re.search(rf"(?<!\w){w}(?!\w)", whole) is not None for w in words]
-
-
-def neighbour_agreement(
-    points: NDArray[np.floating], labels: Sequence[str], k: int = 5
-) -> float:
-    """Share of each point's k nearest others that carry its label, mean over points.
-
-    Args:
-        points: (n, M).
-        labels: n labels.
-        k: neighbours, fewer than n.
-    """
-    names = np.asarray(labels)
-    square = (points**2).sum(axis=1)
-    distance = square[:, None] + square[None, :] - 2 * points @ points.T
-    np.fill_diagonal(distance, np.inf)
-    nearest = np.argpartition(distance, k, axis=1)[:, :k]
-    return float((names[nearest] == names[:, None]).mean())
-
-
-def settled(values: ArrayLike, within: float = 0.1) -> int:
-    """Find the step after which a curve stays near its end.
-
-    Args:
-        values: one a step.
-        within: share of the whole fall that may still be missing.
-
-    Returns:
-        The first step from which the curve never again lies above its end by more
-        than this share of its fall.
-    """
-    y = np.asarray(values, dtype=float)
-    above = np.flatnonzero(y > y[-1] + within * (y[0] - y[-1]))
-    return int(above[-1]) + 1 if len(above) else 0

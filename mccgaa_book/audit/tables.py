@@ -1,7 +1,7 @@
 """Arithmetic on the paper's printed tables.
 
 Every number comes from `book/_paper/*.csv`, the tables as printed, except for what
-other papers published (`PUBLISHED`). Nothing here needs an ECG.
+other papers published (`OTHER_SYSTEMS`). Nothing here needs an ECG.
 """
 
 from __future__ import annotations
@@ -13,22 +13,33 @@ import numpy as np
 import pandas as pd
 
 from mccgaa_book import paper
+from mccgaa_book.results import MEAN
 
 TASKS = list(paper.TASKS)  # the six columns of Tables 2, 4, 5 and 6
-OURS, FULL, MERL, MEAN = "MCCGAA", "MCGAA", "MERL", "mean"
+OURS, FULL, MERL = "MCCGAA", "MCGAA", "MERL"
 SHARES = ("1%", "10%", "100%")  # of the training records, Table 3
 AVERAGES = ("avg AUC", "Avg. AUC")
 
 # Zero-shot macro AUROC x 100 after pretraining on MIMIC-IV-ECG, as their authors
-# publish it; a mean stands alone where a paper prints no other number.
-PUBLISHED: Mapping[str, Mapping[str, float]] = {
+# publish it; only a mean where a paper prints no other number.
+OTHER_SYSTEMS: Mapping[str, Mapping[str, float]] = {
     "MERL (ICML 2024)": {
-        **{"PTBXL-Super": 74.2, "PTBXL-Sub": 75.7, "PTBXL-Form": 65.9},
-        **{"PTBXL-Rhythm": 78.5, "CPSC2018": 82.8, "Chapman": 74.4, MEAN: 75.2},
+        "PTBXL-Super": 74.2,
+        "PTBXL-Sub": 75.7,
+        "PTBXL-Form": 65.9,
+        "PTBXL-Rhythm": 78.5,
+        "CPSC2018": 82.8,
+        "Chapman": 74.4,
+        MEAN: 75.2,
     },
     "D-BETA (ICML 2025)": {
-        **{"PTBXL-Super": 76.2, "PTBXL-Sub": 75.9, "PTBXL-Form": 66.1},
-        **{"PTBXL-Rhythm": 88.6, "CPSC2018": 80.1, "Chapman": 76.3, MEAN: 77.2},
+        "PTBXL-Super": 76.2,
+        "PTBXL-Sub": 75.9,
+        "PTBXL-Form": 66.1,
+        "PTBXL-Rhythm": 88.6,
+        "CPSC2018": 80.1,
+        "Chapman": 76.3,
+        MEAN: 77.2,
     },
     "SuPreME (2025)": {MEAN: 77.2},
     "TAMER (CVPR 2026)": {"PTBXL-Super": 76.5, "CPSC2018": 88.3, "Chapman": 78.7},
@@ -39,8 +50,8 @@ def gains() -> pd.DataFrame:
     """Recompute MCCGAA's gain over MERL (section 4.3, Table 2).
 
     Returns:
-        One row a task and one for the mean: `MERL`, `MCCGAA` of Table 2, their `gain`,
-        the value of `Table 4`, and the `gain of Table 4`.
+        One row per task and one for the mean: `MERL`, `MCCGAA` of Table 2, their
+        `gain`, the value of `Table 4`, and the `gain of Table 4`.
     """
     scores = task_scores(2)
     table = pd.DataFrame(
@@ -60,8 +71,8 @@ def one_model() -> pd.DataFrame:
     """Collect what the paper prints for one and the same model.
 
     Returns:
-        Rows "Table 2" (means), "Table 2, ±", "Table 4", "Table 5", "Table 6"; a column
-        a task, and `mean`.
+        Rows "Table 2" (means), "Table 2, ±", "Table 4", "Table 5", "Table 6"; one
+        column per task, and `mean`.
     """
     rows = {
         "Table 2": task_scores(2).loc[OURS],
@@ -122,7 +133,7 @@ def wrong_marks(numbers: Iterable[int] = (2, 3, 4, 5, 6)) -> pd.DataFrame:
     """Compare bold and underline with the best and second best of each column.
 
     Returns:
-        One row a cell set wrongly: `table`, `column`, `row`, `value`, how it is
+        One row per cell set wrongly: `table`, `column`, `row`, `value`, how it is
         `printed`, and what it `should be` ("" for neither).
     """
     wrong = []
@@ -144,7 +155,7 @@ def repeats(number: int = 3) -> pd.DataFrame:
     """Find columns of a table that hold the same number in the same row.
 
     Returns:
-        One row a pair of columns: `first`, `second`, the number of `rows` that agree,
+        One row per pair of columns: `first`, `second`, the number of `rows` that agree,
         and `which`; most first.
     """
     table = paper.table(number).select_dtypes("number")
@@ -158,10 +169,10 @@ def repeats(number: int = 3) -> pd.DataFrame:
 
 
 def non_zero_shot_rows() -> pd.DataFrame:
-    """Set Table 2's "N" rows beside the 1 % columns of Table 3.
+    """Compare Table 2's "N" rows with the 1 % columns of Table 3.
 
     Returns:
-        One row a method of both tables: `zero-shot` as Table 2 marks it, how many of
+        One row per method of both tables: `zero-shot` as Table 2 marks it, how many of
         the six numbers are `equal`, and the means of `Table 2` and `Table 3, 1%`.
     """
     two, three = paper.table(2), paper.table(3)[[f"{task} 1%" for task in TASKS]]
@@ -189,7 +200,7 @@ def graph_widths(embedding_dims: Iterable[int] = (128, 256)) -> pd.DataFrame:
     """Divide Table 6's hidden widths by M; the text says 1/4, 1/2 and 2 times.
 
     Returns:
-        One row a width, one column a value of M.
+        One row per width, one column per value of M.
     """
     widths = [int(size.strip("()").split(",")[0]) for size in task_scores(6).index]
     ratios = {f"M = {m}": np.array(widths) / m for m in embedding_dims}
@@ -197,10 +208,10 @@ def graph_widths(embedding_dims: Iterable[int] = (128, 256)) -> pd.DataFrame:
 
 
 def samples_against_score() -> pd.DataFrame:
-    """Set the size of each dataset beside MCCGAA's scores (sections 4.3 and 4.4).
+    """Compare the size of each dataset with MCCGAA's scores (sections 4.3 and 4.4).
 
     Returns:
-        One row a task, fewest records first: `records` and `classes` of Table 1,
+        One row per task, fewest records first: `records` and `classes` of Table 1,
         `zero-shot` of Table 2, and the probe at 1, 10 and 100 % of Table 3.
     """
     sizes = paper.table(1).loc[TASKS]
@@ -218,13 +229,13 @@ def samples_against_score() -> pd.DataFrame:
 
 
 def field() -> pd.DataFrame:
-    """Set Table 2 beside what other systems published, in the order of their years.
+    """Compare Table 2 with what other systems published, in the order of their years.
 
     Returns:
-        One row a system: AUROC x 100 by task (NaN where it publishes none), `mean` of
+        One row per system: AUROC x 100 by task (NaN where it publishes none), `mean` of
         all six, and `mean of three`: Super, CPSC2018, Chapman.
     """
-    table = pd.DataFrame(PUBLISHED).T.reindex(columns=[*TASKS, MEAN])
+    table = pd.DataFrame(OTHER_SYSTEMS).T.reindex(columns=[*TASKS, MEAN])
     ours = task_scores(2).loc[OURS]
     table.loc["MCCGAA (2026)"] = [*ours, ours.mean()]
     three = ["PTBXL-Super", "CPSC2018", "Chapman"]

@@ -1,24 +1,21 @@
-"""What the frozen text encoder of section 3.2 can and cannot tell apart.
+"""What the frozen text encoder of section 3.2 can and cannot distinguish.
 
-One function a question: which class texts lie close together, whether it knows a
-synonym or a contrary, how often a batch holds one text twice, and what zero-shot score
-a perfect ECG encoder would reach on these texts.
+Each function answers one question: how close class texts lie, whether the encoder knows
+a synonym or a contrary, and how often a batch holds one text twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from mccgaa.knowledge import Knowledge, Style
-from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.text import TextEncoder
 
 CONTRARIES = (  # what a clinician must not confuse
@@ -57,31 +54,6 @@ def class_vectors(
     return encoder.encode(texts)
 
 
-def closest_pairs(
-    vectors: Tensor, names: Sequence[str], count: int = 10
-) -> pd.DataFrame:
-    """List the pairs of texts that the encoder tells apart least.
-
-    Args:
-        vectors: (n, d).
-        names: of the n texts.
-        count: pairs listed.
-
-    Returns:
-        Columns one, other, cosine; the closest first.
-    """
-    table = cosines(vectors)
-    row, column = np.triu_indices(len(names), k=1)
-    order = np.argsort(-table[row, column], kind="stable")[:count]
-    return pd.DataFrame(
-        {
-            "one": [names[i] for i in row[order]],
-            "other": [names[i] for i in column[order]],
-            "cosine": table[row[order], column[order]],
-        }
-    )
-
-
 def nearest(vectors: Tensor) -> NDArray[np.float32]:
     """Cosine of each text with the nearest other: (n, d) -> (n,)."""
     table = cosines(vectors)
@@ -111,10 +83,10 @@ def separation(vectors: Tensor, close: float = 0.9) -> dict[str, float]:
 
 
 def contraries(encoder: TextEncoder) -> pd.DataFrame:
-    """Set a finding's contrary beside a paraphrase of it.
+    """Compare a finding's contrary with a paraphrase of it.
 
     Returns:
-        One row a finding: cosine with its contrary, and with its paraphrase.
+        One row per finding: cosine with its contrary, and with its paraphrase.
     """
     rows = []
     for (text, against), (_, same) in zip(CONTRARIES, ALIKE, strict=True):
@@ -160,11 +132,11 @@ def repeated(texts: Sequence[str]) -> dict[str, float]:
     """Count how often texts repeat each other.
 
     Args:
-        texts: one a record.
+        texts: one per record.
 
     Returns:
         records, distinct texts, the share of the commonest one, and the chance that
-        two records drawn without return have the same text.
+        two different records have the same text.
     """
     counts = np.array(list(Counter(texts).values()))
     n = counts.sum()
@@ -181,17 +153,17 @@ def false_negatives(
 ) -> pd.DataFrame:
     """Measure what equal texts do to a contrastive batch.
 
-    A text that n records of the batch share cannot be told apart n ways: no encoder
+    The n records of the batch that share a text cannot be distinguished: no encoder
     takes the cross-entropy of these rows below log n.
 
     Args:
-        texts: one a record.
+        texts: one per record.
         batches: batch sizes B; those larger than the records are left out.
-        draws: batches drawn for each size.
+        draws: random batches of each size.
         seed: of the draws.
 
     Returns:
-        One row a size: `negatives` that are false, per anchor (mean; expected by
+        One row per size: `negatives` that are false, per anchor (mean; expected by
         `repeated`'s collision as `expected`), the share of `anchors` that have one,
         and the `floor` of the loss in one direction.
     """
@@ -212,46 +184,3 @@ def false_negatives(
             }
         )
     return pd.DataFrame(rows)
-
-
-def ceiling(
-    records: Tensor, classes: Tensor, labels: NDArray[np.integer], names: list[str]
-) -> TaskResult:
-    """Score a task with each record's own text in the place of its ECG.
-
-    An ECG encoder that met its text exactly would score this, before the projection
-    has learned anything: what is lost here is lost by the texts.
-
-    Args:
-        records: (n, d) vectors of the records' texts.
-        classes: (C, d) vectors of the class texts.
-        labels: (n, C) of 0 or 1.
-        names: of the C classes.
-    """
-    scores = F.normalize(records, dim=-1) @ F.normalize(classes, dim=-1).T  # (n, C)
-    return evaluate(labels, scores.numpy(), names, bootstrap=0)
-
-
-def poolings(
-    encoders: Mapping[str, TextEncoder], knowledge: Knowledge, task: str
-) -> pd.DataFrame:
-    """Compare ways to read one vector from the same network.
-
-    Args:
-        encoders: pooling -> encoder.
-        knowledge: the clinical knowledge base.
-        task: whose class texts and synonyms are used.
-
-    Returns:
-        One row a pooling: `separation`, its synonyms found, and the length of a vector.
-    """
-    rows = {}
-    for name, encoder in encoders.items():
-        vectors = class_vectors(encoder, knowledge, task)
-        found = synonyms_found(encoder, knowledge, task)["right"].mean()
-        rows[name] = {
-            **separation(vectors),
-            "synonyms found": float(found),
-            "length": float(torch.linalg.vector_norm(vectors, dim=1).mean()),
-        }
-    return pd.DataFrame(rows).T

@@ -27,7 +27,7 @@ class Range:
     name: str  # a field of `Measured`
     low: float
     high: float
-    beside: tuple[str, ...] = ("SR",)  # statements given with it
+    given_with: tuple[str, ...] = ("SR",)  # other statements of the record
 
     @property
     def unit(self) -> str:
@@ -114,7 +114,7 @@ def _truth(truth: simulate.Truth) -> Measured:
 
 
 def readings(codes: Sequence[str], records: int, seed: int = 0) -> pd.DataFrame:
-    """Read simulated records of a finding with both rulers, beside the truth.
+    """Read simulated records of a finding with both rulers, next to the truth.
 
     Args:
         codes: PTB-XL statements.
@@ -146,13 +146,13 @@ def in_range(
         ranges: what to check.
 
     Returns:
-        A row a range: code, measure, range, median and 10th to 90th percentile as
+        One row per range: code, measure, range, median and 10th to 90th percentile as
         measured, share in the range by truth, by the median beat, by NeuroKit2.
     """
     read: dict[tuple[str, ...], pd.DataFrame] = {}
     rows = []
     for one in ranges:
-        codes = (one.code, *one.beside)
+        codes = (one.code, *one.given_with)
         if codes not in read:
             read[codes] = readings(codes, records, seed)
         table = read[codes]
@@ -185,7 +185,7 @@ def ruler_error(records: int = 20, seed: int = 0) -> pd.DataFrame:
         seed: of the first.
 
     Returns:
-        A row a measure: median error and the middle 80 % for both rulers.
+        One row per measure: median error and the middle 80 % for both rulers.
     """
     table = readings(("NORM", "SR"), records, seed)
     rows = []
@@ -214,7 +214,7 @@ def measure_real(
         folds: highest fold used; 9 and 10 are for choosing and testing models.
 
     Returns:
-        A row a statement and measure: records, median, p10, p90.
+        One row per statement and measure: records, median, p10, p90.
 
     Raises:
         MccgaaError: no PTB-XL tree at `root`.

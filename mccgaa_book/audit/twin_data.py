@@ -14,7 +14,7 @@ from mccgaa_twin.physiology import RATE, Heart, activate, activate_intact
 from mccgaa_twin.reports import ReportStyle, write_report
 from mccgaa_twin.statements import STATEMENTS
 
-PUBLISHED = 21_837  # records over which STATEMENTS counts
+COUNTED = 21_837  # PTB-XL records over which STATEMENTS counts
 BEFORE, AFTER = 0.25, 0.55  # s of a beat around QRS onset
 
 
@@ -84,16 +84,16 @@ def identities(codes: Sequence[str], seed: int = 0) -> pd.DataFrame:
 
 
 def prevalence(records: int = 5000, seed: int = 0) -> pd.DataFrame:
-    """Share of each statement in the twin's PTB-XL and MIMIC beside the published.
+    """Share of each statement in the twin's PTB-XL and MIMIC, and the published one.
 
     Args:
-        records: drawn of each population; only statements are, no signal.
+        records: of each population; statements only, no signal.
         seed: of the draws.
 
     Returns:
         Index: the 71 statements; columns published, ptb-xl, mimic-iv-ecg.
     """
-    table = {"published": {c: s.count / PUBLISHED for c, s in STATEMENTS.items()}}
+    table = {"published": {c: s.count / COUNTED for c, s in STATEMENTS.items()}}
     for name, who in (
         ("ptbxl", population.PTBXL),
         ("mimic", population.MIMIC),
@@ -179,8 +179,8 @@ def variety(written: pd.DataFrame, steps: int = 20) -> pd.DataFrame:
     """
     first = ~written["text"].duplicated()
     total = first.cumsum().to_numpy()
-    places = np.linspace(1, len(total), steps).round().astype(int)
-    return pd.DataFrame({"reports": places, "distinct": total[places - 1]})
+    reports = np.linspace(1, len(total), steps).round().astype(int)
+    return pd.DataFrame({"reports": reports, "distinct": total[reports - 1]})
 
 
 def spectra(records: int = 12, lead: str = "V2", seed: int = 0) -> pd.DataFrame:
@@ -192,7 +192,7 @@ def spectra(records: int = 12, lead: str = "V2", seed: int = 0) -> pd.DataFrame:
         seed: of the first record.
 
     Returns:
-        Index: Hz; a column a source, mV^2 / Hz.
+        Index: Hz; one column per source, mV^2 / Hz.
     """
     row = torso.LEADS.index(lead)
     table = {}

@@ -12,10 +12,10 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mccgaa.config import LEADS
 from mccgaa.data.record import Record
+from mccgaa_book.audit.data import RARE
 from mccgaa_book.plots import style
 
 COLUMNS = 4  # of the printed 12-lead sheet, each a quarter of its length
-RARE = 0.01
 _ZERO = 0.5  # where a logarithmic axis of counts shows zero
 
 
@@ -43,7 +43,9 @@ def ecg_sheet(record: Record, seconds: float = 10.0, rhythm: str = "II") -> Figu
             here = time // length == column if row < 3 else np.full(len(time), True)
             ax.plot(time[here], traces[lead][here], color=style.BLACK, lw=0.8)
             ax.text(
-                *(column * length + 0.06, high - 0.1, lead),
+                column * length + 0.06,
+                high - 0.1,
+                lead,
                 va="top",
                 fontsize=9,
                 fontweight="bold",
@@ -79,7 +81,7 @@ def class_imbalance(counts: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def label_fault(faults: Mapping[str, pd.DataFrame]) -> Figure:
-    """Set the records that have a class beside those that the shared table gives it.
+    """Compare the records that have a class with those that the shared table gives it.
 
     Args:
         faults: title -> table with columns exact and published, by class; the classes
@@ -87,7 +89,7 @@ def label_fault(faults: Mapping[str, pd.DataFrame]) -> Figure:
     """
     first = next(iter(faults.values()))
     hit = first[first["published"] > first["exact"]].sort_values("published").index
-    places = np.arange(len(hit))
+    y = np.arange(len(hit))
     fig, axes = plt.subplots(
         1, len(faults), figsize=(style.WIDTH, 3.6), squeeze=False, sharey=True
     )
@@ -95,15 +97,15 @@ def label_fault(faults: Mapping[str, pd.DataFrame]) -> Figure:
     names = {"exact": "exact acronym", "published": "substring, as published"}
     for ax, (title, frame) in zip(axes[0], faults.items(), strict=True):
         shown = frame.reindex(hit).clip(lower=_ZERO)
-        ax.hlines(places, shown["exact"], shown["published"], color=style.GREY, lw=2)
+        ax.hlines(y, shown["exact"], shown["published"], color=style.GREY, lw=2)
         for column, (mark, colour) in marks.items():
-            ax.plot(shown[column], places, mark, color=colour, label=names[column])
+            ax.plot(shown[column], y, mark, color=colour, label=names[column])
         ax.set(xscale="log", xlabel="records", title=title, xlim=(_ZERO * 0.8, None))
         ticks = [_ZERO, *(10.0**k for k in range(6) if 10**k <= shown.max().max())]
         ax.set_xticks(ticks, ["0", *(f"{tick:,.0f}" for tick in ticks[1:])])
         ax.minorticks_off()
         ax.grid(True, axis="x", lw=0.4)
-    axes[0][0].set_yticks(places, hit)
+    axes[0][0].set_yticks(y, hit)
     handles, labels = axes[0][0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=2)
     return fig
@@ -127,13 +129,13 @@ def _in_rows(classes: Mapping[str, int], width: int = 46) -> list[list[str]]:
 
 def _bars(ax: plt.Axes, share: pd.Series, floor: float) -> None:
     """Draw one task's classes."""
-    places = np.arange(len(share))
+    x = np.arange(len(share))
     colours = np.where(share < RARE, style.ORANGE, style.BLUE)
     height = share.clip(lower=floor) - floor
-    ax.bar(places, height, bottom=floor, color=colours, width=0.8)
+    ax.bar(x, height, bottom=floor, color=colours, width=0.8)
     ax.axhline(RARE, color=style.BLACK, lw=0.8, ls="--")
     ax.set(yscale="log", ylim=(floor, 1), xlim=(-0.8, len(share) - 0.2))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
     ax.minorticks_off()
-    ax.set_xticks(places, share.index, rotation=90, fontsize=8)
+    ax.set_xticks(x, share.index, rotation=90, fontsize=8)
     ax.tick_params(axis="x", length=0, pad=2)

@@ -30,10 +30,8 @@ def gate_curves(table: pd.DataFrame) -> Figure:
     ax.plot(table["z"], table["sigmoid"], color=style.BLUE, lw=2)
     ax.plot(table["z"], table["double sigmoid"], "--", color=style.ORANGE, lw=2)
     ax.text(0.7, 0.9, "one sigmoid: the text's [0, 1]", color=style.BLUE, ha="right")
-    ax.text(
-        *(table["z"].min(), 0.64, "sigmoid of a sigmoid: equation 13"),
-        color=style.ORANGE,
-    )
+    label = "sigmoid of a sigmoid: equation 13"
+    ax.text(table["z"].min(), 0.64, label, color=style.ORANGE)
     ax.set(
         xlabel=r"score $z = X_2^{avg} + X_2^{max}$",
         ylabel=r"weight $\alpha$",
@@ -66,7 +64,8 @@ def beat_through_gate(
     maps = [np.asarray(m)[order] for m in (before, after)]
     top = float(np.quantile(np.abs(maps[0]), 0.99))
     fig, axes = plt.subplots(
-        *(2, 3),
+        nrows=2,
+        ncols=3,
         figsize=(style.WIDTH, 5.0),
         sharex="col",
         width_ratios=(10, 1, 10),
@@ -86,7 +85,7 @@ def beat_through_gate(
         (axes[1, 2], maps[1], "after the gate"),
     ):
         image = ax.imshow(
-            *(values,),
+            values,
             aspect="auto",
             extent=extent,
             cmap=style.DIVERGING,
@@ -219,7 +218,8 @@ def fields_of_view(
     lead = np.asarray(signal)
     seconds = len(lead) / rate
     fig, axes = plt.subplots(
-        *(2, 1),
+        nrows=2,
+        ncols=1,
         figsize=(style.WIDTH, 1.8 + 0.32 * len(fields)),
         sharex=True,
         height_ratios=(1.4, 0.32 * len(fields)),
@@ -232,7 +232,9 @@ def fields_of_view(
             row, shown, left=(seconds - shown) / 2, height=0.62, color=style.BLUE
         )
         axes[1].text(
-            *((seconds - shown) / 2 - 0.03, row, f"{label}: {field:.2f} s"),
+            (seconds - shown) / 2 - 0.03,
+            row,
+            f"{label}: {field:.2f} s",
             ha="right",
             va="center",
             fontsize=9,

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from mccgaa_book.plots import style
 
 NONE, ONE_WAY, BOTH = 0, 1, 2  # how two nodes are joined
+MAPS_IN_A_ROW = 3
 
 
 def two_graphs(adjacency: ArrayLike) -> Figure:
@@ -125,26 +126,28 @@ def leak_curves(table: pd.DataFrame) -> Figure:
 
 
 def attention_stages(stages: Mapping[str, ArrayLike]) -> Figure:
-    """Draw attention maps side by side on one colour scale (after Fig. 7).
+    """Draw attention maps, three in a row, each on its own colour scale (after Fig. 7).
 
     Args:
-        stages: title -> (n, n) weights, row i the node that attends.
+        stages: title -> (n, m) weights, row i the node that attends.
     """
-    maps = {title: np.asarray(weights) for title, weights in stages.items()}
-    top = max(weights.max() for weights in maps.values())
+    rows = -(-len(stages) // MAPS_IN_A_ROW)
     fig, axes = plt.subplots(
-        1, len(maps), figsize=(style.WIDTH, 3.2), sharey=True, squeeze=False
+        rows, MAPS_IN_A_ROW, figsize=(style.WIDTH, 2.7 * rows), squeeze=False
     )
-    for ax, (title, weights) in zip(axes[0], maps.items(), strict=True):
-        scale = PowerNorm(0.5, vmin=0, vmax=top)  # small weights stay visible
+    for ax in axes.flat[len(stages) :]:
+        ax.set_axis_off()
+    for ax, (title, stage) in zip(axes.flat, stages.items(), strict=False):
+        weights = np.asarray(stage)
+        scale = PowerNorm(0.5, vmin=0, vmax=weights.max())  # small weights stay visible
         image = ax.imshow(weights, cmap=style.SEQUENTIAL, norm=scale)
         i, j = np.unravel_index(weights.argmax(), weights.shape)
         ax.add_patch(
             plt.Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec=style.ORANGE, lw=1.5)
         )
-        ax.set(title=f"{title}\npeak {weights.max():.2f}", xlabel="node j")
-        ax.set_xticks([])
-        ax.set_yticks([])
-    axes[0][0].set_ylabel("node i attends")
-    fig.colorbar(image, ax=axes[0].tolist(), label=r"$\beta_{ij}$", shrink=0.75)
+        ax.set_title(f"{title}\npeak {weights.max():.2f}", fontsize=10)
+        ax.set(xlabel="text j", xticks=[], yticks=[])
+        fig.colorbar(image, ax=ax, shrink=0.8)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("ECG i attends")
     return fig

@@ -17,7 +17,7 @@ def pulls(matrices: Mapping[str, ArrayLike]) -> Figure:
     """Draw what each loss asks of each similarity in one batch.
 
     Args:
-        matrices: title -> (B, B) of `audit.method.pull`.
+        matrices: title -> (B, B), the derivative of a loss by the similarities.
     """
     arrays = {title: np.asarray(matrix) for title, matrix in matrices.items()}
     fig, axes = plt.subplots(
@@ -39,7 +39,7 @@ def overflow(table: pd.DataFrame) -> Figure:
     """Show at which temperatures a softmax written out fails, by precision.
 
     Args:
-        table: of `audit.method.stability`.
+        table: of `audit.loss.stability`.
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 2.6))
     precisions = list(table["precision"].unique())
@@ -89,7 +89,7 @@ def unimodal(table: pd.DataFrame) -> Figure:
     """Show how alike two views of an ECG are before training, by reading of eq 31.
 
     Args:
-        table: of `audit.method.unimodal_views`.
+        table: of `audit.loss.unimodal_views`.
     """
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.2))
     for (reading, part), colour, mark in zip(

@@ -13,16 +13,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from mccgaa_book.audit.data import RARE
 from mccgaa_book.plots import style
 
 DASHES = ("-", "--", "-.")
+WIDEST = 25.0  # AUROC x 100: as far as an axis of differences reaches
 
 
 def schedule(rates: ArrayLike) -> Figure:
     """Draw the learning rate of every step, on a linear and on a logarithmic axis.
 
     Args:
-        rates: one a step.
+        rates: one per step.
     """
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 2.5))
     for ax, scale in zip(axes, ("linear", "log"), strict=True):
@@ -42,7 +44,7 @@ def losses(
 
     Args:
         histories: label -> a run's history, with step, cma and uma.
-        derived: label -> the like, computed from a run; drawn dotted.
+        derived: label -> the like, computed from a run; dotted lines.
         window: steps of the running mean; single steps are drawn faintly.
     """
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.4))
@@ -82,8 +84,12 @@ def held_out(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure:
             fused = table[f"fused_{column}"]
             if not np.allclose(fused, table[column]):
                 ax.plot(
-                    *(epoch, fused, "s:"),
-                    **{"ms": 4, "color": colour, "mfc": "white"},
+                    epoch,
+                    fused,
+                    "s:",
+                    ms=4,
+                    color=colour,
+                    mfc="white",
                     label=f"{label}: fused",
                 )
         ax.set(xlabel="epoch", title=title, ylim=(0, None))
@@ -117,6 +123,8 @@ def roc(fpr: ArrayLike, tpr: ArrayLike, title: str) -> Figure:
 def differences(table: pd.DataFrame, title: str) -> Figure:
     """Draw differences of AUROC x 100 with their intervals.
 
+    An interval that leaves the figure ends in an arrow.
+
     Args:
         table: index the tasks; `difference`, `low` and `high` (NaN draws no interval),
             and `kind`, what the interval is over.
@@ -124,19 +132,36 @@ def differences(table: pd.DataFrame, title: str) -> Figure:
     """
     tasks = list(dict.fromkeys(table.index))
     kinds = list(table["kind"].unique())
-    fig, ax = plt.subplots(figsize=(style.WIDTH, 0.9 + 0.42 * len(tasks)))
-    looks = zip(kinds, "os^", style.PALETTE, strict=False)
-    for offset, (kind, mark, colour) in zip((-0.14, 0.14, 0.0), looks, strict=False):
+    ends = table[["difference", "low", "high"]].to_numpy(float)
+    reach = min(WIDEST, 1.08 * np.nanmax(np.abs(ends)))
+    fig, ax = plt.subplots(
+        figsize=(style.WIDTH, 1.0 + 0.22 * len(kinds) + 0.42 * len(tasks))
+    )
+    offsets = np.linspace(-0.2, 0.2, len(kinds)) if len(kinds) > 1 else [0.0]
+    looks = zip(kinds, offsets, "osD^v", style.PALETTE, strict=False)
+    for kind, offset, mark, colour in looks:
         part = table[table["kind"] == kind]
-        y = [tasks.index(task) + offset for task in part.index]
-        ax.hlines(y, part["low"], part["high"], color=colour, lw=2)
+        y = np.array([tasks.index(task) + offset for task in part.index])
+        low, high = part["low"].to_numpy(float), part["high"].to_numpy(float)
+        ax.hlines(y, low.clip(-reach), high.clip(max=reach), color=colour, lw=2)
+        for cut, edge, arrow in (
+            (low < -reach, -reach, "<"),
+            (high > reach, reach, ">"),
+        ):
+            ax.plot(
+                np.full(cut.sum(), edge),
+                y[cut],
+                arrow,
+                color=colour,
+                ms=8,
+                clip_on=False,
+                gid="cut",
+            )
         ax.plot(part["difference"], y, mark, color=colour, label=kind)
     ax.axvline(0, color=style.BLACK, lw=1)
     ax.set_yticks(range(len(tasks)), tasks)
-    ends = table[["difference", "low", "high"]].to_numpy()
-    reach = min(25.0, 1.08 * np.nanmax(np.abs(ends)))  # two seeds' t interval is wider
     ax.set(xlabel=title, xlim=(-reach, reach), ylim=(len(tasks) - 0.4, -0.6))
-    fig.legend(loc="outside lower center", ncols=len(kinds))
+    fig.legend(loc="outside lower center", ncols=1)
     return fig
 
 
@@ -182,8 +207,13 @@ def _class_panel(ax: Axes, task: str, tables: Mapping[str, pd.DataFrame]) -> Non
     for label, part, mark, colour in looks:
         face = colour if mark == "o" else "white"
         ax.plot(
-            *(part["auroc"].reindex(order), y, mark),
-            **{"ms": 4, "color": colour, "mfc": face, "label": label},
+            part["auroc"].reindex(order),
+            y,
+            mark,
+            ms=4,
+            color=colour,
+            mfc=face,
+            label=label,
         )
     ax.axvline(50, color=style.GREY, lw=0.8, ls="--")
     names = [f"{name} ({lead.loc[name, 'positives']})" for name in order]
@@ -206,13 +236,13 @@ def auroc_by_share(table: pd.DataFrame) -> Figure:
         share = part["share"]
         ax.vlines(share, part["low"], part["high"], color=colour, lw=1, alpha=0.35)
         ax.plot(share, part["auroc"], mark, ms=5, color=colour, label=task)
-    ax.axvline(0.01, color=style.GREY, lw=1, ls=":")
+    ax.axvline(RARE, color=style.GREY, lw=1, ls=":")
     ax.axhline(50, color=style.GREY, lw=0.8, ls="--")
     ax.set(xscale="log", xlabel="share of the task's records", ylabel="AUROC x 100")
     ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
     ax.annotate(
         "1 %",
-        (0.01, 0.01),
+        (RARE, 0.01),
         xycoords=("data", "axes fraction"),
         xytext=(3, 0),
         textcoords="offset points",
@@ -237,8 +267,10 @@ def confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         sns.heatmap(
             shares,
-            annot=[[f"{n}\n{s:.0%}" for n, s in zip(*r, strict=True)] for r in
-                   zip(counts, shares, strict=True)],
+            annot=[
+                [f"{n}\n{share:.0%}" for n, share in zip(*row, strict=True)]
+                for row in zip(counts, shares, strict=True)
+            ],
             fmt="",
             cmap="Blues",
             vmin=0,
@@ -247,7 +279,7 @@ def confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
             annot_kws={"fontsize": 9},
             square=True,
             ax=ax,
-        )  # fmt: skip
+        )
         names = ["absent", "present"]
         ax.set_xticklabels(names)
         ax.set_yticklabels(names if ax is axes[0, 0] else [])
@@ -295,7 +327,8 @@ def bands(
     order = np.argsort(-cosine)
     limit = np.quantile(np.abs(q), 0.99)
     fig, axes = plt.subplots(
-        *(2, 2),
+        nrows=2,
+        ncols=2,
         figsize=(style.WIDTH, 1.5 + 0.24 * len(q)),
         height_ratios=[1.4, len(q)],
         width_ratios=[3.4, 1],

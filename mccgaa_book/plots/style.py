@@ -1,7 +1,7 @@
 """How every figure of the book looks, and how it says that its ECGs are synthetic.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers and on paper. Figures
-are drawn on a white card, which the page keeps in its dark theme. Written twice, an
+Colours are Okabe and Ito's, which colour-blind readers can distinguish, on paper too.
+Figures have a white card, which the page keeps in its dark theme. Written twice, an
 SVG is the same file byte for byte.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import matplotlib as mpl
 import seaborn as sns
@@ -26,14 +25,14 @@ MARK = "synthetic ECGs (twin)"
 
 _HOOK = "mccgaa_book.plots.style:mark_synthetic"
 _mark = {"text": MARK}
-_SVG = {"Date": None, "Creator": None}  # metadata that would differ between reruns
+SVG = {"Date": None, "Creator": None}  # metadata that would differ between reruns
 
 
 def use(synthetic: bool = False, mark: str = MARK) -> None:
     """Set the book's theme for every figure made from here on.
 
     Args:
-        synthetic: mark each new figure as drawn from the twin's ECGs.
+        synthetic: mark each new figure as made from the twin's ECGs.
         mark: what the mark says.
     """
     _mark["text"] = mark
@@ -97,13 +96,6 @@ def ecg_grid(ax: Axes, seconds: float, low: float = -2.0, high: float = 2.0) -> 
     ax.set_axisbelow(True)
 
 
-def save(fig: Figure, path: Path | str) -> Path:
-    """Write a figure as an SVG that a rerun writes again byte for byte."""
-    path = Path(path)
-    fig.savefig(path, format="svg", bbox_inches="tight", metadata=_SVG)
-    return path
-
-
 def _inline_svg() -> None:
     """Have notebooks store figures as reproducible SVG; elsewhere do nothing."""
     try:
@@ -113,4 +105,4 @@ def _inline_svg() -> None:
         return
     shell = get_ipython()
     if shell is not None and hasattr(shell, "kernel"):
-        set_matplotlib_formats("svg", metadata=_SVG)
+        set_matplotlib_formats("svg", metadata=SVG)

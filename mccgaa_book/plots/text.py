@@ -57,7 +57,7 @@ def similarity(
 ) -> Figure:
     """Draw the cosines among the class texts of some tasks, side by side.
 
-    Classes are ordered so that like ones stand together (average linkage).
+    Classes are ordered so that like ones are neighbours (average linkage).
 
     Args:
         tables: task -> class names and their (C, C) cosines.
@@ -94,7 +94,7 @@ def nearest(frame: pd.DataFrame) -> Figure:
     """Draw each class's cosine with its nearest other, by task and style.
 
     Args:
-        frame: columns task, style and cosine, one row a class.
+        frame: columns task, style and cosine, one row per class.
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.2))
     sns.swarmplot(  # no random jitter: a rerun draws the same file
@@ -166,16 +166,16 @@ def ceilings(frame: pd.DataFrame) -> Figure:
     """Draw the macro AUROC that the texts alone allow, by task and wording.
 
     Args:
-        frame: one row a task, one column a wording, AUROC x 100.
+        frame: one row per task, one column per wording, AUROC x 100.
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.2))
     x = np.arange(len(frame))
     width = 0.8 / frame.shape[1]
     hatches = ["", "//", "..", "xx"]
     for i, column in enumerate(frame):
-        place = x + (i - (frame.shape[1] - 1) / 2) * width
+        centre = x + (i - (frame.shape[1] - 1) / 2) * width
         bars = ax.bar(
-            place,
+            centre,
             frame[column] - 50,  # from chance on
             width * 0.92,
             bottom=50,

@@ -14,7 +14,7 @@ def square(table: pd.DataFrame) -> Figure:
     """Draw where a model was trained against where it was tested.
 
     Args:
-        table: of `audit.transfer.square`, macro AUROC x 100.
+        table: macro AUROC x 100; rows trained on, columns tested on.
     """
     fig, ax = plt.subplots(figsize=(0.6 * style.WIDTH, 3.2))
     sns.heatmap(

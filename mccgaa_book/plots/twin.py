@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from mccgaa.config import LEADS
 from mccgaa_book.audit.twin import RANGES
@@ -57,7 +57,7 @@ def activation(times: pd.DataFrame) -> Figure:
 
 
 def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
-    """Set beats with findings over the same subject's normal beat, six leads each.
+    """Draw beats with findings over the same subject's normal beat, six leads each.
 
     Args:
         found: title -> (12, W) mV at 500 Hz.
@@ -74,9 +74,9 @@ def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
     time = np.arange(normal.shape[1]) / 500
     for row, (title, beat) in zip(axes, found.items(), strict=True):
         for ax, lead in zip(row, SHOWN, strict=True):
-            place = LEADS.index(lead)
-            ax.plot(time, normal[place], color=style.GREY, lw=0.7)
-            ax.plot(time, beat[place], color=style.BLUE, lw=1.1)
+            row_of_lead = LEADS.index(lead)
+            ax.plot(time, normal[row_of_lead], color=style.GREY, lw=0.7)
+            ax.plot(time, beat[row_of_lead], color=style.BLUE, lw=1.1)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(
@@ -126,7 +126,7 @@ def strips(signals: Mapping[str, np.ndarray], seconds: float = 8.0) -> Figure:
 
 
 def ranges(measured: pd.DataFrame, real: pd.DataFrame | None = None) -> Figure:
-    """Set what the ruler reads against the textbook's range of each finding.
+    """Draw what the ruler reads over the textbook's range of each finding.
 
     Args:
         measured: of `audit.twin.in_range`.
@@ -141,19 +141,22 @@ def ranges(measured: pd.DataFrame, real: pd.DataFrame | None = None) -> Figure:
     )
     for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
         low, high = _LIMITS[name]
-        for place, one in enumerate(rows[name]):
+        for y, one in enumerate(rows[name]):
             left, right = max(one.low, low), min(one.high, high)
             ax.barh(
-                *(place, right - left, 0.72, left), color="#DDEAF3", edgecolor="none"
+                y,
+                width=right - left,
+                height=0.72,
+                left=left,
+                color="#DDEAF3",
+                edgecolor="none",
             )
             here = measured["finding"] == one.code
             here &= measured["measure"].str.startswith(name)
-            _interval(ax, measured[here], place - 0.12, style.BLUE, "o", "twin")
+            _interval(ax, measured[here], y - 0.12, style.BLUE, "o", "twin")
             if real is not None:
                 there = (real["finding"] == one.code) & (real["measure"] == name)
-                _interval(
-                    ax, real[there], place + 0.16, style.ORANGE, "D", "real records"
-                )
+                _interval(ax, real[there], y + 0.16, style.ORANGE, "D", "real records")
         ax.set_yticks(range(len(rows[name])), [one.code for one in rows[name]])
         ax.set(xlim=(low, high), ylim=(len(rows[name]) - 0.4, -0.6))
         ax.set_xlabel(title, fontsize=8, labelpad=1)
@@ -168,14 +171,14 @@ def ranges(measured: pd.DataFrame, real: pd.DataFrame | None = None) -> Figure:
 
 
 def _interval(
-    ax: plt.Axes, rows: pd.DataFrame, place: float, colour: str, mark: str, name: str
+    ax: plt.Axes, rows: pd.DataFrame, y: float, colour: str, mark: str, name: str
 ) -> None:
     """A median with the middle 80 per cent; nothing where nothing was measured."""
     if rows.empty or rows["median"].isna().all():
         return
     row = rows.iloc[0]
-    ax.plot([row["p10"], row["p90"]], [place, place], color=colour, lw=1.6)
-    ax.plot(row["median"], place, mark, color=colour, ms=4.5, label=name)
+    ax.plot([row["p10"], row["p90"]], [y, y], color=colour, lw=1.6)
+    ax.plot(row["median"], y, mark, color=colour, ms=4.5, label=name)
 
 
 def prevalence(table: pd.DataFrame) -> Figure:
@@ -187,15 +190,15 @@ def prevalence(table: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharex=True, sharey=True)
     limits = (2e-4, 1.0)
     for ax, column in zip(axes, ("ptbxl", "mimic"), strict=True):
-        drawn = table[table[column] > 0]
+        found = table[table[column] > 0]
         ax.plot(limits, limits, color=style.GREY, lw=0.8)
-        ax.scatter(drawn["published"], drawn[column], s=14, color=style.BLUE)
-        ratio = np.log(drawn[column] / drawn["published"]).abs()
-        common = drawn["published"] > 0.002
+        ax.scatter(found["published"], found[column], s=14, color=style.BLUE)
+        ratio = np.log(found[column] / found["published"]).abs()
+        common = found["published"] > 0.002
         for code in ratio[common].nlargest(5).index:
             ax.annotate(
                 code,
-                (drawn.loc[code, "published"], drawn.loc[code, column]),
+                (found.loc[code, "published"], found.loc[code, column]),
                 xytext=(4, -3),
                 textcoords="offset points",
                 fontsize=7,
@@ -203,7 +206,9 @@ def prevalence(table: pd.DataFrame) -> Figure:
         ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits, title=column)
         ax.set_xlabel("share in PTB-XL, published")
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+            axis.set_major_formatter(
+                FuncFormatter(lambda share, _: f"{100 * share:g} %")
+            )
         ax.grid(True, lw=0.4)
     axes[0].set_ylabel("share in the twin")
     return fig

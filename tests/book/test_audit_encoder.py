@@ -52,36 +52,6 @@ def test_gates_are_those_that_the_encoder_applies(
     torch.testing.assert_close(again["4.2"], found["4.2"])
 
 
-def test_one_ecg_is_followed_through_one_gate(
-    encoder: EcgEncoder, signals: Tensor
-) -> None:
-    before, alpha, after = audit.through_gate(encoder, signals[0], "2.1")
-    assert before.shape == (6, 50)
-    torch.testing.assert_close(after, alpha[:, None] * before)
-    torch.testing.assert_close(alpha, audit.gates(encoder, signals[:1])["2.1"][0])
-
-
-def test_spread_parts_channels_from_records() -> None:
-    constant = torch.tensor([[0.2, 0.8]]).expand(5, 2)
-    varying = torch.tensor([[0.2, 0.2], [0.8, 0.8]])
-    table = audit.gate_spread({"1.1": constant, "1.2": varying})
-    assert table.loc["1.1", "between records"] == 0
-    assert table.loc["1.1", "between channels"] == pytest.approx(0.3 * math.sqrt(2))
-    assert table.loc["1.2", "between channels"] == 0
-    assert table.loc["1.2", "between records"] == pytest.approx(0.3 * math.sqrt(2))
-
-
-def test_stem_mixing_counts_the_leads_of_a_filter(encoder: EcgEncoder) -> None:
-    with torch.no_grad():
-        weight = encoder.stem[0].weight
-        weight.zero_()
-        weight[0, 3] = 1.0  # one lead
-        weight[1] = 1.0  # all leads alike
-        weight[2, :2] = 1.0  # two
-        weight[3, 5, 0, 2] = -4.0
-    assert leads.stem_mixing(encoder).tolist() == pytest.approx([1.0, 12.0, 2.0, 1.0])
-
-
 def test_silencing_a_lead_that_nothing_reads_moves_nothing(
     encoder: EcgEncoder, signals: Tensor
 ) -> None:
@@ -158,12 +128,6 @@ def test_mean_pooling_forgets_the_order_and_attention_does_not(
     assert table["moments"].iloc[0] == 13  # all of 200 / 16
     assert 1 <= table["moments"].iloc[1] < 13
     assert table["parameters"].tolist() == [8 * 10 + 8, 8 * 10 + 8 + 48 + 4 * 72]
-
-
-def test_linear_of_the_mean_is_the_mean_of_the_convolution(
-    encoder: EcgEncoder, signals: Tensor
-) -> None:
-    assert audit.linear_of_mean_gap(encoder, signals) < 1e-6
 
 
 @pytest.mark.parametrize("depth", [18, 50])

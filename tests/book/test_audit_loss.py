@@ -1,20 +1,13 @@
-"""The audit's findings on eq 20-22 and on the losses hold, and could have failed."""
+"""The audit's findings on the losses hold, and could have failed."""
 
 import math
 
 import pytest
 import torch
 
+from mccgaa.config import EncoderConfig, GafaConfig, ModelConfig, TextConfig
 from mccgaa.loss import alignment_loss
 from mccgaa_book.audit import loss as loss_audit
-
-
-def test_only_the_repaired_products_of_equations_20_to_22_exist():
-    shapes = loss_audit.attention_shapes().set_index("written")["exists"]
-    assert shapes["C_j W"] and not shapes["W C_i"]
-    assert shapes["a [..], a in R^{1 x 2F}"] and not shapes["a^T [..], a in R^{1 x 2F}"]
-    assert shapes["(h_1 .. h_N) W_O, W_O in R^{FN x F}"]
-    assert not shapes["(h_1 .. h_N) W_O, W_O in R^{HN x F}, H = N"]
 
 
 def test_log_sum_exp_is_twice_clip_to_the_last_digits_of_float64():
@@ -53,16 +46,23 @@ def test_unit_rows_have_length_one():
     torch.testing.assert_close(rows.square().sum(1), torch.ones(7))
 
 
-@pytest.mark.parametrize("kind", ["symmetric", "one-sided", "clip", "siglip"])
-def test_pull_is_the_gradient_of_the_loss_by_the_similarities(kind):
+def test_only_epsilon_parts_a_loss_from_its_half():
+    config = ModelConfig(
+        encoder=EncoderConfig(embedding_dim=16, widths=(16, 16, 16, 16)),
+        gafa=GafaConfig(embedding_dim=16, graph="bipartite"),
+        text=TextConfig(dim=8),
+    )
     generator = torch.Generator().manual_seed(0)
-    x, q = (loss_audit.unit_rows(6, 4, generator, torch.float64) for _ in range(2))
-    x.requires_grad_()
-    (gradient,) = torch.autograd.grad(alignment_loss(x, q, 0.2, kind), x)
-    x = x.detach()
-    through_cosine = loss_audit.pull(x, q, 0.2, kind) @ q / 0.2 / 6
-    tangent = through_cosine - (through_cosine * x).sum(1, keepdim=True) * x  # eq 25
-    torch.testing.assert_close(gradient, tangent)
+    signals = torch.randn(8, 12, 200, generator=generator)
+    vectors = torch.randn(8, 8, generator=generator)
+    table = loss_audit.halved_loss(config, signals, vectors, steps=4)
+    exact = table.loc["half the loss, half of epsilon"]
+    assert exact["equal weights"] == 1 and exact["largest loss gap"] == 0
+    alone = table.loc["half the loss"]
+    assert alone["equal weights"] < 1 and 0 < alone["distance"] < 0.1
+    assert 0 < table.loc["CLIP loss", "distance"] < 0.1
+    larger = loss_audit.halved_loss(config, signals, vectors, steps=4, epsilon=1e-3)
+    assert larger.loc["half the loss", "distance"] > 10 * alone["distance"]
 
 
 def test_no_encoder_gets_below_the_floor_of_repeated_texts():
@@ -79,9 +79,8 @@ def test_no_encoder_gets_below_the_floor_of_repeated_texts():
 
 def test_dropout_alone_leaves_views_alike_and_linear_maps_do_not():
     features = loss_audit.unit_rows(64, 128, torch.Generator().manual_seed(0)).abs()
-    views = loss_audit.unimodal_views(features, [0.0, 0.5]).set_index(
-        ["rate", "reading"]
-    )
+    views = loss_audit.unimodal_views(features, [0.0, 0.5])
+    views = views.set_index(["rate", "reading"])
     assert views.loc[(0.0, "dropout alone"), "same"] == pytest.approx(1, abs=1e-5)
     assert views.loc[(0.5, "dropout alone"), "same"] == pytest.approx(0.5, abs=0.1)
     assert abs(views.loc[(0.0, "linear, then dropout"), "same"]) < 0.3

@@ -3,54 +3,33 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
-from sklearn.neighbors import NearestNeighbors
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa_book.audit import results
 
 
-def scores_of_runs(first, second):
-    """A long table of two variants on two tasks, one seed a position."""
-    rows = []
-    for variant, tasks in (("a", first), ("b", second)):
-        for task, values in tasks.items():
-            for seed, value in enumerate(values):
-                rows.append((variant, variant.upper(), seed, task, value, 40.0, 60.0))
-    columns = ["variant", "label", "seed", "task", "auroc", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+def compared(seeds, difference=2.0, low=1.0, high=3.0):
+    """A table as `results.paired` gives it, one row."""
+    row = {"difference": difference, "sd": 1.0, "low": low, "high": high}
+    return pd.DataFrame({"mean": {**row, "ahead": seeds, "seeds": seeds}}).T
 
 
-def test_the_mean_row_has_the_spread_of_the_means_and_not_the_mean_spread():
-    table = scores_of_runs({"x": [70, 80], "y": [80, 70]}, {"x": [1, 2], "y": [3, 6]})
-    found = results.over_seeds(table).set_index(["label", "task"])
-    assert found.loc[("A", "x"), "sd"] == pytest.approx(np.std([70, 80], ddof=1))
-    assert found.loc[("A", "mean"), "mean"] == 75
-    assert found.loc[("A", "mean"), "sd"] == 0
-    assert found.loc[("B", "mean"), "sd"] == pytest.approx(np.std([2, 4], ddof=1))
-    assert np.isnan(found.loc[("A", "mean"), "low"])
+def test_fewer_than_five_seeds_give_no_interval_and_no_verdict():
+    for seeds in (0, 1, 2, 4):
+        row = results.supported(compared(seeds)).loc["mean"]
+        assert np.isnan(row["low"]) and np.isnan(row["high"]) and np.isnan(row["sd"])
+        assert row["difference"] == 2
+        assert "no verdict" in results.verdict(row)
+        assert "no verdict" in results.verdict(compared(seeds).loc["mean"])
 
 
-def test_one_seed_has_no_spread_and_no_interval_over_seeds():
-    table = scores_of_runs({"x": [70.0]}, {"x": [60.0]})
-    assert results.over_seeds(table)["sd"].isna().all()
-    row = results.paired(table, "a", "b").loc["x"]
-    assert row["difference"] == 10
-    assert np.isnan(row["low"]) and np.isnan(row["high"]) and np.isnan(row["sd"])
-
-
-def test_pairs_are_compared_seed_by_seed():
-    table = scores_of_runs(
-        {"x": [70, 80, 90], "y": [50, 50, 50]}, {"x": [69, 78, 87], "y": [51, 52, 53]}
-    )
-    found = results.paired(table, "a", "b")
-    assert found.loc["x", "difference"] == pytest.approx(2)
-    assert found.loc["x", "sd"] == pytest.approx(1)
-    assert found.loc["x", "ahead"] == 3 and found.loc["y", "ahead"] == 0
-    assert found.loc["mean", "difference"] == pytest.approx(0)
-    half = 4.302653 * 1 / np.sqrt(3)  # t of 2 degrees of freedom, 97.5 %
-    assert found.loc["x", "low"] == pytest.approx(2 - half, abs=1e-4)
-    assert list(found.index) == ["x", "y", "mean"]
+def test_five_seeds_give_a_verdict_by_the_interval():
+    row = results.supported(compared(5)).loc["mean"]
+    assert row["low"] == 1 and row["high"] == 3
+    assert "excludes zero" in results.verdict(row)
+    assert "includes zero" in results.verdict(compared(5, low=-1.0).loc["mean"])
+    assert "excludes zero" in results.verdict(compared(5, -2, -3, -1).loc["mean"])
 
 
 @pytest.fixture
@@ -63,7 +42,7 @@ def task():
 
 def test_the_paired_bootstrap_compares_macro_aurocs(task):
     labels, good, noise = task
-    exact, low, high = results.paired_bootstrap(labels, good, noise, draws=200)
+    exact, low, high = results.paired_bootstrap(labels, good, noise, resamples=200)
     expected = [
         roc_auc_score(labels[:, c], good[:, c])
         - roc_auc_score(labels[:, c], noise[:, c])
@@ -71,12 +50,21 @@ def test_the_paired_bootstrap_compares_macro_aurocs(task):
     ]
     assert exact == pytest.approx(100 * np.mean(expected))
     assert low < exact < high
-    assert results.paired_bootstrap(labels, good, good, draws=20) == (0, 0, 0)
+    assert results.paired_bootstrap(labels, good, good, resamples=20) == (0, 0, 0)
+
+
+def test_a_class_with_one_positive_is_part_of_every_resample():
+    labels = np.zeros((40, 2), dtype=int)
+    labels[:20, 0] = labels[0, 1] = 1
+    better = labels * [[1.0, 2.0]]
+    worse = labels * [[1.0, -2.0]]  # wrong on the rare class in every resample
+    found = results.paired_bootstrap(labels, better, worse, resamples=50)
+    assert found == pytest.approx((50, 50, 50))
 
 
 def test_a_task_without_scorable_classes_has_no_difference(task):
     labels, good, noise = (part[:, 2:] for part in task)
-    assert np.isnan(results.paired_bootstrap(labels, good, noise, draws=5)).all()
+    assert np.isnan(results.paired_bootstrap(labels, good, noise, resamples=5)).all()
 
 
 class Store:
@@ -173,29 +161,3 @@ def test_the_threshold_is_the_highest_point_of_the_roc_curve_over_its_diagonal(t
 def test_a_threshold_needs_both_kinds_of_label():
     with pytest.raises(ValueError, match="Positive and negative"):
         results.youden_threshold([0, 0], [0.1, 0.2])
-
-
-def test_the_confusion_matrix_has_truth_in_rows(task):
-    labels, good, _ = task
-    found = results.confusion(labels[:, 0], good[:, 0], 0.5)
-    expected = confusion_matrix(labels[:, 0], good[:, 0] >= 0.5)
-    assert (found == expected).all()
-
-
-def test_a_class_text_is_found_as_whole_words_only():
-    corpus = ["Sinus rhythm. Atrial fibrillation", "AVB"]
-    texts = ["atrial fibrillation", "sinus", "VB", "flutter", "rhythm. atrial"]
-    assert results.named_in(texts, corpus) == [True, True, False, False, True]
-
-
-def test_neighbours_are_the_nearest_others():
-    rng = np.random.default_rng(1)
-    points, labels = rng.normal(size=(60, 4)), rng.choice(["a", "b"], 60)
-    near = NearestNeighbors(n_neighbors=6).fit(points).kneighbors(points)[1][:, 1:]
-    expected = (labels[near] == labels[:, None]).mean()
-    assert results.neighbour_agreement(points, labels, k=5) == pytest.approx(expected)
-
-
-def test_a_curve_settles_after_its_last_excursion():
-    assert results.settled([10, 5, 1, 3, 0.5, 0.2, 0]) == 4
-    assert results.settled([1.0, 1.0, 1.0]) == 0

@@ -40,14 +40,6 @@ class Plane:
         return torch.tensor([[3 * math.cos(a), 3 * math.sin(a)] for a in angles])
 
 
-def test_closest_pairs_are_those_of_the_smallest_angle():
-    vectors = Plane().encode(["alpha", "two", "beta", "three"])
-    table = audit.closest_pairs(vectors, ["a", "t", "b", "th"], count=2)
-    assert list(zip(table.one, table.other, strict=True)) == [("b", "th"), ("t", "b")]
-    expected = [math.cos(math.radians(5)), math.cos(math.radians(10))]
-    np.testing.assert_allclose(table.cosine, expected, atol=1e-6)
-
-
 def test_separation_sums_up_pairs_and_nearest():
     found = audit.separation(Plane().encode(["alpha", "one", "beta"]))
     near, far, wide = (math.cos(math.radians(a)) for a in (10, 80, 90))
@@ -95,25 +87,6 @@ def test_the_floor_is_the_least_loss_that_equal_texts_allow():
     rows = torch.log_softmax(x @ q.T / 0.01, dim=1).diagonal()
     floor = audit.false_negatives(["t"] * 3, [3], draws=1).floor[0]
     assert -rows.mean().item() == pytest.approx(floor) == pytest.approx(math.log(3))
-
-
-def test_the_ceiling_is_one_where_texts_point_at_their_class():
-    classes = Plane().encode(["alpha", "beta"])
-    labels = np.array([[1, 0], [1, 0], [0, 1]])
-    good = audit.ceiling(
-        Plane().encode(["one", "alpha", "three"]), classes, labels, ["A", "B"]
-    )
-    bad = audit.ceiling(
-        Plane().encode(["three", "beta", "one"]), classes, labels, ["A", "B"]
-    )
-    assert good.macro_auroc == 1.0 and bad.macro_auroc == 0.0
-
-
-def test_poolings_are_compared_row_by_row():
-    table = audit.poolings({"mean": Plane(), "cls": Plane()}, KNOWLEDGE, "toy")
-    assert list(table.index) == ["mean", "cls"]
-    assert table.loc["mean", "synonyms found"] == pytest.approx(2 / 3)
-    assert table.loc["mean", "length"] == pytest.approx(3.0)
 
 
 def test_contraries_and_paraphrases_stand_in_the_same_order():

@@ -1,4 +1,4 @@
-"""The figures' style: reruns equal byte for byte, colours told apart."""
+"""The figures' style: reruns equal byte for byte, distinct colours."""
 
 import itertools
 import subprocess
@@ -18,7 +18,7 @@ fig, ax = plt.subplots()
 ax.plot([0, 1], [0, 1], label="II")
 ax.legend()
 style.ecg_grid(ax, 2.0)
-style.save(fig, {path!r})
+fig.savefig({path!r}, metadata=style.SVG)
 """
 
 
@@ -60,7 +60,8 @@ def test_the_mark_is_saved_with_the_figure_even_where_the_figure_is_tight(tmp_pa
     for synthetic in (False, True):
         style.use(synthetic)
         fig, _ = plt.subplots(figsize=(3, 2))
-        path = style.save(fig, tmp_path / f"{synthetic}.svg")
+        path = tmp_path / f"{synthetic}.svg"
+        fig.savefig(path, metadata=style.SVG)
         sizes.append(path.read_text(encoding="utf-8").count('id="synthetic"'))
     assert sizes == [0, 1]
 
