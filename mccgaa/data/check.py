@@ -185,17 +185,17 @@ def _by_lead(column: pd.Series) -> dict[str, int]:
     return dict(Counter(lead for leads in column for lead in leads))
 
 
-def _reasons(path: Path) -> dict[str, int]:
+def _reasons(file: Path) -> dict[str, int]:
     """Count rejections by reason, most frequent first.
 
     A reason names its file; the name is left out, so that equal faults count together.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
     counts: Counter[str] = Counter()
-    for place, reason in zip(table["path"], table["reason"], strict=True):
+    for path, reason in zip(table["path"], table["reason"], strict=True):
         plain = reason
         for ending in (".hea", ".mat", ".dat", ".npy", ".edf", ".csv", ""):
-            plain = plain.replace(place + ending, "FILE")
+            plain = plain.replace(path + ending, "FILE")
         counts[plain] += 1
     return dict(counts.most_common())
 

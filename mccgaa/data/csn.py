@@ -99,7 +99,6 @@ def read_rows(
     labels: str = "exact",
     limit: int | None = None,
     only_ids: Ids | None = None,
-    drop_unmapped: bool = True,
 ) -> pd.DataFrame:
     """Read the headers of Chapman-Shaoxing-Ningbo into rows (Table 1, "Chapman").
 
@@ -108,8 +107,6 @@ def read_rows(
         labels: "exact", or "published" for the literature's faulty table (see above).
         limit: keep the first `limit` rows; the split is drawn before.
         only_ids: keep these records (JS00001, ...); a list, or a file of them.
-        drop_unmapped: leave out a record with any code that the table lacks, as the
-            published table does; False keeps what its other codes say.
 
     Returns:
         One row per usable record. `csn` has its classes, `statements` all its acronyms,
@@ -130,7 +127,7 @@ def read_rows(
             f"WFDBRecords and {NAMES} in it."
         )
     wanted, dropped = as_ids(only_ids), LeftOut()
-    records = _mapped(headers, root, acronyms, drop_unmapped, dropped)
+    records = _mapped(headers, root, acronyms, dropped)
     sides = published(len(records))  # before any record without a class goes
     if wanted is not None:
         dropped = dropped.only(wanted, [header.stem for header in headers])
@@ -164,20 +161,15 @@ def read_rows(
 
 
 def _mapped(
-    headers: Iterable[Path],
-    root: Path,
-    acronyms: Mapping[str, str],
-    drop_unmapped: bool,
-    dropped: LeftOut,
+    headers: Iterable[Path], root: Path, acronyms: Mapping[str, str], dropped: LeftOut
 ) -> list[tuple[CodedRecord, list[str]]]:
     """Read the headers whose codes have acronyms, each with these acronyms."""
     found = []
     for record in read_codes(headers, root, dropped):
         unknown = [code for code in record.codes if code not in acronyms]
-        names = [acronyms[code] for code in record.codes if code in acronyms]
-        if unknown and (drop_unmapped or not names):
+        if unknown:
             reason = f"code {', '.join(unknown)} is not in {NAMES}"
             dropped.add(record.name, record.path, reason)
         else:
-            found.append((record, names))
+            found.append((record, [acronyms[code] for code in record.codes]))
     return found

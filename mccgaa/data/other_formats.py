@@ -44,13 +44,8 @@ def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     if not isinstance(ecg.get("data"), np.ndarray):
         raise RecordError(f"{path} has a struct ECG without an array data.")
     data = _oriented(path, ecg["data"], len(LEADS))
-    info = {}
-    if isinstance(ecg.get("sex"), str):
-        info["sex"] = ecg["sex"]
-    if np.size(ecg.get("age")) == 1 and isinstance(ecg["age"], np.ndarray):
-        info["age"] = ecg["age"].item()
-    names, rate = list(LEADS), float(sampling_rate or _CPSC_RATE)
-    return Traces(data, names, [units or "mV"] * 12, rate, [], info, False)
+    rate = float(sampling_rate or _CPSC_RATE)
+    return Traces(data, list(LEADS), [units or "mV"] * 12, rate, units_stated=False)
 
 
 def read_npy(
@@ -88,7 +83,7 @@ def read_npy(
 
 
 def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Traces:
-    """Read a table with one column a lead, named by it; a column `time` is ignored.
+    """Read a table with one column per lead, named by it; a column `time` is ignored.
 
     Args:
         path: a `.csv` file with a header line.
@@ -114,14 +109,14 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
         raise RecordError(f"{path} cannot be read ({error}).") from error
     except (ValueError, TypeError, OverflowError) as error:
         raise RecordError(
-            f"{path} is not a table of numbers with one column a lead ({error})."
+            f"{path} is not a table of numbers with one column per lead ({error})."
         ) from error
     names = [str(name) for name in table.columns]
     return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
 
 
 def read_edf(path: Path) -> Traces:
-    """Read an EDF or EDF+ file; signals that are no ECG leads are left aside.
+    """Read an EDF or EDF+ file; signals that are no ECG leads are ignored.
 
     Raises:
         RecordError: unreadable, truncated, or with leads of different rates.
@@ -160,7 +155,7 @@ def _check_edf_limits(content: bytes) -> None:
         ValueError: a signal's physical or digital limits are no plain numbers.
     """
     signals = int(content[252:256])
-    # Eight characters a signal each, after labels, transducers and units.
+    # Eight characters per signal each, after labels, transducers and units.
     first = 256 + 104 * signals
     cells = [
         content[at : at + 8].decode("ascii")

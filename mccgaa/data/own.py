@@ -135,9 +135,9 @@ def _splits(
 
 def _check(root: Path, table: pd.DataFrame) -> None:
     """Refuse what cannot be meant, naming the line."""
-    for line, path in zip(table["line"], table["path"], strict=True):
-        if not path:
-            raise StoreError(f"{root}, line {line}: the path is empty.")
+    empty = table.loc[table["path"] == "", "line"]
+    if len(empty):
+        raise StoreError(f"{root}, line {empty.iloc[0]}: the path is empty.")
     twice = table[table["id"].duplicated()]
     if len(twice):
         raise StoreError(

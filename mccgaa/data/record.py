@@ -7,9 +7,8 @@ checked; what it cannot vouch for raises a `RecordError` with the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -51,9 +50,6 @@ class Record:
     units: str  # mV | NU (z-scored at the source) | uncalibrated (no gain stated)
     present: np.ndarray  # (12,) bool
     quality: Quality
-    comments: list[str] = field(default_factory=list)  # of the header, in order
-    info: dict[str, Any] = field(default_factory=dict)  # age, sex where stated
-    leads: tuple[str, ...] = LEADS
 
     @property
     def duration(self) -> float:
@@ -104,9 +100,9 @@ def read_record(
 def _locate(path: Path) -> Path:
     """Find the file that describes the record named by `path`."""
     suffix = path.suffix.lower()
-    beside = path.with_suffix(".hea")
-    if suffix in (".dat", ".mat") and beside.is_file():
-        return beside
+    header = path.with_suffix(".hea")
+    if suffix in (".dat", ".mat") and header.is_file():
+        return header
     if suffix in _SUFFIXES:
         if path.is_file():
             return path
@@ -145,8 +141,6 @@ def _assemble(path: Path, traces: Traces, allow_missing: bool) -> Record:
         units=unit,
         present=present,
         quality=quality,
-        comments=list(traces.comments),
-        info=dict(traces.info),
     )
 
 
@@ -163,7 +157,7 @@ def _places(path: Path, names: list[str], allow_missing: bool) -> dict[int, int]
         else:
             places[LEADS.index(lead)] = row
     missing = [lead for i, lead in enumerate(LEADS) if i not in places]
-    # Beside all twelve, other channels (Frank leads, respiration) do no harm.
+    # Other channels (Frank leads, respiration) do no harm if all twelve are there.
     if missing and unknown:
         raise RecordError(
             f"{path} has unknown leads {', '.join(map(repr, unknown))} and lacks "

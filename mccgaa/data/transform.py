@@ -1,4 +1,4 @@
-"""A record into a model's input: the one path that packing and `classify` share.
+"""From a record to a model's input: the path that packing and `classify` share.
 
 Order of the steps, and why:
 
@@ -8,6 +8,9 @@ Order of the steps, and why:
 4. the wanted seconds are cut out;
 5. `bandpass-zscore` standardises each lead over the samples that were cut out, and
 6. what is short is padded with zeros last, so that padding never sways the z-score.
+
+Absent leads and padding are zeros here, and no mask goes with them. A model that scales
+its batches later (`InputConfig.scaling`) scales these zeros too.
 """
 
 from __future__ import annotations

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -57,8 +56,6 @@ class Traces:
     names: list[str]
     units: list[str]
     sampling_rate: float  # Hz
-    comments: list[str] = field(default_factory=list)
-    info: dict[str, Any] = field(default_factory=dict)  # age, sex where a file has them
     units_stated: bool = True  # by the file itself, not by the caller
 
 
@@ -76,8 +73,7 @@ class Header:
     units: list[str]
     checksums: list[int]
     names: list[str]
-    comments: list[str]
-    lines: list[str]  # of the leads, as they stand in the file
+    lines: list[str]  # of the leads, as the file has them
 
     @property
     def plain(self) -> bool:
@@ -132,10 +128,9 @@ def parse_header(path: Path, text: str) -> Header:
 
     Raises:
         RecordError: the text is not such a header, or describes something else than
-            leads of one common clock in files beside it.
+            leads of one common clock in files next to it.
     """
     lines = [line.strip() for line in text.splitlines()]
-    comments = [line[1:].strip() for line in lines if line.startswith("#")]
     lines = [line for line in lines if line and not line.startswith("#")]
     first = _FIRST.fullmatch(lines[0]) if lines else None
     if first is None:
@@ -175,7 +170,6 @@ def parse_header(path: Path, text: str) -> Header:
         ],
         checksums=[int(m["checksum"]) for m in signals],
         names=[m["lead"] for m in signals],
-        comments=comments,
         lines=lines[1:],
     )
 
@@ -217,9 +211,7 @@ def read_wfdb(path: Path) -> Traces:
     physical = (digital - baselines[:, None]) / gains[:, None]  # (n, T)
     if invalid.any():
         physical[invalid] = np.nan
-    return Traces(
-        physical, header.names, header.units, header.sampling_rate, header.comments
-    )
+    return Traces(physical, header.names, header.units, header.sampling_rate)
 
 
 def check_extent(path: Path, sampling_rate: float, length: int) -> None:

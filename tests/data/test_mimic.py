@@ -128,6 +128,16 @@ def test_distinct_texts_are_counted(tmp_path: Path) -> None:
     assert counts == {"records": 3, "distinct": 2, "share": 2 / 3, "most_common": 2}
 
 
+def test_equal_statements_and_reports_are_held_in_memory_once(tmp_path: Path) -> None:
+    """At 800,000 records a copy per record would take more than a gigabyte."""
+    studies = [(str(i), str(i), ["Sinus rhythm", "Normal ECG"]) for i in range(3)]
+    studies.append(("9", "9", ["Sinus rhythm", "Left axis deviation"]))
+    rows = mimic.read_rows(write_tree(tmp_path, studies))
+    assert rows["text"][0] is rows["text"][2]
+    assert rows["statements"][0] is rows["statements"][2]
+    assert rows["statements"][0][0] is rows["statements"][3][0]
+
+
 def test_limit_and_only_ids_take_a_part(tmp_path: Path) -> None:
     studies = [(str(i), str(i), ["sinus rhythm normal ecg"]) for i in range(10)]
     root = write_tree(tmp_path, studies)

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from mccgaa.config import InputConfig
+from mccgaa.data import store as store_module
 from mccgaa.data.packing import pack
-from mccgaa.data.store import SignalStore
+from mccgaa.data.store import SignalStore, table_digest
 from mccgaa.errors import StoreError
 
 TASKS = {"rhythm": ("AFIB", "SR", "PACE")}
@@ -110,6 +111,22 @@ def test_lists_and_gaps_of_the_rows_come_back(store):
     assert labels == [["SR"], None, ["PACE", "AFIB"], ["SR"], None, ["AFIB"]]
     assert store.records["text"].isna().tolist() == [True, False, False] * 2
     assert np.isnan(store.records["age"][0])
+
+
+def test_equal_strings_of_a_stores_lists_are_held_in_memory_once(store):
+    first, second, *_ = store.records["statements"]
+    assert first == second == ["SR"]
+    assert first is not second
+    assert first[0] is second[0]
+    assert store.records["missing_leads"].tolist() == [[]] * 6
+
+
+def test_a_table_is_hashed_alike_however_it_is_cut(store, monkeypatch):
+    whole = table_digest(store.records)
+    assert whole == store.meta["sha256"]["table"]
+    monkeypatch.setattr(store_module, "_DIGEST_ROWS", 4)
+    assert table_digest(store.records) == whole
+    assert table_digest(store.records[::-1]) != whole
 
 
 def test_what_a_store_lacks_is_named(store):
