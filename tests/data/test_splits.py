@@ -23,6 +23,8 @@ def test_the_rule_is_sklearns_and_the_published_tables() -> None:
     assert (split[[676, 6113, 3615, 4303, 5591, 3567, 5961, 1352]] == "test").all()
     order = np.random.RandomState(42).permutation(6877)
     assert set(np.flatnonzero(split == "test")) == set(order[:1376])
+    val = order[1376:][np.random.RandomState(42).permutation(5501)[:551]]
+    assert set(np.flatnonzero(split == "val")) == set(val)
 
 
 def test_chapman_was_split_before_its_records_without_a_class_were_dropped() -> None:
@@ -68,12 +70,19 @@ def test_a_fold_that_ptbxl_does_not_have_is_refused(fold: float) -> None:
 def test_small_tables_split_without_failing() -> None:
     assert [splits.published(n) for n in (0, 1)] == [[], ["test"]]
     assert sorted(splits.published(2)) == ["test", "train"]
+    assert sorted(splits.published(3)) == ["test", "train", "val"]
     assert sorted(splits.published(10)) == ["test"] * 2 + ["train"] * 7 + ["val"]
+
+
+@pytest.mark.parametrize("subjects", [2, 20])
+def test_a_share_above_zero_holds_out_at_least_one_subject(subjects: int) -> None:
+    sides = splits.by_subject([str(i) for i in range(subjects)], val_share=0.001)
+    assert list(sides.values()).count("val") == 1
 
 
 def test_the_split_depends_on_ids_and_seed_only() -> None:
     subjects = [str(i) for i in range(2000)]
-    sides = splits.by_subject(subjects, val_share=0.02)
+    sides = splits.by_subject(subjects)
     assert sides == splits.by_subject(subjects[::-1] * 2, val_share=0.02)
     assert sides != splits.by_subject(subjects, val_share=0.02, seed=1)
     assert sum(side == "val" for side in sides.values()) == 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import signal as dsp
@@ -110,7 +112,23 @@ def test_a_wrong_length_is_refused_where_one_is_stated(record_of, ecg):
     record = record_of(ecg(8, 500))
     with pytest.raises(RecordError, match=r"lasts 8 s; .* last 10 s"):
         prepare(record, InputConfig(), seconds=10)
-    assert prepare(record, InputConfig()).shape == (12, 5000)
+    assert prepare(record, InputConfig(), seconds=8).shape == (12, 5000)
+
+
+def test_the_shortest_window_has_two_samples(record_of, ecg):
+    record = record_of(ecg(10, 500))
+    out = prepare(record, InputConfig(), start=4998 / 500)
+    np.testing.assert_array_equal(out[:, :2], record.signal[:, 4998:])
+    with pytest.raises(RecordError, match=r"nothing 9\.998 s after its start"):
+        prepare(record, InputConfig(), start=4999 / 500)
+
+
+def test_an_absent_lead_is_zeros(record_of, ecg):
+    record = record_of(ecg(10, 500))
+    present = np.arange(12) != 6
+    out = prepare(replace(record, present=present), InputConfig())
+    assert not out[6].any()
+    np.testing.assert_array_equal(out[present], record.signal[present])
 
 
 def test_normalised_records_are_not_filtered_twice(record_of, ecg):
@@ -142,26 +160,47 @@ def test_long_and_frequent_gaps_are_refused(record_of, ecg):
     with pytest.raises(RecordError, match=r"lead aVR is invalid for 0\.20 s"):
         prepare(record_of(long), InputConfig())
     often = ecg(10, 500)
+    often[8, ::20] = np.nan  # 5 %
+    assert np.isfinite(prepare(record_of(often), InputConfig())).all()
     often[8, ::15] = np.nan
-    with pytest.raises(RecordError, match=r"6\.7% of lead V3"):
+    with pytest.raises(RecordError, match=r"10\.0% of lead V3"):
         prepare(record_of(often), InputConfig())
 
 
 def test_a_flat_lead_becomes_zeros_not_noise(record_of, ecg):
     signal = ecg(10, 500)
     signal[5] = 0.123
-    out = prepare(record_of(signal), InputConfig(100, 10.0, "bandpass-zscore"))
+    with np.errstate(all="raise"):
+        out = prepare(record_of(signal), InputConfig(100, 10.0, "bandpass-zscore"))
     assert not out[LEADS.index("aVF")].any()
     assert np.isfinite(out).all()
     assert prepare(record_of(signal), InputConfig())[5, 0] == np.float32(0.123)
 
 
+def test_a_lead_that_is_flat_for_the_window_only_becomes_zeros(record_of, ecg):
+    signal = ecg(10, 500)
+    signal[5, :1000] = 0.123
+    record = record_of(signal, units="NU")
+    out = prepare(record, InputConfig(500, 2.0, "bandpass-zscore"))
+    assert not out[5].any() and out[4].any()
+
+
+def test_a_lead_that_its_record_calls_flat_becomes_zeros(record_of, ecg):
+    record = record_of(ecg(10, 500))  # what a filter leaves of a flat lead is rounding
+    record = replace(record, quality=replace(record.quality, flat_leads=("V1",)))
+    out = prepare(record, InputConfig(100, 10.0, "bandpass-zscore"))
+    assert [lead.any() for lead in out] == [lead != "V1" for lead in LEADS]
+
+
 def test_what_cannot_hold_the_band_is_refused(record_of, ecg):
     config = InputConfig(100, 10.0, "bandpass-zscore")
     with pytest.raises(RecordError, match="needs more than 80 Hz"):
-        prepare(record_of(ecg(10, 75), rate=75), config)
+        prepare(record_of(ecg(10, 80), rate=80), config)
+    assert prepare(record_of(ecg(10, 81), rate=81), config).any()
+    # scipy's padding of four second-order sections: 3 * (2 * 4 + 1) = 27 samples
     with pytest.raises(RecordError, match="too short"):
-        prepare(record_of(ecg(0.05, 500)), config)
+        prepare(record_of(ecg(27 / 500, 500)), config)
+    assert prepare(record_of(ecg(28 / 500, 500)), config).any()
 
 
 def test_an_unknown_policy_is_refused(record_of, ecg):
