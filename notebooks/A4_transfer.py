@@ -51,7 +51,7 @@ page.start(mirror, real)
 about = pd.DataFrame(
     {
         lab.profile.title: {
-            "ECGs": lab.data_kind(),
+            "trained on": lab.data_kind(),
             "training pairs": len(lab.store("pretrain").indices("train")),
             "texts": lab.config().pretrain.text,
             "epochs": lab.config().pretrain.epochs,
@@ -91,9 +91,14 @@ def between(trained, tested):
     return crossed[ways & (crossed["tested_on"] == tested.data_kind())]
 
 
-def rows_of(tables):
+def rows_of(*parts):
     """One table of several, each row with what it was trained and tested on."""
-    table = pd.concat(tables, names=["trained on", "tested on", "variant"])
+    ways = [
+        (trained.data_kind(), tested.data_kind() + where)
+        for trained, tested, where, _ in parts
+    ]
+    names = ["trained on", "tested on", "variant"]
+    table = pd.concat([part for *_, part in parts], keys=ways, names=names)
     names = mirror.variants | real.variants
     return table.rename(index=names, level="variant").rename_axis(columns=None)
 
@@ -107,14 +112,15 @@ def rows_of(tables):
 # records, of which folds 1 to 9 were watched while the simulator was improved.
 
 # %%
-forward = {
-    ("simulated", "real, fold 10"): by_task(between(mirror, real), "test"),
-    ("simulated", "real, all"): by_task(between(mirror, real), "all"),
-}
+untouched = by_task(between(mirror, real), "test")
+watched = by_task(between(mirror, real), "all")
 
 # %% tags=["hide-input"]
 page.table(
-    rows_of(forward),
+    rows_of(
+        (mirror, real, ", test split (fold 10)", untouched),
+        (mirror, real, ", all records", watched),
+    ),
     "transfer-simulated-to-real",
     "Trained on simulated ECGs, tested zero-shot on real ones: macro AUROC x 100, mean over "
     "seeds.",
@@ -123,7 +129,6 @@ page.table(
 )
 
 # %%
-untouched, watched = forward.values()
 first = untouched.index[0]
 baseline = next(
     v for v in untouched.index if mirror.config(v).model.gafa.graph == "none"
@@ -172,8 +177,11 @@ fig = plots.class_aurocs({f"{mirror.variants[live]}, trained on the twin": class
 
 # %%
 weak = classes[classes["low"] <= 50].sort_values(["task", "auroc"])
+shown = ["task", "class", "positives", "auroc", "low", "high"]
 page.table(
-    weak[["task", "class", "positives", "auroc", "low", "high"]].reset_index(drop=True),
+    weak[shown]
+    .assign(**{"trained on": mirror.data_kind(), "tested on": real.data_kind()})
+    .reset_index(drop=True),
     "transfer-weakest",
     "Synthetic training, real test: classes whose interval reaches down to chance (50) or "
     "below.",
@@ -193,7 +201,7 @@ backward = by_task(between(real, mirror), "test")
 
 # %% tags=["hide-input"]
 page.table(
-    rows_of({("real", "simulated, test split"): backward}),
+    rows_of((real, mirror, ", test split", backward)),
     "transfer-real-to-simulated",
     "Trained on real ECGs, tested zero-shot on simulated ones (test split): macro AUROC "
     "x 100, mean over seeds.",
@@ -209,15 +217,16 @@ page.table(
 # class texts that were among their training texts.
 
 # %%
-home = {
-    ("simulated", "simulated, test split"): mirror.results("zeroshot").frame,
-    ("real", "real, fold 10"): real.results("zeroshot").frame,
-}
-home = {way: by_task(frame, "test") for way, frame in home.items()}
+mirror_home, real_home = (
+    by_task(lab.results("zeroshot").frame, "test") for lab in (mirror, real)
+)
 
 # %% tags=["hide-input"]
 page.table(
-    rows_of(home),
+    rows_of(
+        (mirror, mirror, ", test split", mirror_home),
+        (real, real, ", test split (fold 10)", real_home),
+    ),
     "transfer-home",
     "Trained and tested on one kind of ECG: macro AUROC x 100, mean over seeds.",
     lab=(mirror, real),
@@ -225,22 +234,14 @@ page.table(
 )
 
 # %%
-at_home = list(home.values())
-shared = [v for v in mirror.variants if all(v in part.index for part in at_home)]
-shared = [v for v in shared if v in untouched.index and v in backward.index]
-
-
-def corner(table):
-    """Mean over the shared variants of the mean over tasks."""
-    return table.loc[shared, "mean"].mean()
-
-
+ways = [[mirror_home, untouched], [backward, real_home]]
+shared = [v for v in mirror.variants if all(v in t.index for row in ways for t in row)]
+kinds = [mirror.data_kind(), real.data_kind()]
 corners = pd.DataFrame(
-    {
-        "simulated": {"simulated": corner(at_home[0]), "real": corner(backward)},
-        "real": {"simulated": corner(untouched), "real": corner(at_home[1])},
-    }
-).rename_axis(index="trained on", columns="tested on")
+    [[table.loc[shared, "mean"].mean() for table in row] for row in ways],
+    index=pd.Index(kinds, name="trained on"),
+    columns=pd.Index(kinds, name="tested on"),
+)
 page.glue("shared-tasks", ", ".join(tasks))
 page.glue("shared-variants", len(shared))
 

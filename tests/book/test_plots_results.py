@@ -1,0 +1,69 @@
+"""The figures of chapters 4, 6, 7 and of the twin show what they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from mccgaa_book.plots import gafa, results, twin
+
+
+@pytest.fixture(autouse=True)
+def tidy():
+    yield
+    plt.close("all")
+
+
+def arrows(fig) -> list[tuple[str, float]]:
+    """Marker and x of every end that leaves the figure."""
+    lines = [line for line in fig.axes[0].lines if line.get_gid() == "cut"]
+    return [(line.get_marker(), x) for line in lines for x in line.get_xdata()]
+
+
+def test_an_interval_that_is_cut_ends_in_an_arrow():
+    table = pd.DataFrame(
+        {
+            "difference": [1.0, 2.0, -3.0],
+            "low": [-40.0, 1.0, np.nan],
+            "high": [42.0, 3.0, np.nan],
+            "kind": "over seeds",
+        },
+        index=["super", "sub", "mean"],
+    )
+    found = arrows(results.differences(table, "difference"))
+    assert found == [("<", -results.WIDEST), (">", results.WIDEST)]
+
+
+def test_an_interval_that_fits_has_no_arrow():
+    table = pd.DataFrame(
+        {"difference": [1.0], "low": [-2.0], "high": [4.0], "kind": "over seeds"},
+        index=["mean"],
+    )
+    fig = results.differences(table, "difference")
+    assert arrows(fig) == []
+    assert fig.axes[0].get_xlim()[1] > 4
+
+
+def test_each_attention_map_has_its_own_colour_scale():
+    maps = {
+        name: np.full((4, 4), peak)
+        for name, peak in zip("abcde", (1.0, 0.1, 0.2, 0.3, 0.4), strict=True)
+    }
+    fig = gafa.attention_stages(maps)
+    tops = [image.get_clim()[1] for ax in fig.axes[:6] for image in ax.images]
+    assert tops == [1.0, 0.1, 0.2, 0.3, 0.4]
+    fig.canvas.draw()
+    rows = [round(ax.get_position().y0, 2) for ax in fig.axes[:6] if ax.images]
+    assert rows[0] == rows[1] == rows[2] > rows[3] == rows[4]
+
+
+def test_small_shares_are_not_written_as_zero_per_cent():
+    shares = [0.5, 0.05, 0.005, 0.0005]
+    table = pd.DataFrame(
+        {"published": shares, "ptbxl": shares, "mimic": shares}, index=list("ABCD")
+    )
+    fig = twin.prevalence(table)
+    fig.canvas.draw()
+    labels = [t.get_text() for t in fig.axes[0].get_xticklabels() if t.get_text()]
+    assert "0.1 %" in labels
+    assert len(set(labels)) == len(labels)
