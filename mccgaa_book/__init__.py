@@ -1,3 +1,3 @@
 """The paper, rerun: the runs behind its tables, its figures, and the book they fill."""
 
-BANNER = "mccgaa_banner"  # on the output that book.py lifts under a page's title
+BANNER = "mccgaa_banner"  # metadata of the output in which `page.start` says its kind

@@ -1,4 +1,4 @@
-"""What a chapter needs to write on its page: its tier, tables, and glued numbers.
+"""What a chapter needs to write on its page: its banner, tables, and glued numbers.
 
 A chapter begins with `page.start(lab)`, which shows in an unmistakable banner whether
 its ECGs are synthetic or real, and marks its figures likewise.
@@ -8,76 +8,70 @@ from __future__ import annotations
 
 import html
 import math
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mccgaa.errors import BookError
 from mccgaa_book import BANNER
 from mccgaa_book.plots import style
+from mccgaa_book.results import SOURCES
+
+if TYPE_CHECKING:
+    from mccgaa_book.lab import Lab
 
 PRINTED = "paper"  # a column so named holds the paper's own numbers
 ABSENT = "\N{EN DASH}"  # a cell without a number
 TITLES = {
     "synthetic": "SYNTHETIC ECGs",
-    "real": "REAL ECGs: PTB-XL subset",
-    "paper": "REAL ECGs: the paper's datasets",
+    "real": "REAL ECGs",
     "mixed": "SYNTHETIC AND REAL ECGs",
     "none": "NO ECG DATA",
 }
-NO_DATA = "Nothing on this page was measured on an ECG."
+SAYS = {
+    "synthetic": "Simulated: no evidence about patients.",
+    "real": "Recorded from patients.",
+    "mixed": "Each row of a table says what it was trained and tested on.",
+    "none": "Nothing on this page was measured on an ECG.",
+}
+MARKS = {"synthetic": style.MARK, "mixed": "synthetic and real ECGs"}
 
 
-class HasTier(Protocol):
-    """The part of `experiments.Lab` that a page asks for."""
-
-    tier: str
-    synthetic: bool
-
-    def badge(self) -> str: ...
-
-
-def start(*labs: HasTier | None) -> None:
+def start(*labs: Lab) -> None:
     """Open a page: set the figures' style and show what its ECGs are.
 
     Args:
         labs: the chapter's lab, or several; none for a page that uses no ECG at all.
     """
     found = kind(*labs)
-    mark = {"synthetic": style.MARK, "mixed": "synthetic and real ECGs"}.get(found)
-    style.use(synthetic=mark is not None, mark=mark or style.MARK)
+    style.use(synthetic=found in MARKS, mark=MARKS.get(found, style.MARK))
     note = {"kind": found, "title": TITLES[found], "text": _text(*labs)}
     shown = {"text/html": banner(*labs), "text/plain": TITLES[found]}
     _display(shown, {BANNER: note})
 
 
-def kind(*labs: HasTier | None) -> str:
-    """Name what ECGs are: "synthetic", "real", "paper", "mixed" or "none"."""
-    found = {_kind(lab) for lab in labs} or {"none"}
-    return found.pop() if len(found) == 1 else "mixed"
+def kind(*labs: Lab) -> str:
+    """Name what the ECGs of these labs are, as their stores say.
 
-
-def _kind(lab: HasTier | None) -> str:
-    if lab is None:
+    Returns:
+        "synthetic", "real", "mixed", or "none" for no lab.
+    """
+    found = {lab.synthetic for lab in labs}
+    if not found:
         return "none"
-    if lab.synthetic:
-        return "synthetic"
-    if lab.tier not in TITLES:
-        raise BookError(
-            f"The lab's tier is {lab.tier!r}, not synthetic and without a banner; "
-            f"expected one of {', '.join(TITLES)}. Correct `tier` in its profile."
-        )
-    return lab.tier
+    if len(found) > 1 or "mixed" in found:
+        return "mixed"
+    return "synthetic" if found.pop() else "real"
 
 
-def banner(*labs: HasTier | None) -> str:
-    """Write the banner as HTML."""
+def banner(*labs: Lab) -> str:
+    """Write the banner as HTML, in the book's own look of an admonition."""
+    found = kind(*labs)
     return (
-        f'<div class="tier tier-{kind(*labs)}"><strong>{TITLES[kind(*labs)]}</strong> '
-        f"{html.escape(_text(*labs))}</div>"
+        f'<div class="admonition tier tier-{found}">'
+        f'<p class="admonition-title">{TITLES[found]}</p>'
+        f"<p>{html.escape(_text(*labs))}</p></div>"
     )
 
 
@@ -118,32 +112,33 @@ def table(
     name: str,
     caption: str,
     *,
-    lab: HasTier | tuple[HasTier, ...] | None = None,
+    lab: Lab | tuple[Lab, ...] | None = None,
     digits: int = 2,
     index: bool | None = None,
     highlight: Sequence[str] = (),
 ) -> None:
-    """Show a table and keep it as `_tables/<tier>/<name>.csv`.
+    """Show a table on the page.
 
     Columns whose name contains "paper" are tinted: they are printed numbers, not ours.
 
     Args:
         frame: what to show; every cell a number or a text.
-        name: of the CSV file, and the table's anchor `#table-<name>`.
-        caption: one sentence; the tier is added to it.
-        lab: whose tier the numbers belong to, or several of them; None for printed or
+        name: of the table, whose anchor is `#table-<name>`.
+        caption: one sentence; what the ECGs are is added to it.
+        lab: whose ECGs the numbers come from, or several labs; None for printed or
             derived numbers.
         digits: decimals of floats.
         index: show the index; by default, if it is not just row numbers.
         highlight: index entries (or first-column entries) set in bold.
+
+    Raises:
+        BookError: the ECGs are synthetic and real, and no column says of each row
+            which ("trained on", "tested on").
     """
     if index is None:
         index = not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index() if index else frame
     shown = shown.set_axis([_label(column) for column in shown.columns], axis=1)
-    path = tables_folder() / _tier(lab) / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shown.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     _display(
         {
             "text/html": table_html(shown, name, caption, lab, digits, highlight),
@@ -156,15 +151,22 @@ def table_html(
     frame: pd.DataFrame,
     name: str,
     caption: str,
-    lab: HasTier | tuple[HasTier, ...] | None = None,
+    lab: Lab | tuple[Lab, ...] | None = None,
     digits: int = 2,
     highlight: Sequence[str] = (),
 ) -> str:
     """Write a table as HTML: numbers to the right, the paper's columns tinted."""
+    tag = kind(*(lab if isinstance(lab, tuple) else [lab] if lab else []))
+    wanted = [column.replace("_", " ") for column in SOURCES]
+    if tag == "mixed" and not set(wanted) & set(frame.columns):
+        raise BookError(
+            f"Table {name} holds synthetic and real ECGs, and none of its columns says "
+            f"which row is which; add {' and '.join(map(repr, wanted))}."
+        )
     classes = [_class(frame.iloc[:, i]) for i in range(frame.shape[1])]
     specs = [
-        f".{digits}f" if pd.api.types.is_float_dtype(kind) else ""
-        for kind in frame.dtypes
+        f".{digits}f" if pd.api.types.is_float_dtype(dtype) else ""
+        for dtype in frame.dtypes
     ]
     head = "".join(
         f'<th class="{c}" scope="col">{html.escape(str(column))}</th>'
@@ -178,7 +180,6 @@ def table_html(
             for c, value, spec in zip(classes, row, specs, strict=True)
         )
         rows.append(f"<tr{ours}>{cells}</tr>")
-    tag = kind(*_labs(lab))
     badge = "" if tag == "none" else f'<span class="tag">{TITLES[tag]}</span> '
     anchor = html.escape(f"table-{name}")
     return (
@@ -194,50 +195,20 @@ def table_html(
 def _class(column: pd.Series) -> str:
     """Say how a column is set: numbers, texts too short to wrap, the paper's own."""
     kinds = pd.api.types
-    number = kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column)
-    short = all(len(str(cell)) < 20 for cell in column)
-    printed = PRINTED in str(column.name).lower()
-    return " ".join(["num"] * number + ["short"] * short + [PRINTED] * printed)
+    words = []
+    if kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column):
+        words.append("num")
+    if all(len(str(cell)) < 20 for cell in column):
+        words.append("short")
+    if PRINTED in str(column.name).lower():
+        words.append(PRINTED)
+    return " ".join(words)
 
 
-def beside(
-    ours: Mapping[str, float] | pd.Series,
-    printed: Mapping[str, float] | pd.Series,
-    *,
-    ours_name: str = "ours",
-) -> pd.DataFrame:
-    """Set our numbers beside the paper's, with the difference.
-
-    Args:
-        ours: value by row name, in the paper's unit (AUROC x 100).
-        printed: the paper's value by row name; rows it lacks show a dash.
-        ours_name: heading of our column.
-    """
-    left, right = pd.Series(ours, dtype=float), pd.Series(printed, dtype=float)
-    right = right.reindex(left.index)
-    return pd.DataFrame({ours_name: left, "paper": right, "difference": left - right})
-
-
-def tables_folder() -> Path:
-    """Where tables are kept: the book's folder only when `mccgaa book run` says so."""
-    return Path(os.environ.get("MCCGAA_TABLES", "_build/tables"))
-
-
-def _labs(lab: HasTier | tuple[HasTier, ...] | None) -> tuple[HasTier | None, ...]:
-    """Take one lab for several."""
-    return lab if isinstance(lab, tuple) else (lab,)
-
-
-def _tier(lab: HasTier | tuple[HasTier, ...] | None) -> str:
-    """Name the folder of a table: that of its first lab's tier."""
-    first = _labs(lab)[0]
-    return "derived" if first is None else first.tier
-
-
-def _text(*labs: HasTier | None) -> str:
+def _text(*labs: Lab) -> str:
     """Write what the banner says below its title."""
-    badges = [lab.badge().replace("*", "").split() for lab in labs if lab is not None]
-    return " ".join(" ".join(words) for words in badges) or NO_DATA
+    badges = [lab.badge().replace("*", "") for lab in labs]
+    return " ".join([SAYS[kind(*labs)], *dict.fromkeys(badges)])
 
 
 def _label(column: Any) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from mccgaa.errors import BookError
+from mccgaa_book.checkout import checkout
 
-FOLDER = Path(__file__).resolve().parents[1] / "book" / "_paper"
 TASKS = {  # the paper's column -> the name used here
     "CPSC2018": "cpsc2018",
     "PTBXL-Form": "form",
@@ -24,6 +24,11 @@ TASKS = {  # the paper's column -> the name used here
     "Chapman": "csn",
 }
 _NUMBER = re.compile(r"[\d,]*\.?\d+")
+
+
+def tables_folder() -> Path:
+    """Where the printed tables lie: in `book/_paper` of the checkout."""
+    return checkout() / "book" / "_paper"
 
 
 def printed(number: int, folder: Path | None = None) -> pd.DataFrame:
@@ -36,7 +41,7 @@ def printed(number: int, folder: Path | None = None) -> pd.DataFrame:
     Raises:
         BookError: there is no such table, or the checkout's `book` folder is absent.
     """
-    path = (folder or FOLDER) / f"table{number}.csv"
+    path = (folder or tables_folder()) / f"table{number}.csv"
     if not path.is_file():
         raise BookError(
             f"{path} does not exist: the paper has tables 1 to 6, and they are kept in "

@@ -17,7 +17,7 @@
 # **What you will have at the end.** How a simulated heart makes twelve leads, what a finding changes in it, by which
 # textbook criterion; a table that measures, with rulers that did not make the ECGs, whether the
 # findings meet their criteria; and what is known of the reports. How far a model trained
-# on the twin gets on real records is measured in {doc}`/notebooks/ptbxl/A4_transfer`.
+# on the twin gets on real records is measured in {doc}`/notebooks/real/A4_transfer`.
 #
 # **What it needs.** Nothing but the package. The modules are in `mccgaa_twin/`, the measurements in
 # `mccgaa_book/audit/twin.py`.

@@ -470,7 +470,7 @@ entry(
     "in Chapman's names " + ", ".join(f"{c} is {text}" for c, text in named.items()),
     "7",
 )
-printed = [path for path in sorted(paper.FOLDER.glob("table*.csv"))]
+printed = [path for path in sorted(paper.tables_folder().glob("table*.csv"))]
 entry(
     21,
     "5",

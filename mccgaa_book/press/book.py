@@ -1,85 +1,84 @@
 """The executable book: percent script -> notebook -> papermill -> stamp -> page.
 
-A chapter is a script in `notebooks/`. `run` executes it under a profile and publishes
-the executed copy, stamped with the hash of its code; `check` tells in milliseconds what
-is missing, stale or failed; `build` makes the static book from what is published.
+A chapter is a script in `notebooks/`. `execute` runs it under a profile and keeps the
+executed copy, stamped with everything that it was made from; `check` says in a second
+what is missing, stale or failed; `build` makes the static book. Only `publish=True`
+changes a tracked file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from mccgaa.config import METHOD, Profile
 from mccgaa.errors import BookError
+from mccgaa_book import results
+from mccgaa_book.checkout import checkout
 from mccgaa_book.press import chapters, notebook
 from mccgaa_book.press.chapters import Chapter
 
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Why a published page cannot be trusted, in a sentence."""
-
-    page: Path
-    kind: str  # missing, unstamped, stale, failed
-    sentence: str
-
-
-def run(
+def execute(
     profile: Path | str,
     only: Sequence[str] | str | None = None,
-    out: Path | str | None = None,
     *,
+    publish: bool = False,
     force: bool = False,
     parameters: dict[str, Any] | None = None,
     echo: Any = print,
 ) -> list[Path]:
-    """Execute a profile's chapters and publish their stamped copies.
+    """Execute a profile's chapters and keep their stamped copies.
 
     A chapter that fails does not replace the copy that it had; the others still run.
 
     Args:
         profile: path of a parameter file, or its bare name.
-        only: names of chapters to run, fresh or not; by default the profile's stale
-            ones.
-        out: folder for the executed copies instead of the profile's own; the tables
-            then go to `<out>/_tables`.
-        force: run fresh chapters too.
-        parameters: laid over those of the profile, for every chapter run.
+        only: names of chapters to execute, fresh or not; by default the profile's
+            stale ones.
+        publish: keep the copies where the book shows them, instead of in
+            `reruns/<profile>/notebooks`; those that are fresh get the prose of their
+            scripts.
+        force: execute fresh chapters too.
+        parameters: laid over those of the profile, for every chapter executed.
         echo: takes each line of progress.
 
     Returns:
-        the published notebooks.
+        the executed notebooks.
 
     Raises:
-        BookError: an unknown chapter or parameter, or chapters that failed.
+        BookError: an unknown chapter or parameter, chapters that failed, or a page to
+            publish that shows results which are not published.
     """
-    work = chapters.select(chapters.chapters(profile, out), only, profile)
+    listed = chapters.chapters(profile, publish=publish)
+    work = chapters.select(listed, only, profile)
     for one in work:
         one.parameters.update(parameters or {})
         source = notebook.from_script(one.script)
         notebook.refuse_unknown(source, one.parameters, one.name)
     if not (force or only):
         work = [one for one in work if problem(one) is not None]
-    tables = chapters.ROOT / (Path(out) / "_tables" if out else "book/_tables")
     done, failed = [], []
     for i, one in enumerate(work, start=1):
         echo(f"[{i}/{len(work)}] {one.name} under {one.profile.stem}: running ...")
         start = time.monotonic()
         try:
-            _execute(one, tables)
+            _execute(one, publish)
         except notebook.CellFailure as failure:
             failed.append(one.name)
             echo(f"{failure.traceback}\n[{i}/{len(work)}] {one.name}: FAILED")
@@ -90,64 +89,63 @@ def run(
     if failed:
         raise BookError(
             f"{len(failed)} of {len(work)} chapters failed: {', '.join(failed)}. Their "
-            "tracebacks are above; the copies published before are unchanged."
+            "tracebacks are above; the copies made before are unchanged."
         )
     if not work:
         echo(f"Every chapter of {Path(profile).stem} is fresh.")
+    for one in listed if publish else ():
+        if one.page.is_file():
+            notebook.write(notebook.with_prose(one.page, one), one.page)
     return done
 
 
-def problem(one: Chapter) -> Problem | None:
-    """Say what is wrong with one published page, reading but not executing it."""
-    redo = f"run `mccgaa book run --profile {one.profile.stem} --only {one.name}`"
-    where = chapters.relative(one.page)
-
-    def found(kind: str, why: str) -> Problem:
-        return Problem(one.page, kind, f"{where} {why}: {redo}.")
-
-    if not one.page.is_file():
-        return found("missing", "is missing")
-    try:
-        page = nbformat.read(one.page, as_version=4)
-    except (ValueError, nbformat.ValidationError, KeyError):
-        return found("failed", "is not a readable notebook")
-    error = notebook.first_error(page)
-    if error:
-        return found("failed", f"shows an error ({error})")
-    stamp = page.metadata.get("mccgaa")
-    if not stamp:
-        return found("unstamped", "carries no stamp, so nothing tells what made it")
-    if stamp["code"] != notebook.code_hash(notebook.from_script(one.script)):
-        return found("stale", f"is stale: notebooks/{one.name}.py has other code now")
-    if stamp["parameters"] != one.parameters:
-        return found("stale", "is stale: its parameters changed")
-    if stamp["settings"] != one.settings:
-        return found("stale", f"is stale: {one.profile.name} has other settings now")
-    return None
+def problem(one: Chapter) -> str | None:
+    """Say in a sentence what is wrong with one page, without executing it."""
+    redo = f"run `mccgaa book execute --profile {one.profile.stem} --only {one.name}"
+    redo += "`" if one.page.is_relative_to(checkout() / "reruns") else " --publish`"
+    why = _fault(one)
+    return why and f"{chapters.relative(one.page)} {why}: {redo}."
 
 
 def published() -> list[Chapter]:
-    """List the chapters that the book shows, over all chapters."""
-    return [one for path in chapters.publishing() for one in chapters.chapters(path)]
-
-
-def problems() -> list[Problem]:
-    """List every page of the book that is missing, stale or failed."""
-    return [found for one in published() if (found := problem(one)) is not None]
+    """List the chapters that the book shows, over all profiles."""
+    return [
+        one
+        for path in chapters.publishing()
+        for one in chapters.chapters(path, publish=True)
+    ]
 
 
 def check() -> list[str]:
-    """Say in sentences what `problems` finds; nothing where all is well."""
-    return [found.sentence for found in problems()]
+    """Say in sentences which pages and results are not those of today's checkout.
+
+    Returns:
+        One sentence per page that is missing, stale, failed or of older prose, and
+        per file of results that was made with other settings or another METHOD;
+        nothing where all is well.
+    """
+    said = [said for one in published() if (said := problem(one))]
+    for one in published():
+        if not problem(one) and _older_prose(one):
+            said.append(
+                f"{chapters.relative(one.page)} has older prose than its script: run "
+                f"`mccgaa book execute --profile {one.profile.stem} --publish`."
+            )
+    for path in sorted((checkout() / "results").glob("*/*.csv")):
+        if why := _outdated(path):
+            said.append(
+                f"{chapters.relative(path)} {why}: run `mccgaa run {path.stem} "
+                f"--profile {results.stamp_of(path).get('profile', '?')} --publish`."
+            )
+    return said
 
 
-def build(*, strict: bool = True) -> Path:
-    """Build the static book, with warnings as errors, from what is published.
-
-    Prose edited in a script since its execution is carried over first.
+def build(profile: Path | str | None = None) -> Path:
+    """Build the static book in `_build`, with warnings as errors.
 
     Args:
-        strict: refuse pages that are missing, stale or failed.
+        profile: show this profile's rerun pages (`reruns/<profile>/notebooks`) in the
+            place of the published ones, where there are any.
 
     Returns:
         the book's first page.
@@ -156,26 +154,36 @@ def build(*, strict: bool = True) -> Path:
         BookError: a page that cannot be trusted, the wrong Jupyter Book, or a warning.
     """
     refuse_other_jupyter_book()
-    bad = [p.sentence for p in problems() if strict or p.kind == "failed"]
+    root = checkout()
+    shown = {one.page.relative_to(root / "book"): one for one in published()}
+    for one in chapters.chapters(profile) if profile else ():
+        place = Path("notebooks", one.folder, f"{one.name}.ipynb")
+        if place in shown and one.page.is_file():
+            shown[place] = one
+    bad = [said for one in shown.values() if (said := problem(one))]
     if bad:
         raise BookError("\n".join(bad))
-    for one in published():
-        if one.page.is_file():
-            notebook.carry_prose(one.page, one.script, one.prefix)
-    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", "book"]
-    command += ["--toc", str(chapters.ROOT / "_toc.yml"), "-W", "-n", "--keep-going"]
+    source = root / "_build" / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    skip = shutil.ignore_patterns("_build", ".ipynb_checkpoints", "_toc.yml")
+    shutil.copytree(root / "book", source, ignore=skip)
+    for place, one in shown.items():
+        notebook.write(notebook.with_prose(one.page, one), source / place)
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source)]
+    command += ["--config", str(root / "_config.yml"), "--toc", str(root / "_toc.yml")]
+    command += ["--path-output", str(root), "-W", "-n", "--keep-going"]
     done = subprocess.run(
         command,
-        cwd=chapters.ROOT,
+        cwd=root,
         capture_output=True,
         text=True,
-        env=_plain_environment(),
+        env={**os.environ, "NO_COLOR": "1", "TERM": "dumb"},
     )
-    index = chapters.ROOT / "_build" / "html" / "index.html"
+    index = root / "_build" / "html" / "index.html"
     if done.returncode or not index.is_file():
         lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
-        told = [line for line in lines if "WARNING" in line or "ERROR" in line]
-        why = "\n".join(told or lines[-40:])
+        named = [line for line in lines if "WARNING" in line or "ERROR" in line]
+        why = "\n".join(named or lines[-40:])
         raise BookError(f"The book did not build:\n{why}")
     return index
 
@@ -201,33 +209,98 @@ def refuse_other_jupyter_book(version: str | None = None) -> None:
         )
 
 
-def _execute(one: Chapter, tables: Path) -> None:
-    """Execute one chapter and publish it."""
+def _fault(one: Chapter) -> str | None:
+    """Find what is wrong with a page: the end of a sentence that begins with it."""
+    if not one.page.is_file():
+        return "is missing"
+    try:
+        nb = nbformat.read(one.page, as_version=4)
+    except (ValueError, nbformat.ValidationError, KeyError):
+        return "is not a readable notebook"
+    error = notebook.first_error(nb)
+    if error:
+        return f"shows an error ({error})"
+    stamp = nb.metadata.get("mccgaa")
+    if not stamp:
+        return "carries no stamp, so nothing says what made it"
+    if stamp["code"] != notebook.code_hash(notebook.from_script(one.script)):
+        return f"is stale: notebooks/{one.name}.py has other code now"
+    if stamp["parameters"] != one.parameters:
+        return "is stale: its parameters changed"
+    if stamp.get("method") != METHOD:
+        return f"is stale: METHOD was {stamp.get('method')} and is {METHOD} now"
+    if stamp["package"] != importlib.metadata.version("mccgaa"):
+        return f"is stale: it was made with version {stamp['package']} of the package"
+    for name, value in stamp.get("reads", {}).items():
+        if value != _reading(checkout() / name):
+            return f"is stale: {name} is another one now"
+    return None
+
+
+def _older_prose(one: Chapter) -> bool:
+    """Whether a fresh page lacks what its script says now."""
+    nb = notebook.with_prose(one.page, one)
+    return nbformat.writes(nb) != nbformat.writes(nbformat.read(one.page, as_version=4))
+
+
+def _outdated(path: Path) -> str | None:
+    """Say why published results are not those of their profiles today."""
+    try:
+        stamp = results.stamp_of(path)
+        names = [stamp["profile"], *stamp.get("others", {})]
+    except (OSError, ValueError, KeyError):
+        return "has no readable stamp"
+    hashes = {name: Profile.load(chapters.find(name)).hash for name in names}
+    return results.outdated(path, hashes)
+
+
+def _reading(path: Path) -> str | None:
+    """Hash a file that a page was made from: a profile, or results and their stamp."""
+    if not path.is_file():
+        return None
+    if path.suffix == ".yaml":
+        return chapters.settings(path)
+    both = path.read_bytes() + path.with_suffix(".json").read_bytes()
+    return hashlib.sha256(both).hexdigest()[:10]
+
+
+def _execute(one: Chapter, publish: bool) -> None:
+    """Execute one chapter, stamp it and keep it."""
     start = time.monotonic()
-    with _environment(tables):
-        page = notebook.execute(one.script, one.parameters, chapters.ROOT, one.kept)
-    notebook.tidy(page)
-    notebook.lift_banner(page, one.name)
-    page.metadata["mccgaa"] = {
-        **page.metadata.get("mccgaa", {}),
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "reads"
+        with _environment(log):
+            nb = notebook.execute(one.script, one.parameters, checkout(), one.kept)
+        lines = log.read_text(encoding="utf-8").split("\n") if log.exists() else []
+    notebook.tidy(nb)
+    reads = {chapters.relative(Path(line)) for line in lines if line}
+    own = [path for path in reads if path.parts[:1] == ("reruns",)]
+    if publish and own:
+        raise BookError(
+            f"{one.name} shows {own[0]}, which is not published; run `mccgaa run "
+            f"{own[0].stem} --profile {own[0].parts[1]} --publish` first."
+        )
+    nb.metadata["mccgaa"] = {
+        "banner": notebook.banner(nb, one.name),
         "code": notebook.code_hash(notebook.from_script(one.script)),
         "script": chapters.relative(one.script).as_posix(),
         "parameters": one.parameters,
-        "settings": one.settings,
+        "reads": {p.as_posix(): _reading(checkout() / p) for p in sorted(reads)},
+        "method": METHOD,
         "package": importlib.metadata.version("mccgaa"),
         "python": platform.python_version(),
         "device": _device(),
         "seconds": round(time.monotonic() - start),
     }
-    notebook.scope_labels(page, one.prefix)
-    notebook.publish(page, one.page)
+    notebook.scope(nb, one)
+    notebook.publish(nb, one.page)
 
 
 @contextlib.contextmanager
-def _environment(tables: Path) -> Iterator[None]:
-    """Tell the kernel where tables go, and to hash alike in every run."""
+def _environment(log: Path) -> Iterator[None]:
+    """Have the kernel log what it reads, and hash alike in every run."""
     ours = {
-        "MCCGAA_TABLES": str(tables),
+        "MCCGAA_READS": str(log),
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore:IProgress not found",
     }
@@ -243,15 +316,9 @@ def _environment(tables: Path) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _plain_environment() -> dict[str, str]:
-    """An environment in which Sphinx writes no colours."""
-    return {**os.environ, "NO_COLOR": "1", "TERM": "dumb"}
-
-
 def _device() -> str:
     """Name what the chapter computed on."""
-    import torch
+    from mccgaa.runtime import facts, pick_device
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {os.cpu_count()} cores"
+    made_on = facts(pick_device())
+    return f"{made_on['device']}, {os.cpu_count()} cores"

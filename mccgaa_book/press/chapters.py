@@ -1,21 +1,22 @@
 """Which chapters a profile executes, with what parameters, and where they go.
 
 A profile (params/*.yaml) names its `chapters`, gives `notebooks` their parameters, and
-says in `out` where the executed copies go. Code knows none of them by name.
+says in `out` where the published copies go. Code knows none of them by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mccgaa.config import load_yaml, stable_hash
+from mccgaa.config import Profile, load_yaml, stable_hash
 from mccgaa.errors import BookError
+from mccgaa_book.checkout import checkout
 
-ROOT = Path(__file__).resolve().parents[2]
-_LAYOUT = ("out", "chapters", "notebooks")  # keys of a profile that change no result
+_LAYOUT = ("out", "chapters", "notebooks", "reproduce")  # keys that no page shows
 
 
 @dataclass(frozen=True)
@@ -25,60 +26,64 @@ class Chapter:
     script: Path
     page: Path
     profile: Path
-    parameters: dict[str, Any]
-    settings: str  # hash of what else the profile says
-    prefix: str  # laid before its labels, so that two pages may show one chapter
+    parameters: dict[str, Any] = field(hash=False)
+    siblings: tuple[str, ...]  # all that its profile executes
+    folder: str  # of its page below book/notebooks; "" for the first copies
 
     @property
     def name(self) -> str:
         """The script's name without its ending."""
         return self.script.stem
 
-    @property
+    @cached_property
     def kept(self) -> Path:
         """Where the copy lies while it is executed, and after it failed."""
-        return ROOT / "_build" / "failed" / f"{self.profile.stem}-{self.name}.ipynb"
+        file = f"{self.profile.stem}-{self.name}.ipynb"
+        return checkout() / "_build" / "failed" / file
 
 
-def chapters(profile: Path | str, out: Path | str | None = None) -> list[Chapter]:
+def chapters(profile: Path | str, *, publish: bool = False) -> list[Chapter]:
     """List what a profile executes.
 
     Args:
         profile: path of a parameter file, or its bare name ("real").
-        out: folder for the executed copies instead of the profile's own `out`.
+        publish: the copies that the book shows, in the profile's `out`, instead of
+            those in `reruns/<profile>/notebooks`.
 
     Raises:
-        BookError: an absent profile or script, or parameters for a notebook that the
-            profile does not execute.
+        BookError: an absent profile or script, parameters for a notebook that the
+            profile does not execute, or nowhere to publish.
     """
-    path = find(profile)
-    settings = load_yaml(path)
-    names = settings.get("chapters") or []
-    own = settings.get("notebooks") or {}
-    stray = sorted(set(own) - set(names))
+    path, root = find(profile), checkout()
+    found = Profile.load(path)
+    stray = sorted(set(found.notebooks) - set(found.chapters))
     if stray:
         raise BookError(
             f"{path} gives parameters to {', '.join(stray)}, which its `chapters` do "
-            f"not name; they are {', '.join(names) or 'empty'}."
+            f"not name; they are {', '.join(found.chapters) or 'empty'}."
         )
-    own_place = Path(settings.get("out") or "_build/notebooks")
-    prefix = "" if own_place.name == "notebooks" else f"{own_place.name}-"
-    place = ROOT / (out or own_place)
-    rest = stable_hash({k: v for k, v in settings.items() if k not in _LAYOUT})
+    if publish and not found.out:
+        raise BookError(
+            f"{path} says in no `out` where its pages are published; give it one in "
+            "book/notebooks, or execute without --publish."
+        )
+    published = Path(found.out or "book/notebooks")
+    folder = "" if published.name == "notebooks" else published.name
+    pages = published if publish else Path("reruns", found.name, "notebooks")
     shown = relative(path)
-    found = []
-    for name in names:
-        script = ROOT / "notebooks" / f"{name}.py"
+    listed = []
+    for name in found.chapters:
+        script = root / "notebooks" / f"{name}.py"
         if not script.is_file():
             have = ", ".join(sorted(p.stem for p in script.parent.glob("*.py")))
             raise BookError(
                 f"{shown} executes {name}, but notebooks/{name}.py does not exist; "
                 f"there are {have or 'none'}."
             )
-        parameters = {"params": shown.as_posix(), **(own.get(name) or {})}
-        page = place / f"{name}.ipynb"
-        found.append(Chapter(script, page, path, parameters, rest, prefix))
-    return found
+        parameters = {"params": shown.as_posix(), **found.notebooks.get(name, {})}
+        page = root / pages / f"{name}.ipynb"
+        listed.append(Chapter(script, page, path, parameters, found.chapters, folder))
+    return listed
 
 
 def find(profile: Path | str) -> Path:
@@ -87,19 +92,29 @@ def find(profile: Path | str) -> Path:
     Raises:
         BookError: there is no such file.
     """
-    given = Path(profile)
-    for path in (given, ROOT / given, ROOT / "params" / f"{given.name}.yaml"):
+    root = checkout()
+    for path in (
+        Path(profile),
+        root / profile,
+        root / "params" / f"{Path(profile).name}.yaml",
+    ):
         if path.is_file():
             return path.resolve()
-    known = ", ".join(sorted(p.stem for p in (ROOT / "params").glob("*.yaml")))
+    known = ", ".join(sorted(p.stem for p in (root / "params").glob("*.yaml")))
     raise BookError(f"There is no profile {str(profile)!r}; params/ has {known}.")
+
+
+def settings(profile: Path) -> str:
+    """Hash what a page may show of a profile: all of it but the layout."""
+    shown = {k: v for k, v in load_yaml(profile).items() if k not in _LAYOUT}
+    return stable_hash(shown)
 
 
 def publishing() -> list[Path]:
     """List the profiles that the book shows: their `out` lies inside `book/`."""
     return [
         path
-        for path in sorted((ROOT / "params").glob("*.yaml"))
+        for path in sorted((checkout() / "params").glob("*.yaml"))
         if Path(str(load_yaml(path).get("out") or "")).parts[:1] == ("book",)
     ]
 
@@ -122,5 +137,6 @@ def select(
 
 
 def relative(path: Path) -> Path:
-    """Write a path from the project's root where it lies inside."""
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    """Write a path from the checkout's root where it lies inside."""
+    root = checkout()
+    return path.relative_to(root) if path.is_relative_to(root) else path

@@ -7,7 +7,6 @@ equal results changes no byte.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 import sys
@@ -20,7 +19,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from mccgaa.errors import BookError
+from mccgaa.files import write_whole
 from mccgaa_book import BANNER
+from mccgaa_book.press.chapters import Chapter
 
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
 
@@ -59,12 +60,13 @@ def from_script(script: Path) -> NotebookNode:
 
 
 def code_hash(page: NotebookNode) -> str:
-    """Hash what the code cells compute: comments, layout and prose do not count."""
+    """Hash the code cells: prose, blank lines and lines of comment do not count."""
     digest = hashlib.sha256()
     for cell in page.cells:
         if cell.cell_type == "code" and INJECTED not in _tags(cell):
-            digest.update(_meaning(cell.source).encode())
-            digest.update(b"\0")
+            lines = [line.rstrip() for line in cell.source.splitlines()]
+            code = [x for x in lines if x and not x.lstrip().startswith("#")]
+            digest.update("\n".join([*code, "\0"]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -155,52 +157,54 @@ def tidy(page: NotebookNode) -> None:
     _number(page)
 
 
-def lift_banner(page: NotebookNode, name: str) -> None:
-    """Move the banner of `page.start` from its cell's output to under the title.
+def banner(page: NotebookNode, name: str) -> dict[str, str]:
+    """Find what `page.start` said of the page's ECGs: its kind, title and text.
 
     Raises:
-        BookError: the chapter showed none, so a reader could not tell what is real.
+        BookError: nothing, so a reader could not know what is real.
     """
     for cell in page.cells:
-        if cell.cell_type != "code":
-            continue
-        for output in cell.outputs:
-            banner = output.get("metadata", {}).get(BANNER)
-            if banner:
-                cell.outputs.remove(output)
-                page.metadata.setdefault("mccgaa", {})["banner"] = dict(banner)
-                _set_banner(page, banner)
-                return
+        for output in cell.get("outputs", []):
+            if BANNER in output.get("metadata", {}):
+                return dict(output.metadata[BANNER])
     raise BookError(
         f"{name} does not say whether its ECGs are synthetic or real: call "
         "`page.start(lab)` (or `page.start()` where it uses none) in its first cell."
     )
 
 
-def scope_labels(page: NotebookNode, prefix: str) -> None:
-    """Prefix a page's labels, so that the book may show one chapter twice.
+def scope(page: NotebookNode, chapter: Chapter) -> None:
+    """Make the second copy of a chapter a page of its own.
+
+    Its title says what ECGs it is on, its links to other chapters lead to their copies
+    of the same profile, and its labels get a prefix, since the book may hold each label
+    once. First copies stay as they are.
 
     Args:
-        page: changed in place: targets, equations, figures, and references to them.
-        prefix: such as "ptbxl-"; "" leaves all as it is.
+        page: executed, changed in place.
+        chapter: what it is a copy of.
     """
-    if not prefix:
+    if not chapter.folder:
         return
+    kind = page.metadata["mccgaa"]["banner"]["kind"]
+    siblings = re.compile(rf"/notebooks/({'|'.join(chapter.siblings)})\b")
     prose = "\n".join(c.source for c in page.cells if c.cell_type == "markdown")
-    figures = [_figure(c).get("name") for c in page.cells]
+    figures = [_figure(cell) for cell in page.cells if _figure(cell).get("name")]
     labels = {match for found in _LABEL.findall(prose) for match in found if match}
-    labels |= {name for name in figures if name}
-    if not labels:
-        return
-    names = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
+    labels |= {figure["name"] for figure in figures}
+    names = "|".join(sorted(map(re.escape, labels), key=len, reverse=True)) or r"(?!)"
     use = re.compile(rf"(?<![\w:/.-])({names})(?![\w:/-]|\.\w)")
     for cell in page.cells:
         if cell.cell_type == "markdown":
+            linked = siblings.sub(rf"/notebooks/{chapter.folder}/\1", cell.source)
             cell.source = _PLACE.sub(
-                lambda m: use.sub(lambda n: prefix + n[1], m[0]), cell.source
+                lambda m: use.sub(lambda n: f"{chapter.folder}-{n[1]}", m[0]), linked
             )
-        elif _figure(cell).get("name"):
-            _figure(cell)["name"] = prefix + _figure(cell)["name"]
+    for figure in figures:
+        figure["name"] = f"{chapter.folder}-{figure['name']}"
+    if kind == chapter.folder:
+        title, *rest = page.cells[0].source.split("\n")
+        page.cells[0].source = "\n".join([f"{title}, {kind} ECGs", *rest])
 
 
 def publish(page: NotebookNode, path: Path) -> bool:
@@ -218,26 +222,21 @@ def publish(page: NotebookNode, path: Path) -> bool:
         if nbformat.writes(page) == nbformat.writes(before):
             return False
         stamp["seconds"] = ours
-    _write(page, path)
+    write(page, path)
     return True
 
 
-def carry_prose(path: Path, script: Path, prefix: str = "") -> bool:
-    """Bring prose edited in a script to its executed copy, whose outputs stay.
+def with_prose(path: Path, chapter: Chapter) -> NotebookNode:
+    """Read an executed notebook with the prose that its script has now.
 
     Args:
-        path: executed notebook; left alone if its code is not the script's.
-        script: its source.
-        prefix: of its labels, as `scope_labels` has it.
-
-    Returns:
-        whether the file changed.
+        path: executed notebook; given back as it is if its code is not the script's.
+        chapter: what it is a copy of.
     """
     before = nbformat.read(path, as_version=4)
-    fresh = from_script(script)
-    stamp = before.metadata.get("mccgaa", {})
-    if stamp.get("code") != code_hash(fresh):
-        return False
+    fresh = from_script(chapter.script)
+    if before.metadata.get("mccgaa", {}).get("code") != code_hash(fresh):
+        return before
     old = iter([c for c in before.cells if c.cell_type == "code"])
     cells = []
     for cell in fresh.cells:
@@ -254,13 +253,8 @@ def carry_prose(path: Path, script: Path, prefix: str = "") -> bool:
         if not _tags(cell):
             cell.metadata.pop("tags", None)
     _number(fresh)
-    if "banner" in stamp:
-        _set_banner(fresh, stamp["banner"])
-    scope_labels(fresh, prefix)
-    if nbformat.writes(fresh) == nbformat.writes(before):
-        return False
-    _write(fresh, path)
-    return True
+    scope(fresh, chapter)
+    return fresh
 
 
 def first_error(page: NotebookNode) -> str | None:
@@ -272,32 +266,14 @@ def first_error(page: NotebookNode) -> str | None:
     return None
 
 
-def _set_banner(page: NotebookNode, banner: Mapping[str, str]) -> None:
-    """Put the banner under the title of a notebook that has none yet."""
-    box = (
-        f":::{{admonition}} {banner['title']}\n:class: tier tier-{banner['kind']}\n\n"
-        f"{banner['text']}\n:::"
-    )
-    head = page.cells[0]
-    title, _, rest = head.source.partition("\n")
-    if head.cell_type != "markdown" or not title.startswith("# "):
-        raise BookError(
-            "A chapter's first cell must be markdown that opens with `# Title`; found "
-            f"{title!r}."
-        )
-    head.source = f"{title}\n\n{box}\n{rest}"
-
-
-def _write(page: NotebookNode, path: Path) -> None:
+def write(page: NotebookNode, path: Path) -> None:
     """Write a notebook whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    nbformat.write(page, partial)
-    partial.replace(path)
+    with write_whole(path) as file:
+        nbformat.write(page, file)
 
 
 def _number(page: NotebookNode) -> None:
-    """Give cells ids that tell their order, instead of random ones."""
+    """Give cells ids by their order, instead of random ones."""
     for i, cell in enumerate(page.cells):
         cell.id = f"cell-{i:03d}"
 
@@ -308,24 +284,3 @@ def _tags(cell: NotebookNode) -> list[str]:
 
 def _figure(cell: NotebookNode) -> dict[str, Any]:
     return cell.metadata.get("mystnb", {}).get("figure", {})
-
-
-def _meaning(source: str) -> str:
-    """Write code without layout and comments, alike on every Python version."""
-    try:
-        return _dump(ast.parse(source))
-    except SyntaxError:  # a magic; its text is all there is
-        return source.strip()
-
-
-def _dump(node: Any) -> str:
-    """Write a syntax tree; fields that newer Pythons add are empty, so left out."""
-    if isinstance(node, ast.JoinedStr):  # 3.12 ends some with an empty constant
-        parts = [part for part in node.values if getattr(part, "value", 0) != ""]
-        return f"JoinedStr({_dump(parts)})"
-    if isinstance(node, ast.AST):
-        full = ((k, v) for k, v in ast.iter_fields(node) if v is not None and v != [])
-        return f"{type(node).__name__}({','.join(f'{k}={_dump(v)}' for k, v in full)})"
-    if isinstance(node, list):
-        return f"[{','.join(map(_dump, node))}]"
-    return repr(node)

@@ -1,52 +1,87 @@
-"""The README shows what the published pages hold, and says so when they do not."""
+"""The README shows what `results/` holds, and says so when it does not."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-import nbformat
-import pandas as pd
 import pytest
 
 from mccgaa.errors import BookError
-from mccgaa_book import paper
+from mccgaa_book import results
 from mccgaa_book.press import readme
 
 ROOT = Path(__file__).resolve().parents[2]
+SECTION = readme.section(ROOT / "results")
 
 
-def test_readme_shows_the_published_tables_to_the_letter():
-    section = readme.results_section(
-        readme.sources(ROOT), paper.table(2), ROOT / readme.TRANSFER
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_readme_shows_the_published_results_to_the_letter():
+    assert SECTION in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "README.md is older than results/: run `mccgaa book readme`"
     )
-    assert "**synthetic** training, **real** test" in section
-    assert section in (ROOT / "README.md").read_text(encoding="utf-8"), (
-        "README.md is older than the book: run `mccgaa book readme`"
+
+
+def test_the_books_first_page_shows_the_real_result_beside_the_papers():
+    text = readme.summary(ROOT / "results")
+    assert text in (ROOT / readme.INTRO).read_text(encoding="utf-8"), (
+        "book/intro.md is older than results/: run `mccgaa book readme`"
     )
+    head, _, *rows = map(cells, text.strip().splitlines())
+    assert head[-2:] == ["MERL (paper)", "MCCGAA (paper)"]
+    assert [row[0] for row in rows] == ["form", "sub", "super", "rhythm", "mean"]
+    assert rows[-1][-2:] == ["73.6", "76.4"]  # means of the four, from Table 2
 
 
-def test_readme_picture_is_the_pages_own():
-    ending, content = readme.picture(ROOT / readme.PAGE, readme.FIGURE)
-    assert (ROOT / "book" / "_figures" / f"readme.{ending}").read_bytes() == content
+def test_every_row_says_its_evidence_and_what_was_new_real_ones_first():
+    head, _, *rows = map(cells, SECTION.splitlines())
+    assert head[:3] == ["evidence", "new at the test", "method"]
+    assert all(len(row) == len(head) and row[1] for row in rows)
+    evidence = list(dict.fromkeys(row[0] for row in rows))
+    assert evidence == [
+        "**real**",
+        "**synthetic**",
+        "**synthetic** training, **real** test split",
+        "paper, printed",
+    ]
+    real = next(row for row in rows if row[0] == "**real**")
+    assert "texts made from labels" in real[1]
 
 
-def test_section_marks_every_row_and_leaves_absent_tasks_open(tmp_path):
-    table = pd.DataFrame({"super": ["70.1 ± 0.2"], "mean": ["70.1 ± 0.2"]}, index=["A"])
-    table.to_csv(tmp_path / "t.csv")
-    section = readme.results_section({"real": tmp_path / "t.csv"}, paper.table(2))
-    row = next(line for line in section.splitlines() if "| A |" in line)
-    assert row.startswith("| **real** |") and row.count("70.1") == 2
-    assert "| paper, printed | MCCGAA |" in section and "77.7 |" in section
+def test_transfer_rows_are_of_the_test_split_that_the_simulator_was_not_tuned_on():
+    transfer = results.load("transfer", "synthetic").frame
+    row = transfer[
+        (transfer["variant"] == "merl")
+        & (transfer["task"] == "rhythm")
+        & (transfer["trained_on"] == "synthetic")
+    ].set_index("split")["value"]
+    shown = next(
+        cells(line)
+        for line in SECTION.splitlines()
+        if "**synthetic** training" in line and "MERL-style" in line
+    )
+    assert f"{row['test']:.1f}" in shown[7]
+    assert f"{row['all']:.1f}" not in shown[7]
 
 
-def test_absent_table_mark_and_figure_are_sentences(tmp_path):
-    with pytest.raises(BookError, match="execute chapter 7"):
-        readme.results_section({"real": tmp_path / "no.csv"}, paper.table(2))
+def test_the_pictures_numbers_are_those_of_the_results():
+    # the same text and marks; coordinates may differ in the last digits elsewhere
+    kept = (ROOT / readme.PICTURE).read_text(encoding="utf-8")
+    drawn = readme.picture(ROOT / "results")
+    texts = [re.findall(r"<!-- (.*?) -->", svg) for svg in (kept, drawn)]
+    assert texts[0] == texts[1] and "super" in texts[0]
+    places = [re.findall(r'<use [^>]*x="([\d.]+)"', svg) for svg in (kept, drawn)]
+    assert [*map(float, places[0])] == pytest.approx([*map(float, places[1])], abs=0.1)
+
+
+def test_absent_results_and_marks_are_readable_errors(tmp_path):
+    with pytest.raises(BookError, match="mccgaa run zeroshot --publish"):
+        readme.section(tmp_path)
     with pytest.raises(BookError, match="put both back"):
         readme.filled("# no marks", "table")
-    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "n.ipynb")
-    with pytest.raises(BookError, match="holds no figure"):
-        readme.picture(tmp_path / "n.ipynb", "fig-classes")
 
 
 def test_filling_keeps_the_rest_of_the_readme():
