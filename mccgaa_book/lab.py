@@ -116,16 +116,16 @@ class Lab:
         if len(kinds) > 1:
             return "mixed"
         found = kinds.pop()
-        if found != (self.tier == "synthetic"):
+        if found != (self.tier == results.SYNTHETIC):
             raise ConfigError(
                 f"{self.profile.path} says tier: {self.tier}, but the ECGs in its "
-                f"stores are {'synthetic' if found else 'real'}; correct the tier."
+                f"stores are {_kind(found)}; correct the tier."
             )
         return found
 
     def data_kind(self, store: str = "pretrain") -> str:
         """Name the ECGs of one store: "synthetic" or "real"."""
-        return "synthetic" if self.store(store).meta["synthetic"] else "real"
+        return _kind(self.store(store).meta["synthetic"])
 
     @cached_property
     def other(self) -> Lab:
@@ -280,3 +280,8 @@ class Lab:
     def reruns(self) -> Path:
         """Where a user's own results go."""
         return checkout() / "reruns" / self.profile.name
+
+
+def _kind(synthetic: bool) -> str:
+    """Name a kind of ECGs."""
+    return results.SYNTHETIC if synthetic else results.REAL

@@ -26,7 +26,8 @@ from mccgaa_book.checkout import checkout
 
 COLUMNS = ["variant", "seed", "split", "task", "class", "metric"]  # what a number is of
 NUMBERS = ["value", "low", "high"]  # the number and its 95 % interval
-SOURCES = ["trained_on", "tested_on"]  # "synthetic" or "real", where a file mixes both
+SOURCES = ["trained_on", "tested_on"]  # a kind of ECGs, where a file mixes both
+SYNTHETIC, REAL = "synthetic", "real"  # the kinds
 STAMP = [
     "command",
     "profile",

@@ -84,7 +84,7 @@ def section(folder: Path) -> str:
     lines = [_row(head), _row(["---"] * len(head))]
     for found in _published(folder, "zeroshot"):
         profile = Profile.load(find(found.stamp["profile"]))
-        kind = "synthetic" if found.synthetic else "real"
+        kind = results.SYNTHETIC if found.synthetic else results.REAL
         macro = found.frame[
             (found.frame["split"] == "test") & (found.frame["class"] == "")
         ]
@@ -93,8 +93,8 @@ def section(folder: Path) -> str:
         profile = Profile.load(find(found.stamp["profile"]))
         frame = found.frame[
             (found.frame["split"] == "test")
-            & (found.frame["trained_on"] == "synthetic")
-            & (found.frame["tested_on"] == "real")
+            & (found.frame["trained_on"] == results.SYNTHETIC)
+            & (found.frame["tested_on"] == results.REAL)
         ]
         what = "**synthetic** training, **real** test split"
         lines += _rows(

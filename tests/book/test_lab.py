@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from fake_device import fake_gpu
 
 from mccgaa.config import load_yaml
 from mccgaa.errors import ConfigError
@@ -171,13 +172,16 @@ def test_overridden_settings_never_pass_for_the_profiles_own(project):
     assert Lab("small", longer).hash != Lab("small").hash
 
 
-def test_a_run_with_a_gpu_in_the_machine_still_gives_its_model_on_the_cpu(
+def test_with_a_gpu_in_the_machine_a_chapter_still_gets_its_model_on_the_cpu(
     project, monkeypatch
 ):
-    Lab("small").run()  # finished, so that nothing below trains
-    monkeypatch.delenv("MCCGAA_DEVICE", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    model = Lab("small").run().model
-    assert {p.device.type for p in model.parameters()} == {"cpu"}
-    q = model.encode_text(["sinus rhythm"])  # with tensors that a chapter makes
-    assert (q @ torch.ones(q.shape[1])).device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "no such GPU")
+    lab = Lab("small")
+    with fake_gpu():
+        lab.run()  # trains on the GPU
+        auroc = lab.zero_shot()["super"].macro_auroc  # embeds on it
+        model = lab.run().model
+        assert {p.device.type for p in model.parameters()} == {"cpu"}
+        q = model.encode_text(["sinus rhythm"])  # with tensors that a chapter makes
+        assert (q @ torch.ones(q.shape[1])).shape == (1,)
+    assert 0 <= auroc <= 1
