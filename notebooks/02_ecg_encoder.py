@@ -183,19 +183,16 @@ same_weights, same_map
 # %% [markdown]
 # The module, and the block around it:
 #
-# ```{literalinclude} /../mccgaa/encoder.py
+# ```{package-code} mccgaa/encoder.py
 # :pyobject: ChannelAttention.forward
-# :language: python
 # ```
 #
-# ```{literalinclude} /../mccgaa/encoder.py
+# ```{package-code} mccgaa/encoder.py
 # :pyobject: ChannelAttention.weights
-# :language: python
 # ```
 #
-# ```{literalinclude} /../mccgaa/encoder.py
+# ```{package-code} mccgaa/encoder.py
 # :pyobject: Block.forward
-# :language: python
 # ```
 #
 # This is the channel half of CBAM {cite}`woo2018cbam`, which is Squeeze-and-Excitation

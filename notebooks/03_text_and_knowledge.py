@@ -64,9 +64,8 @@ page.start(lab)
 #
 # with $Y = \{y_1, \dots, y_B\}$ the labels of a batch and $Q = \{r_1, \dots, r_B\}$ their texts.
 #
-# ```{literalinclude} /../mccgaa/knowledge.py
+# ```{package-code} mccgaa/knowledge.py
 # :pyobject: f_query
-# :language: python
 # ```
 
 # %%
@@ -312,9 +311,8 @@ for name in pooled.index:
 # Q^e \leftarrow \frac{W_2\, \mathrm{GELU}(W_1 Q^e + b_1) + b_2}{\lVert W_2\, \mathrm{GELU}(W_1 Q^e + b_1) + b_2 \rVert}
 # $$ (eq-text-projection)
 #
-# ```{literalinclude} /../mccgaa/text.py
+# ```{package-code} mccgaa/text.py
 # :pyobject: TextProjection
-# :language: python
 # ```
 
 # %%

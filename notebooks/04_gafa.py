@@ -117,9 +117,8 @@ torch.equal(A, run.model.gafa.adjacency(x, q))
 # %% [markdown]
 # `Gafa.adjacency` holds these two equations:
 #
-# ```{literalinclude} /../mccgaa/gafa.py
+# ```{package-code} mccgaa/gafa.py
 # :pyobject: Gafa.adjacency
-# :language: python
 # ```
 #
 # Both sides have length one, so $f_{sim}$ is a cosine divided by $\tau$ = {glue:text}`tau`, and lies
@@ -307,9 +306,8 @@ torch.equal(x_fuse, pair(x, q)[0]), x_fuse.shape
 # %% [markdown]
 # The module does the same, for both graphs:
 #
-# ```{literalinclude} /../mccgaa/gafa.py
+# ```{package-code} mccgaa/gafa.py
 # :pyobject: Gafa.forward
-# :language: python
 # ```
 #
 # Look at `chunk` once more. $X^{topo}_i$ and $Q^{topo}_i$, which the loss will ask to be alike, are two
@@ -321,9 +319,8 @@ torch.equal(x_fuse, pair(x, q)[0]), x_fuse.shape
 # Take vectors that have nothing to do with each other: random directions, no ECG, no text. Write the
 # weights by hand: equal halves in layer 2, scaled up so that the topology outweighs the rest.
 #
-# ```{literalinclude} /../mccgaa_book/audit/leak.py
+# ```{package-code} mccgaa_book/audit/leak.py
 # :pyobject: leaking_gafa
-# :language: python
 # ```
 #
 # Then ask how often an "ECG" finds its own "text" among 64.
@@ -349,9 +346,8 @@ page.glue("hand-backbone", by_hand.loc[2, "backbone"], ".3f")
 # section 3.4, on new random directions at every step: there is nothing to learn about them.
 # Retrieval is measured on directions that were never trained on.
 #
-# ```{literalinclude} /../mccgaa_book/audit/leak.py
+# ```{package-code} mccgaa_book/audit/leak.py
 # :pyobject: learned
-# :language: python
 # ```
 
 # %%

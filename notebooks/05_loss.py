@@ -151,9 +151,8 @@ page.glue("symmetric", values["symmetric"], ".4f")
 # texts repeat, the two directions differ: an ECG cannot distinguish copies of a text, and a
 # text cannot know which of several ECGs of its kind is meant. All four losses are one function:
 #
-# ```{literalinclude} /../mccgaa/loss.py
+# ```{package-code} mccgaa/loss.py
 # :pyobject: alignment_loss
-# :language: python
 # ```
 #
 # ## Log-sum-exp is CLIP
@@ -189,9 +188,8 @@ page.glue("gradient-gap", same["gradient_gap"].max(), ".0e")
 # nothing but the weight of that $\varepsilon$. We train the same two small towers with each loss, from the
 # same weights on the same batches, in float64.
 #
-# ```{literalinclude} /../mccgaa_book/audit/loss.py
+# ```{package-code} mccgaa_book/audit/loss.py
 # :pyobject: training_with
-# :language: python
 # ```
 
 # %%
@@ -434,9 +432,8 @@ plt.show()
 # ({glue:text}`mapped-rate0` at rate 0): the maps, not the dropout, make the task. What they learn is to
 # agree. This is all there is to it:
 #
-# ```{literalinclude} /../mccgaa/loss.py
+# ```{package-code} mccgaa/loss.py
 # :pyobject: UnimodalAlignment.forward
-# :language: python
 # ```
 #
 # Neither view changes the ECG itself, as augmentations would. The loss asks that two ECGs of a

@@ -167,9 +167,8 @@ np.allclose(rates, run.history["lr"])
 # %% [markdown]
 # `True`: what the run logged at each step is the equation's curve. The package computes it by
 #
-# ```{literalinclude} /../mccgaa/pretrain.py
+# ```{package-code} mccgaa/pretrain.py
 # :pyobject: learning_rate
-# :language: python
 # ```
 
 # %% mystnb={"figure": {"name": "fig-schedule", "caption": "The learning rate of this run. The same values on both axes."}, "image": {"alt": "Two panels with the learning rate by step. On the linear axis a half cosine from one thousandth to zero. On the logarithmic axis the curve stays high for most of the run and drops by several orders of magnitude in the last steps."}}

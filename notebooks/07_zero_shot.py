@@ -66,9 +66,8 @@ page.start(lab)
 # s_{ic} = X^e_i \cdot Q^e_c
 # $$ (eq-zero-score)
 #
-# ```{literalinclude} /../mccgaa/zeroshot.py
+# ```{package-code} mccgaa/zeroshot.py
 # :pyobject: class_scores
-# :language: python
 # ```
 #
 # This page takes two runs with the same seed: the first variant of the profile, and the baseline, a variant
@@ -230,9 +229,8 @@ plt.show()
 # classes, macro AUROC. A class without a positive or without a negative record has no AUROC; it is left
 # out and named.
 #
-# ```{literalinclude} /../mccgaa/metrics.py
+# ```{package-code} mccgaa/metrics.py
 # :pyobject: auroc
-# :language: python
 # ```
 #
 # :::{admonition} Reading note: this is not accuracy
