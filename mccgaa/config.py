@@ -6,6 +6,7 @@ reading defended in the book. `stable_hash` names a run by what it was trained w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import Any, Literal
 from mccgaa.errors import ConfigError
 from mccgaa.settings import (
     as_mapping,
+    check_choices,
     check_range,
+    choose,
     from_dict,
     load_yaml,
     merge,
     nest,
+    require,
     stable_hash,
     to_dict,
 )
@@ -30,6 +34,18 @@ METHOD = 1
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TASKS = ("super", "sub", "form", "rhythm", "cpsc2018", "csn")
 
+# The readings that more than one module names.
+Gate = Literal["sigmoid", "double-sigmoid"]
+Pooling = Literal["cls", "mean", "pooler"]
+Style = Literal["name", "full"]
+LossKind = Literal["symmetric", "one-sided", "clip", "siglip"]
+
+# Preset of the text encoder -> its width d, and how its authors read one vector.
+TEXT_PRESETS: Mapping[str, tuple[int, Pooling]] = {
+    "medcpt": (768, "cls"),
+    "minilm": (384, "mean"),
+}
+
 
 @dataclass(frozen=True)
 class InputConfig:
@@ -40,25 +56,53 @@ class InputConfig:
     transform: Literal["raw", "bandpass-zscore"] = "raw"  # raw keeps mV
     scaling: Literal["none", "minmax"] = "none"  # minmax: record-global, to [0, 1]
 
+    def __post_init__(self) -> None:
+        check_choices(self, "input")
+        check_range("input.sampling_rate", self.sampling_rate, 1)
+        seconds = self.duration
+        require(0 < seconds < math.inf, "input.duration", seconds, "more than 0")
+
     @property
     def length(self) -> int:
-        """Samples a lead: sampling_rate x duration."""
+        """Samples per lead: sampling_rate x duration."""
         return round(self.sampling_rate * self.duration)
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The ECG side of section 3.2 (eq 2-15, Fig. 2)."""
+    """The ECG side of section 3.2 (eq 2-15, Fig. 2).
+
+    A store holds the twelve standard leads, so a run has `leads` = 12; another number
+    serves those who call the encoder themselves. A lead that a record lacks is all
+    zeros, and the network has no mask: it is not told that the lead is missing.
+    """
 
     depth: Literal[18, 34, 50, 101] = 18  # Table 5
     leads: int = 12  # D
     embedding_dim: int = 256  # M; Fig. 5 and 6 show 256
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the four stages
     cam: Literal["channel", "none"] = "channel"  # none: ablation "w/o CAM"
-    gate: Literal["sigmoid", "double-sigmoid"] = "sigmoid"  # eq 13 literal: double
+    gate: Gate = "sigmoid"  # eq 13 to the letter: double-sigmoid
     pool: Literal["attention", "mean"] = "attention"  # text below eq 16 against eq 15
     pool_heads: int = 4  # heads of the attention pooling
     positions: int = 64  # learned positions, interpolated to any input length
+
+    def __post_init__(self) -> None:
+        check_choices(self, "encoder")
+        for name in ("leads", "embedding_dim", "pool_heads", "positions"):
+            check_range(f"encoder.{name}", getattr(self, name), 1)
+        require(
+            len(self.widths) == 4 and min(self.widths) >= 2,
+            "encoder.widths",
+            self.widths,
+            "four stages of at least 2 channels",
+        )
+        require(
+            self.pool == "mean" or self.embedding_dim % self.pool_heads == 0,
+            "encoder.embedding_dim",
+            self.embedding_dim,
+            f"a multiple of encoder.pool_heads, which is {self.pool_heads}",
+        )
 
 
 @dataclass(frozen=True)
@@ -66,18 +110,36 @@ class TextConfig:
     """The text side of section 3.2 (eq 1, 16)."""
 
     encoder: str = "medcpt"  # preset, Hugging Face name, or folder
-    dim: int = 768  # d, the encoder's width
-    pooling: Literal["cls", "mean", "pooler"] = "cls"  # MedCPT's authors use [CLS]
+    dim: int | None = None  # d, the encoder's width; None: the preset's, else 768
+    pooling: Pooling | None = None  # None: as the preset's authors do, else cls
     max_length: int = 256  # tokens
     hidden: int = 256  # width of the projection's hidden layer
-    style: Literal["name", "full"] = "name"  # how f_query words an entry
+    style: Style = "name"  # how f_query words an entry
+
+    def __post_init__(self) -> None:
+        preset = TEXT_PRESETS.get(self.encoder)
+        dim, pooling = preset or (768, "cls")
+        if self.dim is None:
+            object.__setattr__(self, "dim", dim)
+        if self.pooling is None:
+            object.__setattr__(self, "pooling", pooling)
+        check_choices(self, "text")
+        choose(Pooling, self.pooling, "text.pooling")
+        require(
+            preset is None or self.dim == dim,
+            "text.dim",
+            self.dim,
+            f"{dim}, the width of encoder {self.encoder!r}; leave text.dim out",
+        )
+        check_range("text.dim", self.dim, 1)
+        check_range("text.hidden", self.hidden, 1)
+        check_range("text.max_length", self.max_length, 3)  # [CLS], a word, [SEP]
 
 
 @dataclass(frozen=True)
 class GafaConfig:
     """Section 3.3 (eq 17-24)."""
 
-    embedding_dim: int = 256  # M
     hidden: int = 64  # width of layer 1, all heads together (Table 6)
     output: int = 32  # F, width of layer 2 (Table 6)
     heads: int = 4  # N, heads of layer 1; layer 2 has one
@@ -85,18 +147,52 @@ class GafaConfig:
     threshold: float = 0.0  # eq 18, on f_sim = cosine / tau
     neighbours: int | None = None  # k nearest instead of the threshold
     tau: float = 0.07  # eq 17
+    output_matrix: bool = False  # with W_O of eq 22 after each layer's joined heads
+
+    def __post_init__(self) -> None:
+        check_choices(self, "gafa")
+        check_range("gafa.heads", self.heads, 1)
+        require(
+            self.hidden >= 1 and self.hidden % self.heads == 0,
+            "gafa.hidden",
+            self.hidden,
+            f"a multiple of gafa.heads, which is {self.heads}: it is the width of all "
+            "heads together",
+        )
+        require(
+            self.output >= 2 and self.output % 2 == 0,
+            "gafa.output",
+            self.output,
+            "an even number, which ECG and text share",
+        )
+        if self.neighbours is not None:
+            check_range("gafa.neighbours", self.neighbours, 1)
+        require(0 < self.tau < math.inf, "gafa.tau", self.tau, "more than 0")
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Section 3.4 (eq 25-32)."""
 
-    kind: Literal["symmetric", "one-sided", "clip", "siglip"] = "symmetric"
+    kind: LossKind = "symmetric"
     tau: float = 0.07  # eq 26
     learn_tau: bool = False  # learned and clamped at 1/tau <= 100
     cma_weight: float = 1.0  # of L_cma
     uma_weight: float = 1.0  # of L_uma
+    uma: Literal["maps", "dropout"] = "maps"  # eq 31 to the letter: dropout
     dropout: tuple[float, float] = (0.1, 0.1)  # theta^1, theta^2 of eq 31
+
+    def __post_init__(self) -> None:
+        check_choices(self, "loss")
+        require(0 < self.tau < math.inf, "loss.tau", self.tau, "more than 0")
+        for name in ("cma_weight", "uma_weight"):
+            check_range(f"loss.{name}", getattr(self, name), 0)
+        require(
+            len(self.dropout) == 2 and all(0 <= rate < 1 for rate in self.dropout),
+            "loss.dropout",
+            self.dropout,
+            "two rates of at least 0 and below 1, one for each view",
+        )
 
 
 @dataclass(frozen=True)
@@ -108,14 +204,6 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     gafa: GafaConfig = field(default_factory=GafaConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        if self.gafa.embedding_dim != self.encoder.embedding_dim:
-            raise ConfigError(
-                f"gafa.embedding_dim is {self.gafa.embedding_dim} but "
-                f"encoder.embedding_dim is {self.encoder.embedding_dim}; "
-                "both are the paper's M: give them one value."
-            )
 
 
 @dataclass(frozen=True)
@@ -139,6 +227,7 @@ class PretrainConfig:
     seed: int = 0  # weights, dropout, batch order
 
     def __post_init__(self) -> None:
+        check_choices(self, "pretrain")
         for name in ("epochs", "batch_size", "checkpoint_every"):
             check_range(f"pretrain.{name}", getattr(self, name), 1)
         for name in ("weight_decay", "checkpoint_minutes", "workers", "seed", "lr"):
@@ -166,6 +255,11 @@ class RunConfig:
     store: str = ""  # fingerprint of the signal store
     texts: str = ""  # fingerprint of the texts of its records
     text_encoder: str = ""  # fingerprint of the frozen encoder of the texts
+
+    def __post_init__(self) -> None:
+        leads = self.model.encoder.leads
+        expected = f"{len(LEADS)}, the leads of every record in a store"
+        require(leads == len(LEADS), "model.encoder.leads", leads, expected)
 
     @property
     def global_batch(self) -> int:

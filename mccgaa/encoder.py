@@ -7,17 +7,16 @@ stays (B, leads, T).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mccgaa.config import EncoderConfig
+from mccgaa.config import EncoderConfig, Gate
 
-Gate = Literal["sigmoid", "double-sigmoid"]
-
-STAGES = {  # depth -> blocks a stage, and whether they are bottlenecks (Table 5)
+STRIDE = 16  # samples from one moment of the last map to the next; the shortest input
+STAGES = {  # depth -> blocks per stage, and whether they are bottlenecks (Table 5)
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
     50: ((3, 4, 6, 3), True),
@@ -77,8 +76,9 @@ class ChannelAttention(nn.Module):
         super().__init__()
         if channels < 2:
             raise ValueError(f"channels is {channels}; FC1 halves it: give at least 2.")
-        if gate not in ("sigmoid", "double-sigmoid"):
-            raise ValueError(f"gate is {gate!r}; expected sigmoid or double-sigmoid.")
+        if gate not in get_args(Gate):
+            known = " or ".join(get_args(Gate))
+            raise ValueError(f"gate is {gate!r}; expected {known}.")
         self.gate = gate
         self.fc1 = nn.Linear(channels, channels // 2)
         self.fc2 = nn.Linear(channels // 2, channels)
@@ -87,22 +87,24 @@ class ChannelAttention(nn.Module):
         """Compute alpha (B, C) of a map (B, C, T) or (B, C, 1, T) (eq 8-13)."""
         x = x.unsqueeze(2) if x.dim() == 3 else x  # (B, C, 1, T)
         # Not x.amax: its gradient looks for the maximum a second time.
-        largest = F.adaptive_max_pool2d(x, 1).flatten(1)
-        pooled = torch.stack([x.mean((2, 3)), largest])  # (2, B, C)
-        z = self.fc2(F.relu(self.fc1(pooled))).sum(0)  # (B, C)
+        largest = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, C), eq 9
+        # Both poolings pass the same two layers, so they go through them as one batch.
+        pooled = torch.stack([x.mean((2, 3)), largest])  # (2, B, C), eq 8 and 9
+        z = self.fc2(F.relu(self.fc1(pooled))).sum(0)  # (B, C), eq 10-12
         alpha = torch.sigmoid(z)
         return torch.sigmoid(alpha) if self.gate == "double-sigmoid" else alpha
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale a map (B, C, T) or (B, C, 1, T) by its channel weights (eq 14)."""
-        alpha = self.weights(x).to(x.dtype)
-        return x * alpha.reshape(*alpha.shape, *[1] * (x.dim() - 2))
+        alpha = self.weights(x).to(x.dtype)  # (B, C)
+        ones = [1] * (x.dim() - 2)  # one weight for all of a channel's moments
+        return x * alpha.reshape(*alpha.shape, *ones)
 
 
 class Block(nn.Module):
     """A residual block: branch, channel attention, shortcut, ReLU (Fig. 2).
 
-    The attention stands after the branch's last BN and before the residual sum; the
+    The attention comes after the branch's last BN and before the residual sum; the
     ReLU of eq 7 follows the sum, as in every ResNet.
 
     Args:
@@ -135,7 +137,7 @@ class Block(nn.Module):
             layers.append(conv(channels[i], channels[i + 1], kernel, step))
             layers.append(nn.BatchNorm2d(channels[i + 1]))
             layers.append(nn.ReLU(inplace=True))
-        self.branch = nn.Sequential(*layers[:-1])
+        self.branch = nn.Sequential(*layers[:-1])  # the last ReLU follows the sum
         self.cam = ChannelAttention(self.outputs, gate) if cam else nn.Identity()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != self.outputs:
@@ -160,19 +162,11 @@ class AttentionPool(nn.Module):
         dim: M, channels of the map and of the result.
         heads: attention heads; must divide `dim`.
         positions: learned positions, stretched linearly over any number of moments,
-            so that they tell where in the record a moment stands.
-
-    Raises:
-        ValueError: `heads` does not divide `dim`.
+            so that a moment carries where in the record it is.
     """
 
     def __init__(self, dim: int, heads: int = 4, positions: int = 64) -> None:
         super().__init__()
-        if dim % heads:
-            raise ValueError(
-                f"embedding_dim is {dim} and pool_heads {heads}; "
-                "the heads must divide the embedding."
-            )
         self.heads = heads
         self.query = nn.Parameter(torch.randn(dim) * dim**-0.5)
         self.position = nn.Parameter(torch.randn(positions, dim) * dim**-0.5)
@@ -184,22 +178,23 @@ class AttentionPool(nn.Module):
     def _keys(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Split query, keys and values by head: (B, heads, 1 or T', M / heads)."""
         length = features.shape[-1]
-        place = F.interpolate(
+        position = F.interpolate(
             self.position.t()[None], size=length, mode="linear", align_corners=False
         )  # (1, M, T')
-        moments = (features + place.to(features.dtype)).transpose(1, 2)  # (B, T', M)
+        moments = features + position.to(features.dtype)  # (B, M, T')
+        moments = moments.transpose(1, 2)  # (B, T', M)
         query = self.to_query(self.query).expand(len(features), 1, -1)  # (B, 1, M)
-        split = (query, self.to_key(moments), self.to_value(moments))
+        joined = (query, self.to_key(moments), self.to_value(moments))
         query, key, value = (
-            t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in split
-        )
+            t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in joined
+        )  # (B, 1 or T', M) -> (B, heads, 1 or T', M / heads)
         return query, key, value
 
     def attention(self, features: Tensor) -> Tensor:
         """Show how much each head looks at each moment: (B, heads, T')."""
         query, key, _ = self._keys(features)
-        scores = (query @ key.transpose(-1, -2)).squeeze(2) * query.shape[-1] ** -0.5
-        return scores.softmax(-1)
+        scores = (query @ key.transpose(-1, -2)).squeeze(2)  # (B, heads, T')
+        return (scores * query.shape[-1] ** -0.5).softmax(-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Pool (B, M, T') to (B, M)."""
@@ -242,8 +237,6 @@ class EcgEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        if len(config.widths) != 4:
-            raise ValueError(f"widths is {config.widths}; expected four stages.")
         blocks, bottleneck = STAGES[config.depth]
         first = config.widths[0]
         self.stem = nn.Sequential(
@@ -255,10 +248,11 @@ class EcgEncoder(nn.Module):
         ):
             stage = []
             for i in range(depth):
+                first_of_later_stage = number > 0 and i == 0
                 block = Block(
                     channels,
                     width,
-                    stride=2 if number and not i else 1,
+                    stride=2 if first_of_later_stage else 1,
                     bottleneck=bottleneck,
                     cam=config.cam == "channel",
                     gate=config.gate,
@@ -275,11 +269,6 @@ class EcgEncoder(nn.Module):
         )
         self.to(memory_format=torch.channels_last)
 
-    @property
-    def stride(self) -> int:
-        """Samples between two moments of the last map; the shortest input too."""
-        return 16
-
     def feature_map(self, x: Tensor) -> Tensor:
         """Run stem and stages: (B, leads, T) -> X^CAM (B, C, 1, T').
 
@@ -292,10 +281,10 @@ class EcgEncoder(nn.Module):
                 f"The ECG has shape {tuple(x.shape)} and type {x.dtype}; the encoder "
                 f"expects floating-point (batch, {leads}, samples)."
             )
-        if x.shape[-1] < self.stride:
+        if x.shape[-1] < STRIDE:
             raise ValueError(
-                f"The ECG has {x.shape[-1]} samples a lead; "
-                f"the encoder needs at least {self.stride}."
+                f"The ECG has {x.shape[-1]} samples per lead; "
+                f"the encoder needs at least {STRIDE}."
             )
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         return self.stages(self.stem(x))  # (B, C, 1, T'), T' = ceil(T / 16)

@@ -35,47 +35,45 @@ class Gafa(nn.Module):
 
     Every node is its own neighbour, so no softmax runs over an empty set. Layer 1 has
     `heads` heads whose outputs lie side by side and are `hidden` wide together, then
-    an ELU; layer 2 has one head. The output matrix W_O of eq 22 is the identity: a
-    layer's width is already that of its joined heads. Eq 18 is a step, so no gradient
-    flows through the choice of neighbours. Runs in the precision of its weights,
-    whatever autocast says.
+    an ELU; layer 2 has one head. The output matrix W_O of eq 22 is the identity, since
+    a layer's width is already that of its joined heads, or with
+    `config.output_matrix` a learnable square matrix after each layer's joined heads
+    and their bias. Eq 18 is a step, so no gradient flows through the choice of
+    neighbours. Runs on the device and in the precision of its weights, whatever
+    autocast says.
 
     Args:
         config: widths, graph, threshold or neighbours; see `GafaConfig`.
-
-    Raises:
-        ValueError: a width, a head count, a temperature or a number of neighbours
-            that cannot be built.
+        embedding_dim: M, the width of the embeddings of ECGs and texts.
 
     Example:
-        >>> gafa = Gafa(GafaConfig(embedding_dim=8, hidden=8, output=4))
+        >>> gafa = Gafa(GafaConfig(hidden=8, output=4), embedding_dim=8)
         >>> x_fuse, q_fuse = gafa(torch.randn(5, 8), torch.randn(5, 8))
         >>> x_fuse.shape
         torch.Size([5, 10])
     """
 
-    def __init__(self, config: GafaConfig) -> None:
+    def __init__(self, config: GafaConfig, embedding_dim: int) -> None:
         super().__init__()
-        _check(config)
         self.config = config
-        if config.graph == "none":
-            return
-        pair = config.graph == "pair"
-        node_in = 2 * config.embedding_dim if pair else config.embedding_dim
+        self.embedding_dim = embedding_dim
+        pair, hidden = config.graph == "pair", config.hidden
+        node_in = 2 * embedding_dim if pair else embedding_dim
         node_out = config.output if pair else config.output // 2
-        per_head = config.hidden // config.heads
-        self.layer1 = GATConv(
-            node_in, per_head, heads=config.heads, negative_slope=NEGATIVE_SLOPE
-        )
-        self.layer2 = GATConv(
-            config.hidden, node_out, heads=1, negative_slope=NEGATIVE_SLOPE
-        )
+        if config.graph != "none":
+            self.layer1 = _attention(node_in, hidden, config.heads)
+            self.layer2 = _attention(hidden, node_out, 1)
+        self.output1: nn.Module = nn.Identity()  # W_O of layer 1
+        self.output2: nn.Module = nn.Identity()  # W_O of layer 2
+        if config.graph != "none" and config.output_matrix:
+            self.output1 = nn.Linear(hidden, hidden, bias=False)
+            self.output2 = nn.Linear(node_out, node_out, bias=False)
 
     @property
     def width(self) -> int:
         """Columns of the fused embeddings: M + F//2, or M without a graph."""
         extra = 0 if self.config.graph == "none" else self.config.output // 2
-        return self.config.embedding_dim + extra
+        return self.embedding_dim + extra
 
     def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Fuse each embedding with what the graph says of it (eq 19-24).
@@ -95,11 +93,11 @@ class Gafa(nn.Module):
         self._check_shapes(x, q)
         if self.config.graph == "none":
             return x, q
+        x, q = self._cast(x), self._cast(q)
         with torch.autocast(x.device.type, enabled=False):
-            x, q = self._cast(x), self._cast(q)
             nodes, edges = self.graph(x, q)
-            hidden = F.elu(self.layer1(nodes, edges))  # (nodes, hidden)
-            h = self.layer2(hidden, edges)  # (B, F) or (B + rows of q, F//2)
+            hidden = F.elu(self.output1(self.layer1(nodes, edges)))  # (n, hidden)
+            h = self.output2(self.layer2(hidden, edges))  # (B, F) or (B + C, F//2)
             x_topo, q_topo = self._split(h, len(x))  # (B, F//2), (rows of q, F//2)
             return torch.cat([x_topo, x], dim=1), torch.cat([q_topo, q], dim=1)
 
@@ -116,11 +114,11 @@ class Gafa(nn.Module):
             texts most similar to each ECG (all, where there are fewer). Without the
             self-loops, which the attention layers add.
         """
+        x, q = self._cast(x), self._cast(q)
         with torch.autocast(x.device.type, enabled=False):
-            x, q = self._cast(x), self._cast(q)
-            similarity = x @ q.T / self.config.tau  # (B, C)
+            similarity = x @ q.T / self.config.tau  # (B, C), eq 17
         if self.config.neighbours is None:
-            return similarity > self.config.threshold
+            return similarity > self.config.threshold  # eq 18
         k = min(self.config.neighbours, len(q))
         nearest = similarity.topk(k, dim=1).indices  # (B, k)
         empty = torch.zeros_like(similarity, dtype=torch.bool)
@@ -145,10 +143,12 @@ class Gafa(nn.Module):
         if self.config.graph == "none":
             raise ValueError('GafaConfig.graph is "none": there is no attention.')
         self._check_shapes(x, q)
+        x, q = self._cast(x), self._cast(q)
         with torch.autocast(x.device.type, enabled=False):
-            nodes, edges = self.graph(self._cast(x), self._cast(q))
-            hidden, first = self.layer1(nodes, edges, return_attention_weights=True)
-            _, second = self.layer2(F.elu(hidden), edges, return_attention_weights=True)
+            nodes, edges = self.graph(x, q)
+            heads, first = self.layer1(nodes, edges, return_attention_weights=True)
+            hidden = F.elu(self.output1(heads))  # (n, hidden)
+            _, second = self.layer2(hidden, edges, return_attention_weights=True)
         return _dense(*first, len(nodes)), _dense(*second, len(nodes))
 
     def graph(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,12 +162,13 @@ class Gafa(nn.Module):
             Nodes (n, width), and edges (2, E) whose columns (j, i) let node i attend
             to node j; without the self-loops, which the attention layers add.
         """
-        i, j = self.adjacency(x, q).nonzero(as_tuple=True)
-        if self.config.graph == "pair":
-            return torch.cat([x, q], dim=1), torch.stack([j, i])  # (B, 2M)
+        i, j = self.adjacency(x, q).nonzero(as_tuple=True)  # ECG i is joined to text j
+        if self.config.graph == "pair":  # pair i attends to pair j, whose text it is
+            return torch.cat([x, q], dim=1), torch.stack([j, i])  # (B, 2M), (2, E)
         ecg, text = i, j + len(x)  # texts are numbered after the ECGs
+        # Each edge both ways: ECGs attend to texts and texts to ECGs.
         edges = torch.stack([torch.cat([text, ecg]), torch.cat([ecg, text])])
-        return torch.cat([x, q]), edges  # (B + C, M)
+        return torch.cat([x, q]), edges  # (B + C, M), (2, E)
 
     def _split(self, h: Tensor, n_ecg: int) -> tuple[Tensor, Tensor]:
         """Part the layers' output into its ECG and its text share (eq 23)."""
@@ -177,17 +178,17 @@ class Gafa(nn.Module):
         return h[:n_ecg], h[n_ecg:]  # rows, one node each
 
     def _cast(self, t: Tensor) -> Tensor:
-        """Bring a tensor to the precision of the weights."""
-        weight = next(self.parameters(), None)
-        return t.float() if weight is None else t.to(weight.dtype)
+        """Bring a tensor to the device and the precision of the weights."""
+        weight = next(self.parameters(), None)  # there is none without a graph
+        return t.float() if weight is None else t.to(weight)
 
     def _check_shapes(self, x: Tensor, q: Tensor) -> None:
-        m = self.config.embedding_dim
+        m = self.embedding_dim
         for name, t in (("x", x), ("q", q)):
             if t.ndim != 2 or t.shape[1] != m:
                 raise ValueError(
-                    f"{name} has shape {tuple(t.shape)}; expected (rows, {m}), "
-                    "one embedding of GafaConfig.embedding_dim a row."
+                    f"{name} has shape {tuple(t.shape)}; expected (rows, {m}), one "
+                    "embedding of M numbers in each row."
                 )
         if self.config.graph == "pair" and len(x) != len(q):
             raise ValueError(
@@ -197,34 +198,14 @@ class Gafa(nn.Module):
             )
 
 
+def _attention(inputs: int, width: int, heads: int) -> GATConv:
+    """Make a layer of eq 20-22 whose heads are `width` wide together."""
+    return GATConv(inputs, width // heads, heads=heads, negative_slope=NEGATIVE_SLOPE)
+
+
 def _dense(edges: Tensor, weights: Tensor, n: int) -> Tensor:
     """Lay edge weights (E, heads) out as matrices (heads, n, n)."""
     source, target = edges
     dense = weights.new_zeros(weights.shape[1], n, n)
     dense[:, target, source] = weights.T
     return dense
-
-
-def _check(config: GafaConfig) -> None:
-    """Refuse settings that no graph attention network can have."""
-    if config.graph not in ("pair", "bipartite", "none"):
-        raise ValueError(
-            f"GafaConfig.graph is {config.graph!r}; expected pair, bipartite or none."
-        )
-    if config.heads < 1 or config.hidden % config.heads:
-        raise ValueError(
-            f"GafaConfig.hidden is {config.hidden} and heads is {config.heads}; "
-            "hidden is the width of all heads together and must be their multiple."
-        )
-    if config.output < 2 or config.output % 2:
-        raise ValueError(
-            f"GafaConfig.output is {config.output}; it is halved between ECG and text "
-            "and must be even."
-        )
-    if config.tau <= 0:
-        raise ValueError(f"GafaConfig.tau is {config.tau}; expected a value above 0.")
-    if config.neighbours is not None and config.neighbours < 1:
-        raise ValueError(
-            f"GafaConfig.neighbours is {config.neighbours}; expected at least 1, or "
-            "none to use the threshold."
-        )

@@ -11,18 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import yaml
 
-from mccgaa.config import stable_hash
+from mccgaa.config import Style
 from mccgaa.errors import KnowledgeError
+from mccgaa.settings import stable_hash
 
 PACKAGED = Path(__file__).with_name("knowledge_base")
 FIELDS = ("name", "abbreviation", "snomed", "criteria", "synonyms", "same_as")
-STYLES = ("name", "full")
 
-Style = Literal["name", "full"]
+# dataset -> the vocabulary of the knowledge base that its records' statements are from
+VOCABULARIES: Mapping[str, str] = {
+    "ptbxl": "statements",
+    "cpsc2018": "cpsc2018",
+    "own": "own",  # in the user's own knowledge base
+    "csn": "csn_statements",  # its records carry acronyms outside the 38 classes
+}
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,10 @@ class Entry:
         Raises:
             KnowledgeError: no such style.
         """
-        if style not in STYLES:
+        if style not in get_args(Style):
+            known = ", ".join(get_args(Style))
             raise KnowledgeError(
-                f"Text style {style!r} is unknown; expected one of {', '.join(STYLES)}."
+                f"Text style {style!r} is unknown; expected one of {known}."
             )
         if style == "name":
             return self.name
@@ -56,21 +63,12 @@ class Entry:
         return f"{self.name}{called}{shown}."
 
 
-# source -> the vocabulary of the knowledge base that its statements belong to
-VOCABULARIES: Mapping[str, str] = {
-    "ptbxl": "statements",
-    "cpsc2018": "cpsc2018",
-    "own": "own",  # the user's own knowledge base words them
-    "csn": "csn_statements",  # its records carry acronyms outside the 38 classes
-}
-
-
 class Knowledge:
     """Vocabularies of classes with their entries.
 
     Args:
         vocabularies: vocabulary (a task, or "statements") -> class -> entry.
-        source: the file or folder they came from, for error sentences.
+        source: the file or folder they came from, for error messages.
     """
 
     def __init__(
@@ -92,14 +90,14 @@ class Knowledge:
 
         Raises:
             KnowledgeError: the file cannot be read, or an entry is not of this form;
-                the sentence names file and key.
+                the message names file and key.
         """
         source = Path(path) if path is not None else PACKAGED
         raw: dict[str, dict[str, Any]] = {}
         for file in sorted(source.glob("*.yaml")) if source.is_dir() else [source]:
             read = _read(file)
             for name in raw.keys() & read.keys():
-                raise KnowledgeError(f"{file}: {name} stands in another file, too.")
+                raise KnowledgeError(f"{file}: {name} is in another file, too.")
             raw |= read
         if not raw:
             raise KnowledgeError(f"{source} holds no vocabulary; give a YAML or JSON.")
@@ -169,6 +167,7 @@ class Knowledge:
             style: "name" or "full".
         """
         said = words.strip().lower()
+        # A stable sort: the statements first, the rest in their own order.
         order = sorted(self.vocabularies, key=lambda name: name != "statements")
         entries = [e for name in order for e in self.vocabularies[name].values()]
         for terms in (
@@ -295,6 +294,7 @@ def _entry(
         found = _entry(raw, other, cls, source, trail)
         base = {"name": found.name, "snomed": found.snomed}
         base |= {"criteria": found.criteria, "synonyms": found.synonyms}
+    # What the entry says itself goes before what it takes from the other class.
     merged = {**base, **{k: v for k, v in fields.items() if k != "same_as"}}
     merged["abbreviation"] = merged.get("abbreviation", key)
     return _checked(merged, where)
@@ -325,6 +325,6 @@ class _Loader(yaml.SafeLoader):
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"key {sorted(twice)[0]!r} stands twice", node.start_mark
+                None, None, f"key {sorted(twice)[0]!r} is there twice", node.start_mark
             )
         return super().construct_mapping(node, deep=deep)

@@ -10,14 +10,16 @@ gradient that a single process would have had.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LossKind = Literal["symmetric", "one-sided", "clip", "siglip"]
+from mccgaa.config import LossKind
+
+SIGLIP_BIAS = -10.0  # where the bias of the "siglip" loss starts
 
 
 def alignment_loss(
@@ -26,7 +28,7 @@ def alignment_loss(
     tau: float | Tensor = 0.07,
     kind: LossKind = "symmetric",
     *,
-    bias: float | Tensor = -10.0,
+    bias: float | Tensor = SIGLIP_BIAS,
 ) -> Tensor:
     r"""Draw row i of `x` to row i of `q` and away from the others (eq 25-30).
 
@@ -57,6 +59,7 @@ def alignment_loss(
         x, q = F.normalize(_full(x), dim=1), F.normalize(_full(q), dim=1)  # eq 25
         logits = x @ q.T / tau  # (B, B), eq 26
         if kind == "siglip":
+            # +1 where row and column are a pair, -1 everywhere else
             sign = 2 * torch.eye(len(x), dtype=logits.dtype, device=logits.device) - 1
             return -F.logsigmoid(sign * (logits + bias)).sum() / len(x)
         if kind == "clip":
@@ -76,29 +79,29 @@ class UnimodalAlignment(nn.Module):
     .. math::
         X^{drp1}, X^{drp2} = f_{Dropout}(X^e, \theta^1, \theta^2)
 
-    Each view is a linear map without bias followed by its own dropout; the loss
-    between the views is `alignment_loss` of the two (eq 32).
+    The loss between the views is `alignment_loss` of the two (eq 32).
 
     Args:
         embedding_dim: M.
         dropout: the two rates, each in [0, 1).
-
-    Raises:
-        ValueError: a rate outside [0, 1).
+        maps: each view is a linear map without bias followed by its own dropout, as in
+            MERL, the ancestor; without them it is dropout alone, eq 31 to the letter.
     """
 
     def __init__(
-        self, embedding_dim: int, dropout: tuple[float, float] = (0.1, 0.1)
+        self,
+        embedding_dim: int,
+        dropout: tuple[float, float] = (0.1, 0.1),
+        *,
+        maps: bool = True,
     ) -> None:
         super().__init__()
-        if len(dropout) != 2 or not all(0.0 <= rate < 1.0 for rate in dropout):
-            raise ValueError(
-                f"dropout is {dropout}; expected two rates in [0, 1), one a view."
-            )
         self.view1, self.view2 = (
             nn.Sequential(
                 nn.Linear(embedding_dim, embedding_dim, bias=False), nn.Dropout(rate)
             )
+            if maps
+            else nn.Dropout(rate)
             for rate in dropout
         )
 
@@ -106,10 +109,12 @@ class UnimodalAlignment(nn.Module):
         """Make both views.
 
         Args:
-            x: (B, M) ECG features, averaged over time.
+            x: (B, M): with maps ECG features averaged over time, without them the
+                embeddings X^e.
 
         Returns:
-            Two tensors (B, M); without dropout once the module is in eval mode.
+            Two tensors (B, M); without dropout once the module is in eval mode, when
+            views without maps are `x` twice.
         """
         return self.view1(x), self.view2(x)
 

@@ -22,12 +22,11 @@ from mccgaa.config import ModelConfig, from_dict
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.gafa import Gafa
-from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
+from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss, gather
 from mccgaa.text import TextEncoder, TextProjection
 
 FILES = ("config.json", "model.safetensors")
 MAX_LOGIT_SCALE = 100.0  # of a learned 1 / tau
-SIGLIP_BIAS = -10.0  # where the bias of the "siglip" loss starts
 
 CARD = """---
 {{ card_data }}
@@ -65,14 +64,28 @@ def scale_input(x: Tensor, scaling: str) -> Tensor:
 
     Args:
         x: (B, leads, T), in mV or z-scores.
-        scaling: "none", or "minmax": each record to [0, 1] by its minimum and maximum
-            over all leads and samples; a record of one value becomes 0.
+        scaling: "none" leaves them alone. "minmax" takes each record to [0, 1] by its
+            minimum and maximum over all leads and samples; a record of one value
+            becomes 0. What is missing stays 0 and counts in neither: leads that are
+            exactly 0 throughout, and the samples at the end where all leads are
+            exactly 0, which is how a store writes an absent lead and the padding of a
+            short record.
+
+    Returns:
+        (B, leads, T); `x` itself with "none".
     """
     if scaling == "none":
         return x
-    low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
-    span = high - low
-    return (x - low) / torch.where(span > 0, span, 1)  # (B, leads, T)
+    filled = x != 0
+    lead_present = filled.any(2, keepdim=True)  # (B, leads, 1)
+    # Counted from the end, a sample is padding as long as nothing has been seen.
+    seen = filled.any(1, keepdim=True).flip(2).cumsum(2).flip(2) > 0  # (B, 1, T)
+    present = lead_present & seen  # (B, leads, T)
+    low = x.where(present, torch.inf).amin((1, 2), keepdim=True)  # (B, 1, 1)
+    high = x.where(present, -torch.inf).amax((1, 2), keepdim=True)  # (B, 1, 1)
+    span = high - low  # -inf for a record of zeros, which has nothing present
+    scaled = (x - low) / torch.where(span > 0, span, 1)
+    return scaled.where(present, 0)  # (B, leads, T)
 
 
 class MCCGAA(
@@ -97,17 +110,24 @@ class MCCGAA(
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.encoder.embedding_dim
+        width = config.encoder.embedding_dim  # M
         self.encoder = EcgEncoder(config.encoder)
         self.projection = TextProjection(config.text.dim, config.text.hidden, width)
-        self.gafa = Gafa(config.gafa)
-        self.unimodal = UnimodalAlignment(width, config.loss.dropout)
+        self.gafa = Gafa(config.gafa, width)
+        self.unimodal = UnimodalAlignment(
+            width, config.loss.dropout, maps=config.loss.uma == "maps"
+        )
         if config.loss.learn_tau:
             self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.loss.tau)))
         self.bias: float | nn.Parameter = SIGLIP_BIAS  # learned with tau, as SigLIP's
         if config.loss.learn_tau and config.loss.kind == "siglip":
             self.bias = nn.Parameter(torch.tensor(SIGLIP_BIAS))
         self._text_encoder: TextEncoder | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; inputs of every method are taken there."""
+        return next(self.parameters()).device
 
     @property
     def tau(self) -> float | Tensor:
@@ -119,36 +139,39 @@ class MCCGAA(
     def encode_ecg(self, x: Tensor) -> Tensor:
         """Encode ECGs (eq 2-15).
 
+        A missing lead is to be all zeros. No mask reaches the network: it sees zeros,
+        which no scaling changes, and is not told that they stand for nothing.
+
         Args:
-            x: (B, leads, T) at the rate and with the transform of `config.input`; the
-                scaling of `config.input` is applied here.
+            x: (B, leads, T) at the rate and with the transform of `config.input`, on
+                any device; the scaling of `config.input` is applied here.
 
         Returns:
-            (B, M), float32, every row of length one.
+            (B, M), float32, every row of length one, on the model's device.
 
         Raises:
             ValueError: a shape or type that the encoder does not take.
         """
-        return self.encoder(scale_input(x, self.config.input.scaling))
+        return self.encoder(self._scaled(x))
 
     def encode_text(self, text: list[str] | Tensor) -> Tensor:
         """Encode texts (eq 16 and the projection below it).
 
         Args:
             text: B texts, which the frozen encoder of `config.text` reads (loaded at
-                the first call, remembered on disk), or its vectors (B, d).
+                the first call, remembered on disk), or its vectors (B, d) on any
+                device.
 
         Returns:
-            (B, M), float32, every row of length one.
+            (B, M), float32, every row of length one, on the model's device.
 
         Raises:
             ValueError: vectors of another width than `config.text.dim`.
             TextError: the text encoder cannot be had.
         """
-        place = next(self.projection.parameters())
         if not isinstance(text, Tensor):
             if self._text_encoder is None:
-                self._text_encoder = TextEncoder(self.config.text, device=place.device)
+                self._text_encoder = TextEncoder(self.config.text, device=self.device)
             text = self._text_encoder.encode(text)  # (B, d)
         if text.dim() != 2 or text.shape[1] != self.config.text.dim:
             raise ValueError(
@@ -156,8 +179,9 @@ class MCCGAA(
                 f"(batch, {self.config.text.dim}), the width of encoder "
                 f"{self.config.text.encoder!r}."
             )
-        with torch.autocast(place.device.type, enabled=False):
-            return self.projection(text.to(place))
+        weight = next(self.projection.parameters())
+        with torch.autocast(weight.device.type, enabled=False):
+            return self.projection(text.to(weight))  # its device and precision
 
     def alignment(self, x: Tensor, q: Tensor) -> Tensor:
         """Compute loss_all of two views of one batch (eq 25-30).
@@ -176,24 +200,32 @@ class MCCGAA(
         Args:
             x: (B, leads, T), as in `encode_ecg`.
             q_vectors: (B, d) vectors of the texts, row i belonging to ECG i.
+
+        Raises:
+            ValueError: shapes that the parts do not take.
         """
         if self.config.loss.learn_tau and self.training:
             with torch.no_grad():
                 self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
-        features = self.encoder.features(
-            scale_input(x, self.config.input.scaling)
-        )  # (B, M, T')
+        features = self.encoder.features(self._scaled(x))  # (B, M, T')
         x_local = self.encoder.pool(features)  # (B, M)
         q_local = self.encode_text(q_vectors)  # (B, M)
-        with torch.autocast(x.device.type, enabled=False):
-            moments = features.to(x_local.dtype).mean(-1)  # (B, M)
-            first, second = (gather(view) for view in self.unimodal(moments))  # eq 31
-            fused = self.gafa(gather(x_local), gather(q_local))
+        with torch.autocast(x_local.device.type, enabled=False):
+            source = x_local  # X^e, as eq 31 has it
+            if self.config.loss.uma == "maps":
+                source = features.to(x_local.dtype).mean(-1)  # (B, M)
+            first, second = (gather(view) for view in self.unimodal(source))  # eq 31
+            # From here on the rows are those of all processes: (B x processes, ...).
+            fused = self.gafa(gather(x_local), gather(q_local))  # eq 17-24
             cma = self.alignment(*fused)  # eq 25-30 on eq 24
             uma = self.alignment(first, second)  # eq 32
             weights = self.config.loss
             loss = weights.cma_weight * cma + weights.uma_weight * uma
         return ModelOutput(loss, cma, uma, x_local, q_local)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Take signals to the model's device and scale them as it expects."""
+        return scale_input(x.to(self.device), self.config.input.scaling)
 
     @classmethod
     def from_pretrained(
@@ -219,6 +251,8 @@ class MCCGAA(
         config_file, weights_file = (folder / name for name in FILES)
         try:
             data = json.loads(config_file.read_text(encoding="utf-8"))
+            if isinstance(data, dict) and isinstance(data.get("gafa"), dict):
+                data["gafa"].pop("embedding_dim", None)  # older files repeat M here
             model = cls(from_dict(ModelConfig, data, "config"))
         except (ValueError, ConfigError) as error:  # JSONDecodeError is a ValueError
             raise RunError(

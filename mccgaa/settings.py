@@ -37,6 +37,41 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
         raise ConfigError(f"{name} is {value}; expected {wanted}.")
 
 
+def require(holds: bool, name: str, value: Any, expected: str) -> None:
+    """Refuse a setting that nothing can be built from.
+
+    Args:
+        holds: whether the value is as it should be.
+        name: dotted name of the setting, such as "gafa.tau".
+        value: what it is set to.
+        expected: what it should be, in words.
+
+    Raises:
+        ConfigError: it does not hold.
+    """
+    if not holds:
+        raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def choose(hint: Any, value: T, name: str) -> T:
+    """Return a value that is one of a Literal's choices, or refuse it by its name."""
+    choices = typing.get_args(hint)
+    require(value in choices, name, value, f"one of {', '.join(map(str, choices))}")
+    return value
+
+
+def check_choices(config: Any, section: str) -> None:
+    """Check every field of a dataclass whose type is a Literal.
+
+    Args:
+        config: an instance of one of the dataclasses of settings.
+        section: what its fields' dotted names start with.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        if typing.get_origin(hint) is Literal:
+            choose(hint, getattr(config, name), f"{section}.{name}")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Turn a configuration into plain dicts, lists and scalars."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
@@ -100,12 +135,9 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is dict and isinstance(value, dict):
         return {k: _coerce(args[1], v, f"{where}.{k}") for k, v in value.items()}
-    hint = origin or hint
     if origin is Literal:
-        if value not in args:
-            choices = ", ".join(map(str, args))
-            raise ConfigError(f"{where} is {value!r}; expected one of {choices}.")
-        return value
+        return choose(hint, value, where)
+    hint = origin or hint
     if origin is tuple and isinstance(value, list | tuple):
         inner = args[:1] * len(value) if args[-1] is ... else args
         if len(inner) != len(value):

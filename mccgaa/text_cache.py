@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_safetensors
 
-from mccgaa.errors import TextError
+from mccgaa.errors import TextError, WriteError
+from mccgaa.files import write_whole
 
 
 class VectorCache:
@@ -46,14 +46,16 @@ class VectorCache:
         """Write texts' vectors (n, d) as one part, whole or not at all."""
         keys = np.frombuffer(b"".join(map(_key, texts)), np.uint8).reshape(-1, 32)
         data = save_safetensors({"keys": keys, "vectors": vectors})
-        # The name follows from the texts: two processes with equal work write one part.
-        part = self.folder / f"{hashlib.sha256(keys).hexdigest()[:24]}.safetensors"
+        # Two processes with equal work must not write one file at the same time.
+        name = f"{hashlib.sha256(keys).hexdigest()[:24]}-{os.getpid()}.safetensors"
+        part = self.folder / name
         try:
-            self._write(part, data)
-        except OSError as error:
+            with write_whole(part, "wb") as file:
+                file.write(data)
+        except WriteError as error:
             raise TextError(
-                f"The text cache {self.folder} cannot be written ({error.strerror}); "
-                "free some space, or name another folder in MCCGAA_CACHE."
+                f"The text cache cannot be written. {error} Another folder for it can "
+                "be named in MCCGAA_CACHE."
             ) from error
         self._seen.add(part)
         self._index.update({_key(text): (part, i) for i, text in enumerate(texts)})
@@ -61,27 +63,15 @@ class VectorCache:
     def read(self, texts: Sequence[str], dim: int) -> np.ndarray:
         """Return the vectors (n, dim) of texts that are all in the cache."""
         vectors = np.empty((len(texts), dim), np.float32)
-        rows: dict[Path, list[tuple[int, int]]] = {}
+        rows: dict[Path, list[tuple[int, int]]] = {}  # part -> (row here, row in it)
         for i, text in enumerate(texts):
             part, row = self._index[_key(text)]
             rows.setdefault(part, []).append((i, row))
-        for part, places in rows.items():
-            into, taken = np.array(places).T
+        for part, pairs in rows.items():  # so that each part is opened once
+            into, taken = np.array(pairs).T
             with safe_open(part, framework="numpy") as stream:
                 vectors[into] = stream.get_tensor("vectors")[taken]
         return vectors
-
-    def _write(self, part: Path, data: bytes) -> None:
-        """Write a file under its name only once it is whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(name).replace(part)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
     def _refresh(self) -> None:
         """Learn the keys of parts written since the last look."""

@@ -190,7 +190,7 @@ page.glue("one-way", swept.set_index("threshold").loc[0, "one_way"], ".0%")
 # :::
 
 # %% mystnb={"figure": {"name": "fig-two-graphs", "caption": "The same dozen pairs as the equations join them and as the prose does. Random directions, threshold 1."}, "image": {"alt": "Two adjacency matrices. Left, twelve pair nodes with mostly one-way edges scattered on both sides of the diagonal of self-loops. Right, twelve ECG nodes and twelve text nodes with edges only in the two off-diagonal blocks, each both ways."}}
-sparse = Gafa(GafaConfig(embedding_dim=M, threshold=1.0))
+sparse = Gafa(GafaConfig(threshold=1.0), M)
 with style.unmarked():
     plots.two_graphs(sparse.adjacency(x_random, q_random)[:12, :12])
 plt.show()
@@ -236,7 +236,7 @@ page.table(shapes, "gafa-shapes", "The products of equations 20 to 22 as written
 # attends and one for its neighbour, so that the exponent is a sum $s_i + t_j$.
 
 # %%
-pair = Gafa(GafaConfig(embedding_dim=M, graph="pair")).requires_grad_(False)
+pair = Gafa(GafaConfig(graph="pair"), M).requires_grad_(False)
 layer = pair.layer1
 C = torch.cat([x, q], dim=1)  # (B, 2M), eq 19
 neighbours = pair.adjacency(x, q) | torch.eye(B, dtype=torch.bool)  # self-loops
@@ -555,7 +555,7 @@ peaks = pd.DataFrame(
     [
         {"threshold": v, **graph.attention_summary(g.attention(x, q)[0]).mean()}
         for v in (-2.0, 0.0, 1.0, 2.0)
-        for g in [Gafa(replace(config, threshold=v))]
+        for g in [Gafa(replace(config, threshold=v), M)]
     ]
 )
 page.table(
@@ -591,7 +591,7 @@ except ValueError as error:
 # of an ECG then depends on the other ECGs in the batch.
 
 # %%
-bipartite = Gafa(GafaConfig(embedding_dim=M, graph="bipartite")).requires_grad_(False)
+bipartite = Gafa(GafaConfig(graph="bipartite"), M).requires_grad_(False)
 
 
 def scores(x_fuse, q_fuse):

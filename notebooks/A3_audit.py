@@ -198,7 +198,7 @@ entry(
 )
 
 # %%
-gafa = Gafa(GafaConfig())
+gafa = Gafa(GafaConfig(), x.shape[1])
 wide = gafa(x, q)[0].shape[1]
 
 # %% tags=["hide-input"]
@@ -570,6 +570,8 @@ choices = [
     ("eq 18", "no value", "model.gafa.threshold", "below 90 degrees"),
     ("eq 17, 26", "no value", "model.loss.tau", "MERL"),
     ("eq 29", "one-sided", "model.loss.kind", "the text's symmetry"),
+    ("eq 22", "a learnable W_O", "model.gafa.output_matrix", "heads fit as they are"),
+    ("eq 31", "dropout of X^e", "model.loss.uma", "MERL"),
     ("eq 31", "two rates", "model.loss.dropout", "MERL"),
     ("eq 32", "never summed", "model.loss.uma_weight", "1 : 1"),
     ("4.1", "no batch size", "pretrain.batch_size", "MERL"),

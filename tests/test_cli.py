@@ -12,7 +12,7 @@ from mccgaa.cli import build_parser, main
 TINY = [
     *("pretrain.epochs=1", "pretrain.batch_size=16", "pretrain.text=knowledge"),
     *("model.encoder.widths=[8,8,8,8]", "model.encoder.embedding_dim=16"),
-    *("model.gafa.embedding_dim=16", "model.encoder.pool_heads=2"),
+    *("model.encoder.pool_heads=2"),
 ]
 PROFILE = Path(__file__).resolve().parents[1] / "params" / "real.yaml"
 

@@ -13,6 +13,7 @@ from mccgaa.config import (
     SILENT,
     EncoderConfig,
     GafaConfig,
+    InputConfig,
     LossConfig,
     ModelConfig,
     PretrainConfig,
@@ -57,11 +58,6 @@ def test_number_that_yaml_reads_as_text_is_explained():
 def test_wrong_types_are_refused(value):
     with pytest.raises(ConfigError):
         from_dict(RunConfig, {"pretrain": value})
-
-
-def test_embedding_widths_must_agree():
-    with pytest.raises(ConfigError, match="both are the paper's M"):
-        ModelConfig(encoder=EncoderConfig(embedding_dim=128))
 
 
 def test_merge_lays_nested_settings_over_and_changes_neither():
@@ -178,3 +174,31 @@ def test_every_setting_of_pretraining_is_in_the_identity_or_known_to_be_silent()
     named = set(identified().identity["pretrain"])
     every = {f.name for f in fields(PretrainConfig)}
     assert every - named == {"batch_size", *SILENT}
+
+
+def test_a_run_reads_twelve_leads_and_the_module_any_number():
+    three = ModelConfig(encoder=EncoderConfig(leads=3))
+    with pytest.raises(ConfigError, match=r"model\.encoder\.leads is 3; expected 12"):
+        RunConfig(model=three)
+
+
+def test_dotted_names_of_settings_are_those_of_the_yaml():
+    with pytest.raises(ConfigError, match=r"encoder\.widths"):
+        from_dict(RunConfig, {"model": {"encoder": {"widths": [4, 4, 4]}}})
+    with pytest.raises(ConfigError, match=r"model\.loss has no setting 'tua'"):
+        from_dict(RunConfig, {"model": {"loss": {"tua": 1.0}}}, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"sampling_rate": 0}, r"input\.sampling_rate is 0; expected 1 or more"),
+        ({"duration": 0.0}, r"input\.duration is 0\.0; expected more than 0"),
+        ({"duration": float("inf")}, r"input\.duration is inf"),
+        ({"transform": "z"}, r"input\.transform is 'z'; expected one of raw"),
+        ({"scaling": "max"}, r"input\.scaling is 'max'; expected one of none, minmax"),
+    ],
+)
+def test_impossible_inputs_are_refused(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        InputConfig(**settings)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mccgaa.config import GafaConfig
+from mccgaa.errors import ConfigError
 from mccgaa.gafa import Gafa
 
 B, M, HIDDEN, HEADS, OUT = 5, 3, 6, 2, 4
@@ -23,16 +24,13 @@ def embeddings(rows: int, seed: int, width: int = M) -> Tensor:
 
 def make(graph: str = "pair", *, seed: int = 0, **settings) -> Gafa:
     torch.manual_seed(seed)
-    sizes = {"embedding_dim": M, "hidden": HIDDEN, "heads": HEADS, "output": OUT}
-    gafa = Gafa(GafaConfig(graph=graph, **(sizes | settings))).double()
+    sizes = {"hidden": HIDDEN, "heads": HEADS, "output": OUT}
+    gafa = Gafa(GafaConfig(graph=graph, **(sizes | settings)), M).double()
     with torch.no_grad():  # biases start at zero, where a mistake would not show
         for name, value in gafa.named_parameters():
             if name.endswith("bias"):
                 value.normal_()
     return gafa
-
-
-# --- the paper's symbols, without torch.nn -------------------------------------------
 
 
 def naive_similarity(x, q, tau):
@@ -64,8 +62,8 @@ def naive_head(C, neighbours, W, a_i, a_j):
     return h, beta
 
 
-def naive_layer(C, neighbours, conv, heads):
-    """Eq 22, W_O being the identity: the heads side by side, plus the bias."""
+def naive_layer(C, neighbours, conv, heads, output):
+    """Eq 22: the heads side by side, plus the bias, times W_O where there is one."""
     W = conv.lin.weight.detach().numpy().T  # (in, heads * F)
     a_i, a_j = conv.att_dst.detach().numpy()[0], conv.att_src.detach().numpy()[0]
     F = W.shape[1] // heads
@@ -78,6 +76,12 @@ def naive_layer(C, neighbours, conv, heads):
         [value for h, _ in parts for value in h[i]] + np.zeros(heads * F) + bias
         for i in range(len(C))
     ]
+    if isinstance(output, torch.nn.Linear):
+        W_O = output.weight.detach().numpy().T  # (in, out), as eq 22 multiplies
+        H = [
+            [sum(row[k] * W_O[k][f] for k in range(len(row))) for f in range(len(row))]
+            for row in H
+        ]
     return H, [beta for _, beta in parts]
 
 
@@ -95,9 +99,9 @@ def naive_gafa(gafa: Gafa, x, q):
         neighbours += [
             {n + j} | {i for i in range(n) if A[i][j]} for j in range(len(q))
         ]
-    H1, beta1 = naive_layer(C, neighbours, gafa.layer1, config.heads)
+    H1, beta1 = naive_layer(C, neighbours, gafa.layer1, config.heads, gafa.output1)
     elu = [[v if v > 0 else math.exp(v) - 1 for v in row] for row in H1]
-    H2, beta2 = naive_layer(elu, neighbours, gafa.layer2, 1)
+    H2, beta2 = naive_layer(elu, neighbours, gafa.layer2, 1, gafa.output2)
     half = config.output // 2
     if config.graph == "pair":
         x_topo, q_topo = [h[:half] for h in H2], [h[half:] for h in H2]  # eq 23
@@ -110,8 +114,9 @@ def naive_gafa(gafa: Gafa, x, q):
 
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
 @pytest.mark.parametrize("threshold", [-100.0, 0.0, 5.0, 100.0])
-def test_fused_embeddings_equal_equations_17_to_24(graph, threshold):
-    gafa = make(graph, threshold=threshold)
+@pytest.mark.parametrize("output_matrix", [False, True])
+def test_fused_embeddings_equal_equations_17_to_24(graph, threshold, output_matrix):
+    gafa = make(graph, threshold=threshold, output_matrix=output_matrix)
     x, q = embeddings(B, 1), embeddings(B, 2)
     x_naive, q_naive, _ = naive_gafa(gafa, x, q)
     x_fuse, q_fuse = gafa(x, q)
@@ -121,8 +126,9 @@ def test_fused_embeddings_equal_equations_17_to_24(graph, threshold):
 
 
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
-def test_attention_equals_equation_21_in_both_layers(graph):
-    gafa = make(graph)
+@pytest.mark.parametrize("output_matrix", [False, True])
+def test_attention_equals_equation_21_in_both_layers(graph, output_matrix):
+    gafa = make(graph, output_matrix=output_matrix)
     x, q = embeddings(B, 1), embeddings(B, 2)
     _, _, betas = naive_gafa(gafa, x, q)
     for dense, naive in zip(gafa.attention(x, q), betas, strict=True):
@@ -145,6 +151,31 @@ def test_adjacency_equals_equations_17_and_18():
         assert ours.int().tolist() == naive
 
 
+def test_a_similarity_equal_to_the_threshold_is_no_edge():
+    x = torch.eye(M, dtype=torch.float64)[:2]
+    q = torch.stack([x[0], -x[0]])  # f_sim 2 and -2 for the first ECG, 0 for the other
+    at_two = make("bipartite", tau=0.5, threshold=2.0)
+    assert not at_two.adjacency(x, q).any()
+    below_two = make("bipartite", tau=0.5, threshold=2.0 - 1e-12)
+    assert below_two.adjacency(x, q).tolist() == [[True, False], [False, False]]
+    at_zero = make("bipartite", tau=0.5, threshold=0.0)
+    assert at_zero.adjacency(x, q).tolist() == [[True, False], [False, False]]
+
+
+def test_output_matrices_are_square_learnable_and_absent_by_default():
+    names = ["output1.weight", "output2.weight"]
+    plain, full = make(), make(output_matrix=True)
+    assert not set(names) & set(plain.state_dict())
+    assert set(full.state_dict()) - set(plain.state_dict()) == set(names)
+    assert full.output1.weight.shape == (HIDDEN, HIDDEN)
+    assert full.output2.weight.shape == (OUT, OUT)
+    x_fuse, q_fuse = full(embeddings(B, 1), embeddings(B, 2))
+    (x_fuse.square().sum() + q_fuse.square().sum()).backward()
+    for name in names:
+        assert full.get_parameter(name).grad.abs().sum() > 0
+    assert not list(make("none", output_matrix=True).parameters())
+
+
 def test_neighbours_joins_each_ecg_to_its_k_most_similar_texts():
     x, q = embeddings(B, 1), embeddings(B, 2)
     adjacency = make(neighbours=2).adjacency(x, q)
@@ -152,9 +183,6 @@ def test_neighbours_joins_each_ecg_to_its_k_most_similar_texts():
         best = sorted(range(B), key=lambda j: -similar[j])[:2]
         assert set(row.nonzero().flatten().tolist()) == set(best)
     assert make(neighbours=99).adjacency(x, q).all()
-
-
-# --- what the graphs may and may not know --------------------------------------------
 
 
 def test_pair_graph_follows_a_reordering_of_the_pairs():
@@ -204,9 +232,6 @@ def test_without_a_graph_the_embeddings_come_back_unchanged():
     assert gafa.width == M and not list(gafa.parameters())
 
 
-# --- gradients and precision ----------------------------------------------------------
-
-
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
 def test_gradients_of_inputs_are_those_of_finite_differences(graph):
     gafa = make(graph)
@@ -219,7 +244,7 @@ def test_gradients_of_inputs_are_those_of_finite_differences(graph):
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
 def test_gradients_repeat_bit_for_bit_with_several_threads(graph):
     torch.manual_seed(0)
-    gafa = Gafa(GafaConfig(graph=graph))
+    gafa = Gafa(GafaConfig(graph=graph), 256)
     x, q = embeddings(192, 1, 256).float(), embeddings(192, 2, 256).float()
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -240,7 +265,7 @@ def test_gradients_repeat_bit_for_bit_with_several_threads(graph):
 
 def test_autocast_does_not_lower_the_precision():
     torch.manual_seed(0)
-    gafa = Gafa(GafaConfig())
+    gafa = Gafa(GafaConfig(), 256)
     x, q = embeddings(8, 1, 256).float(), embeddings(8, 2, 256).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under = gafa(x, q)
@@ -250,23 +275,29 @@ def test_autocast_does_not_lower_the_precision():
     assert gafa(x.bfloat16(), q.bfloat16())[0].dtype == torch.float32
 
 
-# --- refusals -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"hidden": 7}, "hidden is 7 and heads is 2"),
-        ({"output": 5}, "output is 5"),
-        ({"output": 0}, "output is 0"),
-        ({"tau": 0.0}, "tau is 0.0"),
-        ({"neighbours": 0}, "neighbours is 0"),
-        ({"graph": "ring"}, "graph is 'ring'"),
+        ({"hidden": 7}, r"gafa\.hidden is 7; .*gafa\.heads, which is 2"),
+        ({"hidden": 0}, r"gafa\.hidden is 0"),
+        ({"heads": 0}, r"gafa\.heads is 0; expected 1 or more"),
+        ({"output": 5}, r"gafa\.output is 5; expected an even number"),
+        ({"output": 0}, r"gafa\.output is 0"),
+        ({"tau": 0.0}, r"gafa\.tau is 0\.0; expected more than 0"),
+        ({"tau": math.inf}, r"gafa\.tau is inf"),
+        ({"neighbours": 0}, r"gafa\.neighbours is 0"),
+        ({"graph": "ring"}, r"gafa\.graph is 'ring'; expected one of pair, bipartite"),
     ],
 )
 def test_impossible_settings_are_refused(settings, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         make(**settings)
+
+
+def test_the_smallest_settings_are_allowed():
+    gafa = make(hidden=1, heads=1, output=2, neighbours=1, tau=1e-3)
+    x_fuse, _ = gafa(embeddings(B, 1), embeddings(B, 2))
+    assert x_fuse.shape == (B, M + 1)
 
 
 def test_shapes_that_do_not_fit_are_refused():

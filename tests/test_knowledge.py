@@ -87,9 +87,10 @@ def test_texts_are_one_plain_sentence(knowledge, task):
     reason="extra [offline] is not installed",
 )
 def test_full_texts_fit_the_embedded_encoder_whole(knowledge, tmp_path):
-    from mccgaa.text import TextEncoder, preset_config
+    from mccgaa.config import TextConfig
+    from mccgaa.text import TextEncoder
 
-    encoder = TextEncoder(preset_config("minilm"), cache_dir=tmp_path)
+    encoder = TextEncoder(TextConfig(encoder="minilm"), cache_dir=tmp_path)
     for task in VOCABULARIES:
         texts = [knowledge.text(task, cls, "full") for cls in knowledge.classes(task)]
         assert max(encoder.token_count(texts)) <= 60
@@ -228,7 +229,7 @@ def test_the_fingerprint_follows_the_content_not_the_place(tmp_path):
             r"is the same as '.*', which leads back",
         ),
         ("x: {A: {same_as: x/A}}", r"leads back"),
-        ("x: {A: a, A: b}", r"key 'A' stands twice"),
+        ("x: {A: a, A: b}", r"key 'A' is there twice"),
         ("x: {1: a}", r"x: write 1 in quotes"),
         ("x: [A, B]", r"x must map classes to their entries"),
         ("[x]", r"must map vocabularies"),
@@ -251,5 +252,5 @@ def test_a_missing_file_or_empty_folder_is_named(tmp_path):
         Knowledge.load(tmp_path)
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text("x: {A: first}")
-    with pytest.raises(KnowledgeError, match=r"b\.yaml: x stands in another file"):
+    with pytest.raises(KnowledgeError, match=r"b\.yaml: x is in another file"):
         Knowledge.load(tmp_path)

@@ -9,9 +9,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from mccgaa.config import GafaConfig
+from mccgaa.config import GafaConfig, LossConfig
+from mccgaa.errors import ConfigError
 from mccgaa.gafa import Gafa
-from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
+from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss, gather
 
 KINDS = ("symmetric", "one-sided", "clip", "siglip")
 TAU, BIAS = 0.1, -2.0
@@ -20,9 +21,6 @@ TAU, BIAS = 0.1, -2.0
 def matrix(rows: int, width: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(rows, width, generator=generator, dtype=torch.float64)
-
-
-# --- the paper's symbols, without torch.nn --------------------------------------------
 
 
 def naive_similarity(x, q, tau):
@@ -141,9 +139,6 @@ def test_impossible_calls_are_refused(call, sentence):
         alignment_loss(**arguments)
 
 
-# --- eq 31: two views -----------------------------------------------------------------
-
-
 def test_views_are_linear_maps_without_bias_then_dropout():
     torch.manual_seed(0)
     uma, x = UnimodalAlignment(4, (0.5, 0.25)).double(), matrix(300, 4, 1)
@@ -167,13 +162,55 @@ def test_views_of_one_ecg_differ_by_weights_once_dropout_is_off():
     assert torch.equal(one, uma(x)[0])
 
 
-@pytest.mark.parametrize("rates", [(0.1, 1.0), (-0.1, 0.1), (0.1,)])
+def test_views_to_the_letter_of_equation_31_are_two_dropouts_of_the_embedding():
+    rates, x = (0.5, 0.25), matrix(300, 4, 1)
+    uma = UnimodalAlignment(4, rates, maps=False)
+    assert not list(uma.parameters())
+    torch.manual_seed(0)
+    one, other = uma(x)
+    for view, rate in ((one, rates[0]), (other, rates[1])):
+        for row, seen in zip(x.tolist(), view.tolist(), strict=True):
+            for value, kept in zip(row, seen, strict=True):
+                assert kept == 0 or kept == pytest.approx(value / (1 - rate))
+        assert (view == 0).double().mean().item() == pytest.approx(rate, abs=0.06)
+    both = ((one == 0) & (other == 0)).double().mean().item()
+    assert both == pytest.approx(0.125, abs=0.04)  # two masks, drawn apart
+    assert all(torch.equal(view, x) for view in uma.eval()(x))
+
+
+@pytest.mark.parametrize("rates", [(0.1, 1.0), (-0.1, 0.1), (0.1,), (0.1, 0.1, 0.1)])
 def test_impossible_dropout_rates_are_refused(rates):
-    with pytest.raises(ValueError, match="two rates in"):
-        UnimodalAlignment(4, rates)
+    with pytest.raises(ConfigError, match=r"loss\.dropout is .*two rates"):
+        LossConfig(dropout=rates)
 
 
-# --- one process and two --------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"tau": 0.0}, r"loss\.tau is 0\.0; expected more than 0"),
+        ({"tau": -1.0}, r"loss\.tau is -1\.0"),
+        ({"tau": math.inf}, r"loss\.tau is inf"),
+        ({"cma_weight": -1.0}, r"loss\.cma_weight is -1\.0"),
+        ({"uma_weight": -0.5}, r"loss\.uma_weight is -0\.5"),
+        ({"kind": "lse"}, r"loss\.kind is 'lse'; expected one of symmetric"),
+        ({"uma": "map"}, r"loss\.uma is 'map'; expected one of maps, dropout"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        LossConfig(**settings)
+
+
+def test_weights_and_rates_of_zero_are_allowed():
+    config = LossConfig(cma_weight=0.0, uma_weight=0.0, dropout=(0.0, 0.0))
+    assert config.dropout == (0.0, 0.0)
+
+
+def test_siglip_starts_at_a_bias_of_minus_ten():
+    assert SIGLIP_BIAS == -10.0
+    x, q = matrix(6, 4, 1), matrix(6, 4, 2)
+    ours = alignment_loss(x, q, TAU, "siglip").item()
+    assert ours == pytest.approx(naive_loss(x, q, TAU, "siglip", bias=-10.0))
 
 
 class Towers(nn.Module):
@@ -183,9 +220,7 @@ class Towers(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.ecg, self.text = nn.Linear(6, 4), nn.Linear(5, 4)
-        self.gafa = Gafa(
-            GafaConfig(embedding_dim=4, hidden=8, heads=2, output=4, graph=graph)
-        )
+        self.gafa = Gafa(GafaConfig(hidden=8, heads=2, output=4, graph=graph), 4)
         self.tau = nn.Parameter(torch.tensor(0.2))
         self.double()
 

@@ -22,8 +22,8 @@ SETTINGS = {
         "pool_heads": 2,
         "positions": 5,
     },
-    "text": {"dim": 6, "hidden": 5},
-    "gafa": {"embedding_dim": 12, "hidden": 8, "output": 4, "heads": 2},
+    "text": {"encoder": "none: vectors are given", "dim": 6, "hidden": 5},
+    "gafa": {"hidden": 8, "output": 4, "heads": 2},
 }
 VARIANTS: dict[str, dict] = {
     "pair": {},

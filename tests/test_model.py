@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mccgaa import model as model_module
 from mccgaa.config import (
@@ -32,8 +35,8 @@ SMALL = ModelConfig(
     encoder=EncoderConfig(
         widths=(4, 6, 8, 10), embedding_dim=8, pool_heads=2, positions=5
     ),
-    text=TextConfig(dim=6, hidden=5),
-    gafa=GafaConfig(embedding_dim=8, hidden=8, output=4, heads=2),
+    text=TextConfig(encoder="none: vectors are given", dim=6, hidden=5),
+    gafa=GafaConfig(hidden=8, output=4, heads=2),
     loss=LossConfig(dropout=(0.0, 0.0)),
 )
 
@@ -82,6 +85,25 @@ def test_losses_are_equation_32_on_the_parts() -> None:
     assert output.uma.item() == pytest.approx(naive_loss_all(*views, tau), rel=1e-9)
     assert output.cma.item() == pytest.approx(naive_loss_all(*fused, tau), rel=1e-9)
     assert output.loss.item() == pytest.approx((output.cma + output.uma).item())
+
+
+def test_equation_31_to_the_letter_drops_from_the_embedding_itself() -> None:
+    loss = replace(SMALL.loss, uma="dropout", dropout=(0.5, 0.25))
+    config = replace(SMALL, loss=loss)
+    model = make(config).double()
+    assert not list(model.unimodal.parameters())
+    signals, vectors = (t.double() for t in batch())
+    torch.manual_seed(3)
+    output = model(signals, vectors)
+    torch.manual_seed(3)
+    views = [
+        torch.dropout(output.x.detach(), rate, train=True) for rate in loss.dropout
+    ]
+    expected = naive_loss_all(*views, SMALL.loss.tau)
+    assert output.uma.item() == pytest.approx(expected, rel=1e-9)
+    model.load_state_dict(make(config).state_dict())  # the switch decides the keys
+    with pytest.raises(RuntimeError, match=r"unimodal\.view1"):
+        model.load_state_dict(make().state_dict())
 
 
 def test_embeddings_of_a_batch_are_those_of_the_encoders() -> None:
@@ -145,7 +167,8 @@ def test_siglip_learns_its_bias_with_its_temperature() -> None:
     model = make(replace(SMALL, loss=siglip))
     model(*batch()).cma.backward()
     assert model.bias.grad.item() != 0
-    assert model.bias.item() == make().bias
+    assert model.bias.item() == -10.0
+    assert make(replace(SMALL, loss=replace(SMALL.loss, kind="siglip"))).bias == -10.0
 
 
 def test_minmax_takes_each_record_to_zero_and_one_over_all_its_leads() -> None:
@@ -158,6 +181,70 @@ def test_minmax_takes_each_record_to_zero_and_one_over_all_its_leads() -> None:
     assert scaled[2].eq(0).all()
 
 
+def padded(seconds: int = 60) -> Tensor:
+    """Three records in mV around an offset: whole, short, and without lead V1."""
+    x = batch(3)[0] + 5
+    x[1, :, seconds:] = 0
+    x[2, 6] = 0
+    return x
+
+
+def test_minmax_leaves_padding_at_zero_and_out_of_the_minimum() -> None:
+    x = padded()
+    scaled = scale_input(x, "minmax")
+    recorded = x[1, :, :60]
+    low, high = recorded.min(), recorded.max()
+    torch.testing.assert_close(scaled[1, :, :60], (recorded - low) / (high - low))
+    assert scaled[1, :, 60:].eq(0).all()
+    alone = scale_input(x[1:2, :, :60], "minmax")
+    torch.testing.assert_close(scaled[1:2, :, :60], alone)
+
+
+def test_minmax_leaves_an_absent_lead_at_zero_and_out_of_the_minimum() -> None:
+    x = padded()
+    scaled = scale_input(x, "minmax")
+    assert scaled[2, 6].eq(0).all()
+    others = [lead for lead in range(12) if lead != 6]
+    alone = scale_input(x[2:, others], "minmax")
+    torch.testing.assert_close(scaled[2:, others], alone)
+    assert alone.min() == 0 and alone.max() == 1
+
+
+def test_minmax_counts_negative_zeros_of_records_below_zero_too() -> None:
+    x = -padded()  # the missing parts would be the maximum
+    scaled = scale_input(x, "minmax")
+    assert scaled[1, :, 60:].eq(0).all() and scaled[2, 6].eq(0).all()
+    torch.testing.assert_close(scaled.amax((1, 2)), torch.ones(3))
+
+
+def test_zeros_inside_a_record_are_samples_like_any_other() -> None:
+    x = padded()
+    x[0, :, 0] = 0  # all leads, but at the start
+    x[0, 3, 90:] = 0  # at the end, but of one lead alone
+    x[0, :, 50] = 0
+    low, high = x[0].min(), x[0].max()
+    assert low == 0
+    scaled = scale_input(x, "minmax")
+    torch.testing.assert_close(scaled[0], (x[0] - low) / (high - low))
+    x[0] -= 10  # now zeros of that kind would be the maximum: -10 is no zero
+    assert scale_input(x, "minmax")[0].max() == 1
+
+
+def test_a_record_of_zeros_stays_zero_and_has_a_finite_gradient() -> None:
+    x = padded()
+    x[1] = 0
+    x.requires_grad_()
+    scaled = scale_input(x, "minmax")
+    assert scaled[1].eq(0).all() and scaled.isfinite().all()
+    scaled.square().sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_without_scaling_signals_are_handed_on_as_they_are() -> None:
+    x = padded()
+    assert scale_input(x, "none") is x
+
+
 def test_scaling_of_the_configuration_is_applied_when_encoding() -> None:
     plain = make().eval()
     scaled = make(replace(SMALL, input=replace(SMALL.input, scaling="minmax"))).eval()
@@ -166,6 +253,62 @@ def test_scaling_of_the_configuration_is_applied_when_encoding() -> None:
     torch.testing.assert_close(scaled.encode_ecg(x), expected)
     torch.testing.assert_close(scaled(x, vectors).x, expected)
     assert not torch.allclose(plain.encode_ecg(x), expected)
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses an operation on tensors of two devices, as a GPU would."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        devices = {t.device for t in tensors if t.dim()}  # plain numbers may be mixed
+        moves = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+        assert moves or len(devices) <= 1, f"{func} mixes {devices}"
+        return func(*args, **kwargs)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> MCCGAA:
+    """A model on another device than the CPU: `meta`, which computes shapes only."""
+    # No autocast exists for it, and no choice of edges, which depends on numbers.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    scaled = replace(SMALL.input, scaling="minmax")
+    config = replace(SMALL, input=scaled, gafa=replace(SMALL.gafa, graph="none"))
+    return make(config).eval().to("meta")
+
+
+def test_inputs_from_the_cpu_are_taken_to_the_devices_of_the_weights(
+    elsewhere: MCCGAA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_on = []
+
+    class Encoder(CountingEncoder):
+        def __init__(self, config: TextConfig, device: torch.device) -> None:
+            super().__init__(config)
+            made_on.append(device)
+
+    monkeypatch.setattr(model_module, "TextEncoder", Encoder)
+    signals, vectors = batch()
+    assert elsewhere.device == torch.device("meta")
+    with OneDevice():
+        made = [
+            elsewhere.encode_ecg(signals),
+            elsewhere.encode_text(vectors),
+            elsewhere.encode_text(["sinus rhythm", "pacemaker"]),
+            *elsewhere(signals, vectors),
+        ]
+    assert {t.device.type for t in made} == {"meta"}
+    assert made_on == [torch.device("meta")]
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+def test_gafa_takes_embeddings_to_the_device_of_its_weights(
+    graph: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    gafa = make(replace(SMALL, gafa=replace(SMALL.gafa, graph=graph))).gafa.to("meta")
+    with OneDevice():
+        assert gafa.adjacency(torch.randn(4, 8), torch.randn(4, 8)).is_meta
 
 
 class CountingEncoder:
@@ -242,12 +385,12 @@ def edit(folder: Path, **changes: object) -> None:
     [
         ({"encoder": {"colour": "red"}}, "no setting 'colour'"),
         ({"encoder": {"depth": 19}}, "depth is 19; expected one of 18, 34"),
-        ({"encoder": {"embedding_dim": 16}}, r"gafa\.embedding_dim is 8"),
-        ({"gafa": {"heads": 3}}, "hidden is 8 and heads is 3"),
+        ({"encoder": {"embedding_dim": 15}}, r"encoder\.embedding_dim is 15"),
+        ({"gafa": {"heads": 3}}, r"gafa\.hidden is 8; .*heads, which is 3"),
         ({"decoder": {"depth": 18}}, "no setting 'decoder'"),
     ],
 )
-def test_an_impossible_configuration_is_told(
+def test_an_impossible_configuration_is_refused(
     saved: Path, changes: dict, sentence: str
 ) -> None:
     edit(saved, **changes)
@@ -255,10 +398,18 @@ def test_an_impossible_configuration_is_told(
         MCCGAA.from_pretrained(saved)
 
 
+def test_a_model_saved_with_its_width_twice_still_loads(saved: Path) -> None:
+    edit(saved, gafa={"embedding_dim": 8})
+    assert MCCGAA.from_pretrained(saved).config == SMALL
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"encoder": {"depth": 34}},
+        {"encoder": {"embedding_dim": 16}},
+        {"gafa": {"output_matrix": True}},
+        {"loss": {"uma": "dropout"}},
         {"encoder": {"cam": "none"}},
         {"gafa": {"graph": "none"}},
         {"text": {"dim": 12}},
@@ -273,13 +424,13 @@ def test_weights_of_another_configuration_are_refused(
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_a_folder_without_its_files_is_told(saved: Path, file: str) -> None:
+def test_a_folder_without_its_files_is_refused(saved: Path, file: str) -> None:
     (saved / file).unlink()
     with pytest.raises(RunError, match=f"has no {file}"):
         MCCGAA.from_pretrained(saved)
 
 
-def test_damaged_files_are_told(saved: Path) -> None:
+def test_damaged_files_are_refused(saved: Path) -> None:
     weights = saved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"model\.safetensors cannot be read"):
@@ -289,7 +440,7 @@ def test_damaged_files_are_told(saved: Path) -> None:
         MCCGAA.from_pretrained(saved)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="absent is no folder"):
         MCCGAA.from_pretrained(tmp_path / "absent")
     with pytest.raises(RunError, match="nobody/nothing is no folder"):

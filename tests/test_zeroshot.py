@@ -41,8 +41,8 @@ from mccgaa_twin.mirror import write_twin
 CONFIG = ModelConfig(
     input=InputConfig(sampling_rate=100, transform="bandpass-zscore"),
     encoder=EncoderConfig(embedding_dim=16, widths=(8, 8, 8, 8), pool_heads=2),
-    text=TextConfig(encoder="minilm", dim=384, pooling="mean"),
-    gafa=GafaConfig(embedding_dim=16, hidden=8, output=4, heads=2, graph="bipartite"),
+    text=TextConfig(encoder="minilm"),
+    gafa=GafaConfig(hidden=8, output=4, heads=2, graph="bipartite"),
 )
 
 

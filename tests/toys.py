@@ -38,8 +38,8 @@ VAL = [i for i in range(ROWS) if i % 10 == 8]  # 5 rows
 MODEL = ModelConfig(
     input=InputConfig(sampling_rate=64, duration=1.0, transform="bandpass-zscore"),
     encoder=EncoderConfig(embedding_dim=16, widths=(12, 12, 12, 12), pool_heads=2),
-    text=TextConfig(dim=8),
-    gafa=GafaConfig(embedding_dim=16, hidden=8, output=4, heads=2),
+    text=TextConfig(encoder="toy", dim=8),
+    gafa=GafaConfig(hidden=8, output=4, heads=2),
     loss=LossConfig(dropout=(0.1, 0.1)),
 )
 RUN = RunConfig(

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mccgaa.config import GafaConfig
+from mccgaa.config import EncoderConfig, GafaConfig
 from mccgaa.gafa import Gafa
 from mccgaa_book.audit.loss import unit_rows
 
@@ -33,8 +33,8 @@ def graph_readings(batch: int = 64, classes: int = 5) -> pd.DataFrame:
     generator = torch.Generator().manual_seed(0)
     columns = {}
     for graph in ("pair", "bipartite"):
-        gafa = Gafa(GafaConfig(graph=graph))
-        m = gafa.config.embedding_dim
+        gafa = Gafa(GafaConfig(graph=graph), EncoderConfig().embedding_dim)
+        m = gafa.embedding_dim
         x, q = (unit_rows(batch, m, generator) for _ in range(2))
         texts = unit_rows(classes, m, generator)
         order = torch.randperm(batch, generator=generator)
@@ -109,9 +109,9 @@ def graph_by_threshold(
         `empty_rows` and `empty_columns` (share of softmaxes over nothing).
     """
     rows = []
-    config = GafaConfig(embedding_dim=x.shape[1], tau=tau)
+    config = GafaConfig(tau=tau)
     for threshold in thresholds:
-        gafa = Gafa(replace(config, threshold=threshold))
+        gafa = Gafa(replace(config, threshold=threshold), x.shape[1])
         a = gafa.adjacency(x, q)  # (B, B)
         edges = a.sum().item()
         rows.append(

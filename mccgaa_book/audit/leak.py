@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mccgaa.config import GafaConfig
+from mccgaa.config import EncoderConfig, GafaConfig
 from mccgaa.gafa import Gafa
 from mccgaa.loss import alignment_loss
 from mccgaa_book.audit.loss import unit_rows
@@ -40,13 +40,14 @@ def leaking_gafa(
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    gafa = Gafa(GafaConfig(threshold=threshold)).requires_grad_(False)
+    gafa = Gafa(GafaConfig(threshold=threshold), EncoderConfig().embedding_dim)
+    gafa.requires_grad_(False)
     half, layer = gafa.config.output // 2, gafa.layer2
     layer.lin.weight[half:] = layer.lin.weight[:half]
     layer.lin.weight.mul_(scale)
     layer.att_src.zero_()
     layer.att_dst.zero_()
-    x, q = (unit_rows(batch, gafa.config.embedding_dim, generator) for _ in range(2))
+    x, q = (unit_rows(batch, gafa.embedding_dim, generator) for _ in range(2))
     topology = gafa(x, q)[0][:, :half].mean(0)  # (F//2,)
     layer.bias.copy_(-torch.cat([topology, topology]))
     return gafa
@@ -73,9 +74,7 @@ def built_by_hand(
         generator = torch.Generator().manual_seed(seed)
         fused, backbone, degree = [], [], []
         for _ in range(batches):
-            x, q = (
-                unit_rows(batch, gafa.config.embedding_dim, generator) for _ in range(2)
-            )
+            x, q = (unit_rows(batch, gafa.embedding_dim, generator) for _ in range(2))
             fused.append(recall(*gafa(x, q)))
             backbone.append(recall(x, q))
             joined = gafa.adjacency(x, q) | torch.eye(batch, dtype=torch.bool)
@@ -128,9 +127,7 @@ def learned(
         for threshold in thresholds:
             torch.manual_seed(seed)
             generator = torch.Generator().manual_seed(seed)
-            gafa = Gafa(
-                GafaConfig(embedding_dim=width, graph=graph, threshold=threshold)
-            )
+            gafa = Gafa(GafaConfig(graph=graph, threshold=threshold), width)
             optimizer = torch.optim.AdamW(gafa.parameters(), lr=lr)
             held_out = [
                 [unit_rows(batch, width, generator) for _ in range(2)] for _ in range(3)

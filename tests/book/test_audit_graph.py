@@ -49,7 +49,7 @@ def test_threshold_sweep_counts_edges_and_empty_neighbourhoods():
 @pytest.mark.parametrize("reading", ["pair", "bipartite"])
 def test_every_node_ranks_its_neighbours_alike_whatever_the_weights(reading):
     torch.manual_seed(0)
-    for weights in Gafa(GafaConfig(graph=reading)).attention(*random_batch()):
+    for weights in Gafa(GafaConfig(graph=reading), 256).attention(*random_batch()):
         summary = graph.attention_summary(weights)
         assert (summary["one_order"] == 1).all()
         assert summary["neighbours"].iloc[0] == pytest.approx(

@@ -43,7 +43,7 @@ def test_a_leak_retrieves_wrong_partners_as_well_as_right_ones():
 def test_alignment_retrieves_right_partners_only():
     x, _ = random_pairs()
     torch.manual_seed(0)
-    gafa = Gafa(GafaConfig(graph="bipartite"))
+    gafa = Gafa(GafaConfig(graph="bipartite"), x.shape[1])
     found = leak.retrieval_with_and_without_fused(x, x, gafa)
     assert found.loc["backbone", "right"] == 1
     assert found.loc["backbone", "wrong"] == 0
@@ -54,7 +54,7 @@ def test_alignment_retrieves_right_partners_only():
 def test_equal_texts_count_as_one():
     x = torch.eye(8)[torch.arange(64) % 8]  # 8 distinct texts, each eight times
     found = leak.retrieval_with_and_without_fused(
-        x, x, Gafa(GafaConfig(embedding_dim=8, graph="none"))
+        x, x, Gafa(GafaConfig(graph="none"), 8)
     )
     assert list(found.index) == ["backbone"]
     assert found.loc["backbone", "right"] == 1
