@@ -44,7 +44,8 @@ MODULES = {  # module -> the tests that must notice
     "knowledge": ["test_knowledge.py"],
     "model": ["test_model.py"],
     "pairs": ["test_pairs.py", "test_pretrain.py"],
-    "pretrain": ["test_pretrain.py"],
+    "pretrain": ["test_pretrain.py", "test_processes.py"],
+    "run_folder": ["test_run_folder.py", "test_pretrain.py"],
     "zeroshot": ["test_zeroshot.py"],
     "metrics": ["test_metrics.py"],
     "data/transform": ["data/test_transform.py"],
@@ -107,8 +108,8 @@ class Copy:
         source, stat = path.read_text(), path.stat()
         out = self.root.parent / "judged.txt"
         out.unlink(missing_ok=True)
-        # One name may mean two things at module level and in a test's parameters, so
-        # only bodies are changed in place; the rest is imported.
+        # What runs on import may be known to other modules and to tests' parameters,
+        # so that only bodies are changed in place.
         bodies = [(mutant, seconds) for mutant, seconds in work if mutant.body]
         codes: dict[int, int] = {}
         total = 0.0
@@ -183,7 +184,9 @@ def named_mutants(
         code = source.replace(was, now)
         first = source[: source.index(was)].count("\n") + 1
         lines = tuple(range(first, first + was.count("\n") + 1))
-        mutant = Mutant(module, "", *changed_lines(source, code), lines, False, code)
+        text = source.splitlines()[first - 1]
+        body = text.startswith("    ") and was.count("\n") == now.count("\n")
+        mutant = Mutant(module, "", *changed_lines(source, code), lines, body, code)
         made.append((mutant, patch["name"]))
     return made
 
