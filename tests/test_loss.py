@@ -270,3 +270,38 @@ def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path):
 def test_gather_is_the_identity_in_a_single_process():
     t = matrix(3, 2, 1)
     assert gather(t) is t
+
+
+class TwoRanks:
+    """`torch.distributed` as one of two ranks sees it, the other being tensors."""
+
+    def __init__(self, rank: int, rows: Tensor, grad: Tensor) -> None:
+        self.rank, self.rows, self.grad = rank, rows, grad
+
+    def __getattr__(self, name: str):
+        answers = {"is_available": True, "is_initialized": True, "get_world_size": 2}
+        answers["get_rank"] = self.rank
+        return lambda: answers[name]
+
+    def all_gather(self, parts: list[Tensor], own: Tensor) -> None:
+        assert own.is_contiguous()
+        for part, t in zip(parts, [own, self.rows][:: 1 - 2 * self.rank], strict=True):
+            part.copy_(t)
+
+    def all_reduce(self, grad: Tensor) -> None:
+        assert grad.is_contiguous()
+        grad += self.grad
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_gather_joins_rows_by_rank_and_sums_their_gradients(rank, monkeypatch):
+    own, other = matrix(2, 3, 1).T, matrix(3, 2, 2)  # (3, 2); `own` is not contiguous
+    weight, of_other = matrix(2, 6, 3).T, matrix(6, 2, 4)
+    monkeypatch.setattr("mccgaa.loss.dist", TwoRanks(rank, other, of_other))
+    own.requires_grad_()
+    joined = gather(own)
+    assert torch.equal(joined, torch.cat([own, other] if not rank else [other, own]))
+    kept = weight.clone()
+    joined.backward(weight)
+    assert torch.equal(weight, kept)  # autograd's own tensor is not written to
+    torch.testing.assert_close(own.grad, (weight + of_other)[3 * rank : 3 * rank + 3])
