@@ -1,0 +1,48 @@
+"""Numbers typed on the first page and in the README are those of results/."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mccgaa_book import results
+
+ROOT = Path(__file__).resolve().parents[2]
+PROSE = [ROOT / "README.md", ROOT / "book" / "intro.md"]
+
+
+def transfer(variant: str) -> float:
+    """Mean over tasks on fold 10, of models that saw simulated ECGs only."""
+    frame = results.load("transfer", "synthetic").frame
+    way = (frame["trained_on"] == "synthetic") & (frame["tested_on"] == "real")
+    rows = results.with_task_mean(frame[way & (frame["split"] == "test")])
+    return results.over_seeds(rows).loc[(variant, "mean"), "mean"]
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_the_transfer_named_in_prose_is_that_of_fold_10(path):
+    prose = re.sub(
+        r"<!-- results -->.*<!-- /results -->", "", path.read_text("utf-8"), flags=re.S
+    )
+    for variant in ("bipartite", "merl"):
+        assert f"{transfer(variant):.1f}" in prose, variant
+    assert "folds 1" in prose and "old 10" in prose
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_what_was_new_at_the_test_is_said_with_its_numbers(path):
+    prose = " ".join(path.read_text("utf-8").split())
+    found = re.search(r"(\d+) of the (\d+) class texts occur", prose)
+    assert found, "nothing says how many class texts pretraining had"
+    frame = results.load("zeroshot", "real").frame
+    classes = frame[(frame["metric"] == "positives") & (frame["split"] == "all")]
+    assert int(found[2]) == len(classes)
+
+
+def test_the_runs_of_the_pair_graph_stay_above_the_floor_as_the_readme_says():
+    for tier in ("real", "synthetic"):
+        frame = results.load("pretraining", tier).frame
+        pair = frame[frame["variant"] == "pair"]
+        both = pd.pivot_table(pair, "value", ["seed", "split"], "metric")
+        assert (both["final_loss"] > both["loss_floor"]).all()
