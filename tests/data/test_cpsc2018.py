@@ -88,7 +88,7 @@ def test_records_are_never_lost_silently(tmp_path: Path) -> None:
     assert "no Dx line" in reasons["A0002"]
 
 
-def test_a_wrong_label_or_folder_or_policy_is_said(tmp_path: Path) -> None:
+def test_a_wrong_label_or_folder_or_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="neither A"):
         cpsc2018.read_rows(tmp_path)
     for bad in ("10", "0", "1.5", "AF"):

@@ -268,7 +268,7 @@ def test_safe_names_are_those_of_physionet() -> None:
     assert not is_safe("a/\x00b")
 
 
-def test_a_listing_that_is_none_is_said(host: Host, tmp_path: Path) -> None:
+def test_a_listing_that_is_none_is_refused(host: Host, tmp_path: Path) -> None:
     for sums, sentence in (("<html>Sign in", "line 1 is no checksum"), ("", "no file")):
         host.sums = sums
         with pytest.raises(DownloadError, match=sentence):
@@ -308,7 +308,7 @@ def test_a_full_disk_stops_at_once(
         get(host, tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_said(host: Host, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused(host: Host, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DownloadError, match="cannot be made"):
         get(host, tmp_path / "file" / "root")

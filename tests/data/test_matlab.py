@@ -33,7 +33,7 @@ def test_whole_files_read_as_scipy_reads_them(tmp_path, compressed, dtype):
         matlab.read_struct(path, "none")
 
 
-def test_what_is_no_such_struct_is_told(tmp_path):
+def test_what_is_no_such_struct_is_reported(tmp_path):
     path = tmp_path / "a.mat"
     savemat(path, {"ECG": np.ones((12, 50))})
     with pytest.raises(ValueError, match="no 1 x 1 struct"):

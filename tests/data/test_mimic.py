@@ -145,7 +145,7 @@ def test_limit_and_only_ids_take_a_part(tmp_path: Path) -> None:
     assert mimic.read_rows(root, only_ids=["7", "x"])["record_id"].to_list() == ["7"]
 
 
-def test_a_missing_table_or_column_and_a_repeated_study_are_said(
+def test_a_missing_table_or_column_and_a_repeated_study_are_refused(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(StoreError, match=r"record_list\.csv does not exist"):

@@ -81,7 +81,7 @@ def test_a_part_is_taken_and_absent_ids_are_listed(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_the_table_is_said(
+def test_what_is_wrong_with_the_table_is_refused(
     tmp_path: Path, table: str, sentence: str
 ) -> None:
     with pytest.raises(StoreError, match=sentence):

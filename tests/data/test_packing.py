@@ -221,9 +221,6 @@ def test_a_marked_tree_makes_a_synthetic_store(tmp_path, dataset):
     assert SignalStore.open(tmp_path / "out").meta["synthetic"] is True
 
 
-# ---- names ---------------------------------------------------------------------
-
-
 def test_a_finished_store_returns_at_once(tmp_path, dataset, monkeypatch):
     rows = dataset(tmp_path / "in", 3)
     first = packed(rows, tmp_path / "in", tmp_path / "out")
@@ -292,10 +289,9 @@ def test_an_empty_folder_is_an_error_that_says_so(tmp_path, dataset):
     assert not (tmp_path / "out").exists()
 
 
-# ---- full disks ----------------------------------------------------------------
-
-
-def test_a_disk_too_small_is_told_before_hours_are_lost(tmp_path, dataset, monkeypatch):
+def test_a_disk_too_small_is_reported_before_hours_are_lost(
+    tmp_path, dataset, monkeypatch
+):
     rows = dataset(tmp_path / "in", 2)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(store_writer.shutil, "disk_usage", lambda path: usage)
@@ -332,6 +328,13 @@ def test_a_write_that_the_system_refuses_leaves_nothing_under_the_name(
     assert "it continues from out.partial" in done.stdout
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "out.partial" / "signals.npy").stat().st_size == 100_000
+
+
+def test_a_store_where_nothing_can_be_written_is_refused(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 2)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file/out cannot be packed \(.*Not a dir"):
+        packed(rows, tmp_path / "in", tmp_path / "file" / "out")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

@@ -125,9 +125,6 @@ def test_an_empty_folder_is_an_error_that_says_so(tmp_path):
         ptbxl.read_rows(tmp_path)
 
 
-# ---- the real subset -----------------------------------------------------------
-
-
 def test_the_real_subset_has_the_known_counts(real_data):
     root = real_data / "ptb-xl-subset"
     rows = ptbxl.read_rows(root, only_ids=IDS)
@@ -142,7 +139,7 @@ def test_the_real_subset_has_the_known_counts(real_data):
     assert rows.groupby("subject_id")["split"].nunique().max() == 1
 
 
-def test_classes_stand_in_the_order_of_scp_statements(real_data):
+def test_classes_are_in_the_order_of_scp_statements(real_data):
     table = pd.read_csv(real_data / "ptb-xl-subset" / "scp_statements.csv", index_col=0)
     diagnostic = table[table["diagnostic"] == 1]
     assert list(ptbxl.TASKS["super"]) == list(diagnostic["diagnostic_class"].unique())

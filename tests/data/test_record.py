@@ -37,9 +37,6 @@ def by_wfdb(header):
     return record.p_signal.T[order].astype(np.float32)
 
 
-# ---- content -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212", "508", "516", "524"])
 def test_every_wfdb_format_reads_as_wfdb_reads_it(tmp_path, ecg, wfdb_writer, fmt):
     gain = 40.0 if fmt in ("80", "508") else 1000.0
@@ -165,10 +162,7 @@ def test_other_channels_beside_the_twelve_leads_do_no_harm(tmp_path, ecg, wfdb_w
     np.testing.assert_allclose(read_record(header).signal, signal[1:13], atol=1e-6)
 
 
-# ---- quality -------------------------------------------------------------------
-
-
-def test_invalid_samples_are_kept_and_told(tmp_path, ecg, wfdb_writer):
+def test_invalid_samples_are_kept_and_counted(tmp_path, ecg, wfdb_writer):
     signal = ecg(2, 500)
     signal[3, 100:130] = np.nan
     record = read_record(wfdb_writer(tmp_path, "r", signal))
@@ -177,7 +171,7 @@ def test_invalid_samples_are_kept_and_told(tmp_path, ecg, wfdb_writer):
     assert record.quality.nan_share == pytest.approx(30 / 12_000)
 
 
-def test_flat_leads_are_told(tmp_path, ecg, wfdb_writer):
+def test_flat_leads_are_reported(tmp_path, ecg, wfdb_writer):
     signal = ecg(2, 500)
     signal[4] = 0.25
     signal[9] = 0
@@ -186,15 +180,12 @@ def test_flat_leads_are_told(tmp_path, ecg, wfdb_writer):
     assert record.quality.clipped_share == 0
 
 
-def test_clipping_is_told(tmp_path, ecg, wfdb_writer):
+def test_clipping_is_reported(tmp_path, ecg, wfdb_writer):
     signal = ecg(2, 500)
     signal[1, 200:240] = 3.0  # 80 ms at the top
     signal[2, 300:303] = 3.0  # 6 ms: a peak, not a rail
     record = read_record(wfdb_writer(tmp_path, "r", signal))
     assert record.quality.clipped_share == pytest.approx(40 / 12_000)
-
-
-# ---- missing leads -------------------------------------------------------------
 
 
 def test_missing_leads_are_refused_or_filled_and_masked(tmp_path, ecg, wfdb_writer):
@@ -221,9 +212,6 @@ def test_an_unknown_lead_is_never_dropped_silently(tmp_path, ecg, wfdb_writer):
     header = wfdb_writer(tmp_path, "r", ecg(2, 500, leads=2), leads=["MLII", "V5"])
     with pytest.raises(RecordError, match="unknown leads 'MLII'"):
         read_record(header, allow_missing_leads=True)
-
-
-# ---- faults --------------------------------------------------------------------
 
 
 def truncate(header):
@@ -326,9 +314,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     (tmp_path / "x.txt").write_text("?")
     with pytest.raises(RecordError, match="no known format"):
         read_record(tmp_path / "x.txt")
-
-
-# ---- other files ---------------------------------------------------------------
 
 
 def test_a_cpsc_struct_is_read(tmp_path, ecg):
@@ -460,9 +445,6 @@ def test_a_damaged_edf_is_refused(tmp_path, ecg):
         path.write_bytes(damaged)
         with pytest.raises(RecordError):
             read_record(path)
-
-
-# ---- real files ----------------------------------------------------------------
 
 
 def test_every_csn_sample_reads_as_wfdb_reads_it(real_data, tmp_path):

@@ -1,4 +1,4 @@
-"""An open store: batches, splits, labels, and damage that is told."""
+"""An open store: batches, splits, labels, and damage that is reported."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_indices_follow_split_and_task(store):
     assert store.indices("test", "rhythm").tolist() == [5]
 
 
-def test_labels_are_one_column_a_class(store):
+def test_labels_are_one_column_per_class(store):
     y, classes = store.labels("rhythm")
     assert classes == ["AFIB", "SR", "PACE"]
     assert y.dtype == np.uint8
@@ -140,7 +140,7 @@ def test_what_a_store_lacks_is_named(store):
         store.labels("rhythm", [0, 1])
 
 
-def test_a_store_that_is_absent_or_unfinished_is_told(tmp_path):
+def test_a_store_that_is_absent_or_unfinished_is_reported(tmp_path):
     with pytest.raises(StoreError, match="make it with `mccgaa pack`"):
         SignalStore.open(tmp_path / "none")
     (tmp_path / "out.partial").mkdir()
@@ -148,7 +148,7 @@ def test_a_store_that_is_absent_or_unfinished_is_told(tmp_path):
         SignalStore.open(tmp_path / "out")
 
 
-def test_damage_is_told(store):
+def test_damage_is_reported(store):
     signals = store.path / "signals.npy"
     content = signals.read_bytes()
     signals.write_bytes(content[:-10])
@@ -171,7 +171,7 @@ def test_damage_is_told(store):
         SignalStore.open(store.path)
 
 
-def test_a_label_that_is_no_class_is_told(store):
+def test_a_label_that_is_no_class_is_reported(store):
     meta = json.loads((store.path / "store.json").read_text())
     meta["tasks"]["rhythm"] = ["SR", "AFIB"]
     (store.path / "store.json").write_text(json.dumps(meta))
