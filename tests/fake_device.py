@@ -72,7 +72,7 @@ class _FakeGpu(TorchFunctionMode):
             moved = moved.clone() if moved is args[0] else moved
             moved._away = there
             return moved
-        if name in ("numpy", "__array__", "tolist") and _away(args[0]) and away:
+        if name in ("numpy", "__array__") and _away(args[0]) and away:
             raise TypeError("can't convert cuda:0 device type tensor to numpy.")
         if any(away) and not all(away) and name not in _MAY_MIX:
             raise RuntimeError(
@@ -95,6 +95,8 @@ def fake_gpu() -> Iterator[torch.device]:
         patch.setattr(torch.cuda, "device_count", lambda: 1)
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+        patch.setattr(torch.cuda, "get_device_name", lambda *_: "fake GPU")
+        patch.setattr(torch.cuda, "synchronize", lambda *_: None)
         patch.delenv("MCCGAA_DEVICE", raising=False)
         with _FakeGpu():
             yield GPU
