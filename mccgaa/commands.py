@@ -78,7 +78,7 @@ def pack(args: argparse.Namespace) -> None:
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
     """Turn `pretrain.epochs=2` into {"pretrain": {"epochs": 2}}."""
-    from mccgaa.config import merge
+    from mccgaa.settings import merge
 
     nested: dict[str, Any] = {}
     for pair in pairs:
@@ -94,10 +94,10 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
 
 def pretrain(args: argparse.Namespace) -> None:
     from mccgaa import pretrain as loop
-    from mccgaa.config import Profile
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
     from mccgaa.pairs import load_pairs
+    from mccgaa.profile import Profile
 
     profile = Profile.load(args.params)
     config = profile.run_config(args.variant, args.seed, _overrides(args.set))

@@ -1,4 +1,4 @@
-"""Every setting of the method, as frozen dataclasses that read and write YAML.
+"""Every setting of the method, as frozen dataclasses.
 
 One comment a field; defaults are the paper's where it gives one and otherwise the
 reading defended in the book. `stable_hash` names a run by what it was trained with.
@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mccgaa.errors import ConfigError
 from mccgaa.settings import (
-    as_mapping,
     check_choices,
     check_range,
     choose,
-    from_dict,
-    load_yaml,
-    merge,
-    nest,
     require,
     stable_hash,
     to_dict,
@@ -291,177 +284,3 @@ class RunConfig:
     def folder(self) -> str:
         """Name of the run's folder: two runs of one name and identity are one run."""
         return f"{self.name}-{self.hash}"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of a table: a label, and settings laid over the profile's."""
-
-    label: str  # as tables print it
-    settings: dict[str, Any] = field(default_factory=dict)  # of model and pretrain
-
-
-@dataclass(frozen=True)
-class StoreRecipe:
-    """How a store is packed; rate, duration and transform are `model.input`'s."""
-
-    dataset: str  # ptbxl, mimic, cpsc2018, csn or own
-    root: str  # the dataset's folder
-    out: str  # the store's folder
-    options: dict[str, Any] = field(default_factory=dict)  # of the dataset's reader
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the store's content, wherever it is packed."""
-        silent = ("jobs", "progress")
-        options = {k: v for k, v in self.options.items() if k not in silent}
-        return {"dataset": self.dataset, "options": options}
-
-
-@dataclass(frozen=True)
-class Reproduce:
-    """The part of a profile that a reader's half hour reruns."""
-
-    variants: tuple[str, ...] = ()  # empty: all
-    seeds: tuple[int, ...] = ()  # empty: all
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One file of params/: which data, how long, which variants, which chapters."""
-
-    name: str  # the file's stem
-    path: Path
-    tier: Literal["synthetic", "real", "paper"]  # what its results may be evidence of
-    title: str = ""  # one line that says what the data are
-    model: dict[str, Any] = field(default_factory=dict)  # of ModelConfig
-    pretrain: dict[str, Any] = field(default_factory=dict)  # of PretrainConfig
-    variants: dict[str, Variant] = field(
-        default_factory=lambda: {"mccgaa": Variant("mccgaa")}
-    )
-    seeds: tuple[int, ...] = (0,)
-    reproduce: Reproduce = field(default_factory=Reproduce)
-    twin: dict[str, Any] | None = None  # arguments of the synthetic mirror
-    stores: dict[str, StoreRecipe] = field(default_factory=dict)
-    tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
-    runs: str = "runs"  # folder of runs
-    knowledge: str | None = None  # another knowledge base than the packaged one
-    transfer: str | None = None  # profile on whose stores its models are tested too
-    out: str | None = None  # folder of the executed chapters
-    chapters: tuple[str, ...] = ()  # notebooks that it executes
-    notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)  # parameters
-
-    @classmethod
-    def load(cls, params: Path | str) -> Profile:
-        """Read a profile.
-
-        Args:
-            params: its file, or the bare name of one in ./params ("real").
-
-        Raises:
-            ConfigError: no such file, an unknown key or variant, or a store that a
-                task names and `stores` lacks.
-        """
-        path = Path(params)
-        named = Path("params") / f"{params}.yaml"
-        if not path.is_file() and named.is_file():
-            path = named
-        data = {k: v for k, v in load_yaml(path).items() if v is not None}
-        for key, kind, rest in (
-            ("variants", Variant, "settings"),
-            ("stores", StoreRecipe, "options"),
-        ):
-            for name, entry in as_mapping(data.get(key, {}), f"{path}: {key}").items():
-                where = f"{path}: {key}.{name}"
-                data[key] = data[key] | {name: nest(kind, entry, rest, where)}
-        for name, variant in data.get("variants", {}).items():
-            variant.setdefault("label", name)
-        profile = from_dict(cls, {**data, "name": path.stem, "path": path}, str(path))
-        profile._check()
-        return profile
-
-    def _check(self) -> None:
-        """Refuse the names of variants and stores that the profile does not define."""
-        for variant in self.reproduce.variants:
-            self._variant(variant)
-        for task in self.tasks:
-            self.recipe(self.tested_on(task)[0])
-
-    def _variant(self, name: str) -> Variant:
-        if name not in self.variants:
-            raise ConfigError(
-                f"{self.path} has no variant {name!r}; it has "
-                f"{', '.join(self.variants)}."
-            )
-        return self.variants[name]
-
-    def recipe(self, store: str = "pretrain") -> StoreRecipe:
-        """How a store of the profile is packed.
-
-        Raises:
-            ConfigError: the profile has no such store.
-        """
-        if store not in self.stores:
-            raise ConfigError(
-                f"{self.path} has no store {store!r}; it has "
-                f"{', '.join(self.stores) or 'none'}."
-            )
-        return self.stores[store]
-
-    @property
-    def input(self) -> InputConfig:
-        """The input that the model expects and every store is packed for."""
-        return from_dict(InputConfig, self.model.get("input"), "model.input")
-
-    def tested_on(self, task: str) -> tuple[str, str]:
-        """Return the store that a task is tested on, and the task's name there."""
-        store, _, there = self.tasks[task].partition("/")
-        return store, there or task
-
-    def run_config(
-        self,
-        variant: str | None = None,
-        seed: int = 0,
-        overrides: Mapping[str, Any] | None = None,
-    ) -> RunConfig:
-        """The configuration of one run.
-
-        Args:
-            variant: a name in `variants`; by default the first.
-            seed: of weights, dropout and batch order.
-            overrides: nested settings, such as {"pretrain": {"epochs": 2}}.
-
-        Raises:
-            ConfigError: an unknown variant or setting.
-        """
-        name = variant or next(iter(self.variants))
-        settings = {"model": self.model, "pretrain": self.pretrain}
-        settings = merge(settings, self._variant(name).settings)
-        settings = merge(settings, dict(overrides or {}))
-        unknown = set(settings) - {"model", "pretrain"}
-        if unknown:
-            raise ConfigError(
-                "Settings start with model or pretrain, not "
-                f"{', '.join(sorted(unknown))}."
-            )
-        pretrain = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
-        model = from_dict(ModelConfig, settings["model"], "model")
-        return RunConfig(name=name, model=model, pretrain=replace(pretrain, seed=seed))
-
-    @property
-    def hash(self) -> str:
-        """Name what decides the profile's results: not labels, seeds or folders."""
-        silent = ("out", "jobs", "progress")
-        twin = {k: v for k, v in (self.twin or {}).items() if k not in silent}
-        runs = {name: self.run_config(name).identity for name in self.variants}
-        for run in runs.values():
-            del run["method"]  # a stamp gives it on its own
-        return stable_hash(
-            {
-                "runs": runs,
-                "twin": twin,
-                "stores": {k: v.identity for k, v in self.stores.items()},
-                "tasks": self.tasks,
-                "knowledge": self.knowledge,
-            }
-        )

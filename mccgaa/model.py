@@ -18,11 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mccgaa.config import ModelConfig, from_dict
+from mccgaa.config import ModelConfig
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.gafa import Gafa
 from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss, gather
+from mccgaa.settings import from_dict
 from mccgaa.text import TextEncoder, TextProjection
 
 FILES = ("config.json", "model.safetensors")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mccgaa.config import Profile
 from mccgaa.errors import BookError
+from mccgaa.profile import Profile
 from mccgaa_book import results
 from mccgaa_book.checkout import checkout
 from mccgaa_book.results import NUMBERS, SOURCES, Results

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from mccgaa.config import Profile, RunConfig, stable_hash
+from mccgaa.config import RunConfig
 from mccgaa.data.datasets import open_or_pack
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
@@ -25,6 +25,8 @@ from mccgaa.metrics import TaskResult
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import load_pairs
 from mccgaa.pretrain import pretrain
+from mccgaa.profile import Profile
+from mccgaa.settings import stable_hash
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import results

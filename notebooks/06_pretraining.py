@@ -33,9 +33,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mccgaa.config import RunConfig, from_dict, load_yaml
+from mccgaa.config import RunConfig
 from mccgaa.pairs import record_texts
 from mccgaa.runtime import seed_step
+from mccgaa.settings import from_dict, load_yaml
 from mccgaa_book import page, paper
 from mccgaa_book.audit import data
 from mccgaa_book.audit.text import false_negatives

@@ -33,11 +33,12 @@ params: str = "params/smoke.yaml"  # profile compared with the paper's settings
 import pandas as pd
 import torch
 
-from mccgaa.config import EncoderConfig, GafaConfig, RunConfig, to_dict
+from mccgaa.config import EncoderConfig, GafaConfig, RunConfig
 from mccgaa.data import csn
 from mccgaa.encoder import EcgEncoder
 from mccgaa.gafa import Gafa
 from mccgaa.knowledge import Knowledge
+from mccgaa.settings import to_dict
 from mccgaa_book import page, paper
 from mccgaa_book.audit import chapman, encoder, graph, leak, tables
 from mccgaa_book.audit import data as data_audit

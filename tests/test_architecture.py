@@ -27,6 +27,7 @@ STOREYS = (
     {"files"},
     {"settings"},
     {"config"},
+    {"profile"},
     {"runtime", "metrics"},
     {"data", "knowledge", "text_cache"},
     {"encoder", "text", "gafa", "loss"},

@@ -18,9 +18,9 @@ from mccgaa.config import (
     ModelConfig,
     PretrainConfig,
     RunConfig,
-    StoreRecipe,
 )
 from mccgaa.errors import ConfigError
+from mccgaa.profile import StoreRecipe
 from mccgaa.settings import (
     dump_yaml,
     from_dict,

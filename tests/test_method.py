@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mccgaa.config import METHOD, ModelConfig, from_dict, merge
+from mccgaa.config import METHOD, ModelConfig
 from mccgaa.model import MCCGAA
+from mccgaa.settings import from_dict, merge
 
 SETTINGS = {
     "input": {"sampling_rate": 100, "duration": 1.0},

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mccgaa.config import ModelConfig, PretrainConfig, Profile, RunConfig
+from mccgaa.config import ModelConfig, PretrainConfig, RunConfig
 from mccgaa.errors import ConfigError
+from mccgaa.profile import Profile
 
 PARAMS = Path(__file__).resolve().parents[1] / "params"
 PROFILES = sorted(PARAMS.glob("*.yaml"))

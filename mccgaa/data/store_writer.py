@@ -21,12 +21,13 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from mccgaa.config import LEADS, stable_hash
+from mccgaa.config import LEADS
 from mccgaa.data import workers
 from mccgaa.data.reader import left_out
 from mccgaa.data.store import table_digest
 from mccgaa.errors import StoreError
 from mccgaa.files import bar
+from mccgaa.settings import stable_hash
 
 _HEADER_BYTES = 128  # numpy's header of signals.npy, rewritten with the final count
 CHUNK_BYTES = 4_000_000

@@ -24,8 +24,9 @@ from typing import Any
 
 import nbformat
 
-from mccgaa.config import METHOD, Profile
+from mccgaa.config import METHOD
 from mccgaa.errors import BookError
+from mccgaa.profile import Profile
 from mccgaa_book import results
 from mccgaa_book.checkout import checkout
 from mccgaa_book.press import chapters, notebook

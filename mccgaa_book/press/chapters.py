@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mccgaa.config import Profile, load_yaml, stable_hash
 from mccgaa.errors import BookError
+from mccgaa.profile import Profile
+from mccgaa.settings import load_yaml, stable_hash
 from mccgaa_book.checkout import checkout
 
 _LAYOUT = ("out", "chapters", "notebooks", "reproduce")  # keys that no page shows

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from mccgaa.config import Profile
 from mccgaa.errors import BookError
 from mccgaa.files import write_whole
+from mccgaa.profile import Profile
 from mccgaa_book import paper, results
 from mccgaa_book.checkout import checkout
 from mccgaa_book.page import ABSENT

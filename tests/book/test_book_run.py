@@ -10,8 +10,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from mccgaa.config import METHOD, Profile
+from mccgaa.config import METHOD
 from mccgaa.errors import BookError
+from mccgaa.profile import Profile
 from mccgaa_book import results
 from mccgaa_book.press import book, chapters, notebook
 

@@ -11,8 +11,8 @@ import torch
 import yaml
 from fake_device import fake_gpu
 
-from mccgaa.config import load_yaml
 from mccgaa.errors import ConfigError
+from mccgaa.settings import load_yaml
 from mccgaa_book import compare, experiments
 from mccgaa_book.lab import Lab
 

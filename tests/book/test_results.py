@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mccgaa.config import METHOD, Profile
+from mccgaa.config import METHOD
 from mccgaa.errors import BookError
+from mccgaa.profile import Profile
 from mccgaa_book import results
 from mccgaa_book.checkout import checkout
 
