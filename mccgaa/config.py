@@ -239,7 +239,11 @@ SILENT = ("workers", "checkpoint_every", "checkpoint_minutes", "snapshots")
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: a model, how it is pretrained, and on which pairs."""
+    """One run: a model, how it is pretrained, and on which pairs.
+
+    Runs of one global batch are one run, however many processes share it: on GPUs batch
+    normalisation is synchronised, on CPUs each process normalises its own part.
+    """
 
     name: str = "mccgaa"
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -117,16 +117,12 @@ class Trainer:
         self,
         config: RunConfig,
         pairs: Pairs,
-        folder: Path,
+        folder: RunFolder,
         device: torch.device,
         progress: bool,
     ) -> None:
-        self.config, self.pairs, self.folder, self.device = (
-            config,
-            pairs,
-            folder,
-            device,
-        )
+        self.config, self.pairs = config, pairs
+        self.folder, self.device = folder, device
         self.rank, self.processes = world()
         settings = config.pretrain
         self.steps_per_epoch = len(pairs.train) // config.global_batch
@@ -142,7 +138,7 @@ class Trainer:
             )
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.precision = effective_precision(device, settings.precision)
-        self.texts = len(pairs.vectors)  # encodes them, before workers read them
+        self.progress = progress and self.rank == 0
 
         seed_step(settings.seed)
         self.model = MCCGAA(config.model).to(device)
@@ -163,12 +159,6 @@ class Trainer:
         self.best = -1.0  # held-out retrieval of the best epoch
         self.epochs: list[dict[str, float]] = []  # rows of epochs.csv
         self.waiting: list[tuple[int, int, float, Tensor]] = []  # steps to flush
-        self.bar = bar(
-            total=self.total_steps,
-            desc=config.folder,
-            unit="step",
-            disable=self.rank > 0 or not progress,
-        )
 
     def train(self, note: dict[str, Any]) -> None:
         """Run the remaining epochs, then write the finished model.
@@ -177,14 +167,21 @@ class Trainer:
             note: facts to keep in metrics.json.
         """
         settings = self.config.pretrain
+        texts = len(self.pairs.vectors)  # encodes them, before workers read them
         self.resume()
-        self.bar.update(self.step)
+        steps = bar(
+            total=self.total_steps,
+            initial=self.step,
+            desc=self.config.folder,
+            unit="step",
+            disable=not self.progress,
+        )
         saved = self.clock = time.perf_counter()
-        with self.bar:
+        with steps:
             for epoch in range(self.step // self.steps_per_epoch, settings.epochs):
                 for signals, vectors in self.batches(epoch):
                     self.train_step(epoch, signals, vectors)
-                    self.bar.update()
+                    steps.update()
                     epoch_ends = self.step % self.steps_per_epoch == 0
                     minutes = (time.perf_counter() - saved) / 60
                     save = (
@@ -192,17 +189,17 @@ class Trainer:
                         or minutes >= settings.checkpoint_minutes
                     )
                     if epoch_ends or save or len(self.waiting) == FLUSH:
-                        self.flush()
+                        steps.set_postfix(loss=f"{self.flush():.3f}", refresh=False)
                     if epoch_ends and self.rank == 0:
                         self.end_epoch(epoch)
+                    if save and self.rank == 0:
+                        self.save()
                     if save:
-                        if self.rank == 0:
-                            self.save()
                         saved = time.perf_counter()
                     if epoch_ends or save:
                         self.clock = time.perf_counter()  # that was not training
         if self.rank == 0:
-            self.finish(note)
+            self.finish(note, texts)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Read the rest of an epoch: signals (B, D, T) and text vectors (B, d)."""
@@ -240,8 +237,11 @@ class Trainer:
         self.waiting.append((self.step, epoch, lr, losses))
         self.step += 1
 
-    def flush(self) -> None:
+    def flush(self) -> float:
         """Fetch the losses of the steps since the last flush, and write their rows.
+
+        Returns:
+            The last step's loss.
 
         Raises:
             RunError: one of them is not finite.
@@ -265,10 +265,10 @@ class Trainer:
                     "written); lower pretrain.lr or use precision: fp32."
                 )
             rows.append((step, epoch, loss, cma, uma, lr, speed))
-        self.bar.set_postfix(loss=f"{rows[-1][2]:.3f}", refresh=False)
         self.waiting.clear()
         if self.rank == 0:
             self.folder.append_history(rows)
+        return loss
 
     def end_epoch(self, epoch: int) -> None:
         """Measure held-out retrieval, keep the best weights, take a snapshot."""
@@ -289,7 +289,7 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """Loss and retrieval on the held-out pairs, with and without the fused part."""
         self.model.eval()
-        size = self.config.pretrain.batch_size
+        size = self.config.global_batch  # GAFA's graph is that of a training step
         rows = self.pairs.held_out
         sides: dict[str, list[Tensor]] = {"x": [], "q": [], "x_fuse": [], "q_fuse": []}
         total = 0.0
@@ -346,7 +346,7 @@ class Trainer:
         if self.rank == 0:
             self.folder.begin(self.config, self.step)
 
-    def finish(self, note: dict[str, Any]) -> None:
+    def finish(self, note: dict[str, Any], texts: int) -> None:
         """Write the finished model, and what it was made of."""
         if self.config.pretrain.selection == "best-retrieval":
             self.model = MCCGAA.from_pretrained(self.folder.best)
@@ -359,7 +359,7 @@ class Trainer:
             "pairs": {
                 "train": len(self.pairs.train),
                 "held_out": len(self.pairs.held_out),
-                "distinct_texts": self.texts,
+                "distinct_texts": texts,
             },
             "steps": self.step,
             "seconds": round(self.seconds, 1),

@@ -149,10 +149,11 @@ def test_a_module_stays_within_its_lines_of_code(path):
 def test_the_method_stays_small():
     total = sum(code_lines(path) for path in METHOD)
     print(f"the method: {len(METHOD)} modules, {total} lines of code")
-    assert 0 < total < 2400
+    assert 0 < total < 2500
 
 
-READING = {"mccgaa.data.store"}  # all that training needs of the data's modules
+# All that training needs of the data's modules.
+READING = {"mccgaa.data.store", "mccgaa.data.splits"}
 
 
 def closure(module: str) -> dict[str, Path]:

@@ -175,8 +175,10 @@ def _spy(seen: dict[str, list[int]], name: str) -> tuple[str, Any]:
     return "evaluate", evaluate
 
 
-def test_held_out_numbers_are_those_of_the_val_pairs(pairs, tmp_path):
-    loop = trainer(with_(RUN, batch_size=3), pairs, tmp_path)
+@pytest.mark.parametrize(("size", "processes"), [(3, 1), (1, 3)])
+def test_held_out_numbers_are_those_of_the_val_pairs(pairs, tmp_path, size, processes):
+    config = replace(with_(RUN, batch_size=size), processes=processes)
+    loop = trainer(config, pairs, tmp_path)
     for _ in range(2):  # batch norm's running statistics move
         loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
     found = loop.evaluate()
@@ -399,7 +401,7 @@ def test_losses_are_fetched_every_few_steps_and_at_the_end_of_an_epoch(
 
     def spy(self):
         flushed.append(self.step)
-        flush(self)
+        return flush(self)
 
     monkeypatch.setattr(module, "FLUSH", 2)
     monkeypatch.setattr(Trainer, "flush", spy)
