@@ -36,7 +36,8 @@ from typing import Any
 import pandas as pd
 
 from mccgaa.data.reader import Ids, make_rows, read_table, take
-from mccgaa.data.splits import SPLITS, by_subject
+from mccgaa.data.splits import by_subject
+from mccgaa.data.store import SPLITS
 from mccgaa.errors import StoreError
 
 _NO_CLASS = "-"

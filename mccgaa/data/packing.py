@@ -18,8 +18,7 @@ from filelock import FileLock, Timeout
 
 from mccgaa.config import InputConfig
 from mccgaa.data.reader import COLUMNS, left_out
-from mccgaa.data.splits import SPLITS
-from mccgaa.data.store import SignalStore, table_digest
+from mccgaa.data.store import SPLITS, SignalStore, table_digest
 from mccgaa.data.store_writer import StoreWriter
 from mccgaa.data.transform import DEFAULT_POLICY
 from mccgaa.data.workers import Options

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mccgaa.data.store import SPLITS
 from mccgaa.errors import StoreError
 
-SPLITS = ("train", "val", "test")
 TEST_SHARE, VAL_SHARE, SEED = 0.2, 0.1, 42
 VAL_FOLD, TEST_FOLD = 9, 10
 

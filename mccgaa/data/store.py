@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mccgaa.data.splits import SPLITS
 from mccgaa.errors import StoreError
 from mccgaa.files import PARTIAL
 
+SPLITS = ("train", "val", "test")
 _DIGEST_ROWS = 10_000  # turned into Python objects at a time
 
 

@@ -73,12 +73,10 @@ def test_opening_a_store_needs_neither_packing_nor_readers():
     loaded = {m for m in done.stdout.split() if m.startswith("mccgaa.")}
     assert loaded == {
         "mccgaa.data",
-        "mccgaa.data.splits",
         "mccgaa.data.store",
         "mccgaa.errors",
         "mccgaa.files",
     }
-    assert "sklearn" not in done.stdout.split()
 
 
 def test_signals_stay_on_disk_until_asked_for(store):
