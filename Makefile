@@ -31,13 +31,13 @@ lint: install ## check style and formatting
 test: lint ## install, lint, and run every test
 	$(BIN)/python -m pytest
 
-reproduce: install ## data, pretraining, every chapter, the book: all from nothing
-	$(BIN)/mccgaa run --params params/$(PROFILE).yaml
-	$(BIN)/mccgaa book run --profile $(PROFILE) --force
-	@echo "The book: $$($(BIN)/mccgaa book build)"
+reproduce: install ## data, pretraining, every chapter, the book, and how it compares
+	$(BIN)/mccgaa run zeroshot pretraining --profile $(PROFILE)
+	$(BIN)/mccgaa book execute --profile $(PROFILE)
+	@echo "The book: $$($(BIN)/mccgaa book build --profile $(PROFILE))"
+	$(BIN)/mccgaa compare --profile $(PROFILE)
 
-book: install ## execute what is stale, and build the book
-	$(BIN)/mccgaa book run --profile $(PROFILE)
+book: install ## build the published book
 	@echo "The book: $$($(BIN)/mccgaa book build)"
 
 check: install ## say which pages of the book are stale or failed
@@ -49,7 +49,7 @@ bench: install ## time a training step and packing; prints the ratios
 mutants: install ## see which wrong versions of the program no test notices [MODULE=loss]
 	$(BIN)/python tests/mutants/run.py $(MODULE)
 
-clean: ## remove what was built; data, stores and runs stay
+clean: ## remove what was built; data, stores, runs and reruns stay
 	rm -rf _build book/_build .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f $(INSTALLED)
-	find mccgaa tests notebooks -name __pycache__ -type d -exec rm -rf {} +
+	find mccgaa* tests notebooks -name __pycache__ -type d -exec rm -rf {} +
