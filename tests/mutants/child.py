@@ -34,7 +34,11 @@ def fork(work: Callable[[], int]) -> tuple[int, float]:
             code = work()
         finally:
             os._exit(code)
-    _, status, usage = os.wait4(pid, 0)
+    try:
+        _, status, usage = os.wait4(pid, 0)
+    except BaseException:  # interrupted: let no child run on
+        os.kill(pid, signal.SIGTERM)
+        raise
     with suppress(ProcessLookupError):  # what a test started and left behind
         os.killpg(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
@@ -171,34 +175,33 @@ class Judge:
         return True
 
 
-def transplant(source: str, old: list[CodeType], live: list[FunctionType]) -> bool:
+def transplant(
+    source: str, old: dict[str, list[CodeType]], live: list[FunctionType]
+) -> bool:
     """Give live functions the code of a mutant; False where that cannot be done."""
-    new = codes(source, old[0].co_filename)
-    if [code.co_qualname for code in new] != [code.co_qualname for code in old]:
-        return False
-    where = {
-        (code.co_qualname, code.co_firstlineno): other
-        for code, other in zip(old, new, strict=True)
-    }
+    new = codes(source, live[0].__code__.co_filename)
     changed = False
     for function in live:
         code = function.__code__
-        other = where.get((code.co_qualname, code.co_firstlineno))
-        if other is None or other.co_freevars != code.co_freevars:
+        name = code.co_qualname
+        if len(new.get(name, [])) != len(old[name]):
+            return False
+        other = new[name][old[name].index(code)]
+        if other.co_freevars != code.co_freevars:
             return False
         changed = changed or code != other
         function.__code__ = other
     return changed
 
 
-def codes(source: str, name: str) -> list[CodeType]:
-    """All code objects of a module, in the order of its text."""
-    found = [compile(source, name, "exec")]
+def codes(source: str, file: str) -> dict[str, list[CodeType]]:
+    """All code objects of a module by qualified name, in the order of its text."""
+    found = [compile(source, file, "exec")]
+    by_name: dict[str, list[CodeType]] = {}
     for code in found:
-        found += [
-            constant for constant in code.co_consts if isinstance(constant, CodeType)
-        ]
-    return found
+        found += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+        by_name.setdefault(code.co_qualname, []).append(code)
+    return by_name
 
 
 class Select:

@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -259,6 +260,7 @@ def main() -> int:
         parser.error(f"unknown modules: {', '.join(sorted(unknown))}")
     noted = yaml.safe_load(SURVIVORS.read_text()) or {}
     outcomes = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MCCGAA_REAL_DATA", str(ROOT.parent / "shared" / "data"))
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
