@@ -11,7 +11,14 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from mccgaa.metrics import TaskResult, _interval, auroc, evaluate, retrieval
+from mccgaa.metrics import (
+    TaskResult,
+    _interval,
+    auroc,
+    evaluate,
+    mean_by_record,
+    retrieval,
+)
 
 
 def naive_auroc(labels, scores):
@@ -44,6 +51,11 @@ def test_weights_mean_repeated_records():
     np.testing.assert_allclose(auroc(labels, scores, weights), repeated)
 
 
+def test_whole_numbers_of_any_type_are_scores():
+    assert auroc([0, 1], np.array([0, 1], dtype=np.uint8)) == 1
+
+
+@pytest.mark.filterwarnings("error")
 def test_one_kind_of_label_gives_nan_in_a_resample():
     weights = np.array([[1, 1, 0], [1, 1, 1]])
     assert np.isnan(auroc([1, 1, 0], [0.1, 0.2, 0.3], weights)).tolist() == [
@@ -150,7 +162,13 @@ def test_a_record_without_a_subject_is_resampled_by_itself():
     alone = evaluate(labels, scores, ["A"], groups=[None] * 40, bootstrap=50)
     assert alone.ci95 == evaluate(labels, scores, ["A"], bootstrap=50).ci95
     mixed = evaluate(labels, scores, ["A"], groups=["s"] * 10 + [None] * 30)
-    assert mixed.units == 31
+    assert (mixed.units, mixed.resamples) == (31, 1000)
+    numbers = evaluate(labels, scores, ["A"], groups=["s"] * 10 + [np.nan] * 30)
+    assert (
+        numbers
+        == mixed
+        == evaluate(labels, scores, ["A"], groups=["s"] * 10 + [None] * 30, seed=0)
+    )
     with pytest.raises(ValueError, match="40 records but 3 groups"):
         evaluate(labels, scores, ["A"], groups=["a", "b", "c"])
 
@@ -179,6 +197,12 @@ def test_a_result_is_valid_json_and_comes_back_from_it(bootstrap, positives):
     assert (plain["macro_auroc"] is None) == (not positives)
     assert (plain["ci95"] == [None, None]) == (not positives or not bootstrap)
     assert plain["left_out"] == ([] if positives else ["A"])
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_record_alone_or_none_is_scored_on_no_class(n):
+    result = evaluate(np.ones((n, 1), int), np.ones((n, 1)), ["A"], bootstrap=5)
+    assert (result.n, result.units, result.left_out) == (n, n, ["A"])
 
 
 def test_fewer_than_no_resamples_are_refused():
@@ -244,3 +268,12 @@ def test_a_text_is_found_by_its_nearest_ecg_whatever_their_order():
     q = np.array([[1.0, 0], [1, 0], [0, 1]])
     for x in ([near, far, other], [far, near, other]):
         assert retrieval(np.array(x), q)["text_to_ecg_r1"] == 1.0
+
+
+def test_scores_of_windows_are_averaged_by_record():
+    scores = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.2, 0.4]])
+    records, means = mean_by_record(scores, ["b", "a", "b", "a"])
+    assert records == ["b", "a"]
+    assert means == pytest.approx(np.array([[0.5, 0.5], [0.35, 0.45]]))
+    with pytest.raises(ValueError, match="4 rows of scores but 1 groups"):
+        mean_by_record(scores, ["a"])

@@ -15,7 +15,6 @@ from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare
 from mccgaa.errors import StoreError
-from mccgaa.metrics import mean_by_record
 
 
 def write_original(root: Path, labels: Mapping[str, str], seconds: float = 12) -> Path:
@@ -150,15 +149,6 @@ def test_the_policies_cut_what_they_say(tmp_path: Path) -> None:
     assert not five[:, 2500:].any()
     start = cpsc2018.read_rows(root, lengths="windows")["start"][1]
     assert np.array_equal(prepare(record, config, start=start), record.signal[:, 1000:])
-
-
-def test_scores_of_windows_are_averaged_by_record() -> None:
-    scores = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.2, 0.4]])
-    records, means = mean_by_record(scores, ["b", "a", "b", "a"])
-    assert records == ["b", "a"]
-    assert means == pytest.approx(np.array([[0.5, 0.5], [0.35, 0.45]]))
-    with pytest.raises(ValueError, match="4 rows of scores but 1 groups"):
-        mean_by_record(scores, ["a"])
 
 
 def test_a_part_of_the_records_keeps_its_places_in_the_split(tmp_path: Path) -> None:
