@@ -84,18 +84,12 @@ class EncoderConfig:
         check_choices(self, "encoder")
         for name in ("leads", "embedding_dim", "pool_heads", "positions"):
             check_range(f"encoder.{name}", getattr(self, name), 1)
-        require(
-            len(self.widths) == 4 and min(self.widths) >= 2,
-            "encoder.widths",
-            self.widths,
-            "four stages of at least 2 channels",
-        )
-        require(
-            self.pool == "mean" or self.embedding_dim % self.pool_heads == 0,
-            "encoder.embedding_dim",
-            self.embedding_dim,
-            f"a multiple of encoder.pool_heads, which is {self.pool_heads}",
-        )
+        widths, dim, heads = self.widths, self.embedding_dim, self.pool_heads
+        four = len(widths) == 4 and min(widths) >= 2  # the CAM halves them
+        require(four, "encoder.widths", widths, "four stages of 2 channels or more")
+        fits = self.pool == "mean" or dim % heads == 0
+        multiple = f"a multiple of encoder.pool_heads, which is {heads}"
+        require(fits, "encoder.embedding_dim", dim, multiple)
 
 
 @dataclass(frozen=True)
@@ -118,12 +112,8 @@ class TextConfig:
             object.__setattr__(self, "pooling", pooling)
         check_choices(self, "text")
         choose(Pooling, self.pooling, "text.pooling")
-        require(
-            preset is None or self.dim == dim,
-            "text.dim",
-            self.dim,
-            f"{dim}, the width of encoder {self.encoder!r}; leave text.dim out",
-        )
+        known = f"{dim}, the width of encoder {self.encoder!r}; leave text.dim out"
+        require(not preset or self.dim == dim, "text.dim", self.dim, known)
         check_range("text.dim", self.dim, 1)
         check_range("text.hidden", self.hidden, 1)
         check_range("text.max_length", self.max_length, 3)  # [CLS], a word, [SEP]
@@ -145,19 +135,12 @@ class GafaConfig:
     def __post_init__(self) -> None:
         check_choices(self, "gafa")
         check_range("gafa.heads", self.heads, 1)
-        require(
-            self.hidden >= 1 and self.hidden % self.heads == 0,
-            "gafa.hidden",
-            self.hidden,
-            f"a multiple of gafa.heads, which is {self.heads}: it is the width of all "
-            "heads together",
-        )
-        require(
-            self.output >= 2 and self.output % 2 == 0,
-            "gafa.output",
-            self.output,
-            "an even number, which ECG and text share",
-        )
+        check_range("gafa.hidden", self.hidden, 1)
+        together = f"a multiple of gafa.heads, which is {self.heads}"
+        require(self.hidden % self.heads == 0, "gafa.hidden", self.hidden, together)
+        check_range("gafa.output", self.output, 2)
+        shared = "an even number: ECG and text have half of it each"
+        require(self.output % 2 == 0, "gafa.output", self.output, shared)
         if self.neighbours is not None:
             check_range("gafa.neighbours", self.neighbours, 1)
         require(0 < self.tau < math.inf, "gafa.tau", self.tau, "more than 0")
@@ -180,12 +163,8 @@ class LossConfig:
         require(0 < self.tau < math.inf, "loss.tau", self.tau, "more than 0")
         for name in ("cma_weight", "uma_weight"):
             check_range(f"loss.{name}", getattr(self, name), 0)
-        require(
-            len(self.dropout) == 2 and all(0 <= rate < 1 for rate in self.dropout),
-            "loss.dropout",
-            self.dropout,
-            "two rates of at least 0 and below 1, one for each view",
-        )
+        rates = len(self.dropout) == 2 and all(0 <= r < 1 for r in self.dropout)
+        require(rates, "loss.dropout", self.dropout, "two rates in [0, 1)")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.data.transform import prepare
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.files import bar
-from mccgaa.knowledge import Knowledge
+from mccgaa.knowledge import Knowledge, f_query
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
@@ -202,7 +202,7 @@ def score_tasks(
         )
         for task in tasks:
             labels, classes = store.labels(task, rows[task])
-            texts = [knowledge.text(task, name, style) for name in classes]
+            texts = f_query(classes, knowledge, task, style)  # eq 1
             own = x[np.searchsorted(index, rows[task])]  # (n, M); index is sorted
             scores = class_scores(model, own, texts, fused=fused)
             found[task] = _by_record(

@@ -368,7 +368,7 @@ def test_integers_are_refused() -> None:
     ("settings", "sentence"),
     [
         ({"widths": (4, 8, 16)}, r"encoder\.widths is \(4, 8, 16\); .*four stages"),
-        ({"widths": (4, 1, 8, 8)}, r"encoder\.widths is .* at least 2 channels"),
+        ({"widths": (4, 1, 8, 8)}, r"encoder\.widths is .* 2 channels or more"),
         ({"embedding_dim": 10, "pool_heads": 4}, r"embedding_dim is 10; .* is 4"),
         ({"embedding_dim": 0}, r"encoder\.embedding_dim is 0"),
         ({"leads": 0}, r"encoder\.leads is 0"),
