@@ -30,12 +30,8 @@ NEW = {  # (same source as in pretraining, what its texts were) -> new at the te
 }
 
 
-def update() -> list[Path]:
-    """Bring README.md, its picture and the book's first page up to `results/`.
-
-    Returns:
-        The files written.
-    """
+def update() -> Path:
+    """Bring README.md, its picture and the book's first page up to `results/`."""
     root = checkout()
     folder = root / "results"
     texts = {root / "README.md": section(folder), root / INTRO: summary(folder)}
@@ -45,7 +41,7 @@ def update() -> list[Path]:
             file.write(whole)
     with write_whole(root / PICTURE) as file:
         file.write(picture(folder))
-    return [*texts, root / PICTURE]
+    return root / "README.md"
 
 
 def summary(folder: Path) -> str:
