@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import sys
@@ -50,6 +51,42 @@ def write_whole(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def write_json(path: Path | str, data: Any) -> None:
+    """Write plain data as JSON, whole or not at all.
+
+    Raises:
+        ValueError: a number that JSON does not have (NaN or infinity).
+        WriteError: as `write_whole`.
+    """
+    with write_whole(path) as file:
+        json.dump(data, file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
+def check_writable(path: Path | str) -> None:
+    """Refuse a file that `write_whole` could not write, before the work for it is done.
+
+    Nothing is left behind.
+
+    Raises:
+        WriteError: a folder has this name, or the place cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + PARTIAL) if path.name else path
+    missing = [folder for folder in path.parents if not folder.exists()]
+    with write_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.open("ab").close()
+        finally:
+            partial.unlink(missing_ok=True)
+            for folder in missing:
+                if folder.exists():
+                    folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ certain. A file of the user's own, in the same form, takes its place whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -156,6 +157,13 @@ class Knowledge:
         """
         return self.entry(task, cls).text(style)
 
+    def texts(self, style: Style = "name") -> list[str]:
+        """Return the distinct texts of all classes, sorted."""
+        entries = (
+            e for classes in self.vocabularies.values() for e in classes.values()
+        )
+        return sorted({entry.text(style) for entry in entries})
+
     def lookup(self, words: str, style: Style = "name") -> str | None:
         """Return the text of the class that a user means, or None.
 
@@ -240,6 +248,22 @@ def f_query(
         else knowledge.record_text(label, task, style)
         for label in labels
     ]
+
+
+def named_in(texts: Iterable[str], corpus: Iterable[str]) -> list[bool]:
+    """Ask which texts occur word for word in a corpus, whatever their case.
+
+    Args:
+        texts: class texts.
+        corpus: the texts of pretraining.
+    """
+    whole = "\n".join(corpus).lower()
+
+    def occurs(text: str) -> bool:
+        words = rf"(?<!\w){re.escape(text)}(?!\w)"
+        return text in whole and re.search(words, whole) is not None  # `in` is fast
+
+    return [occurs(text.lower()) for text in texts]
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

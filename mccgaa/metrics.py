@@ -68,6 +68,14 @@ class TaskResult:
     resamples: int = 0  # behind every interval; each scores every class in `classes`
     units: int = 0  # what is resampled: subjects, or records where none are known
 
+    def __str__(self) -> str:
+        scored = f"macro AUROC {100 * self.macro_auroc:5.1f}"
+        low, high = (100 * bound for bound in self.ci95)
+        interval = f" [{low:.1f}, {high:.1f}]" if self.resamples else ""
+        found = scored + interval if self.classes else "no class can be scored"
+        rest = f", left out: {', '.join(self.left_out)}" if self.left_out else ""
+        return f"{found}  {self.n} records, {len(self.classes)} classes{rest}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no NaN: None is written for it."""
         return _swap(asdict(self), math.isnan, None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
-from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query
+from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query, named_in
 from mccgaa.runtime import pick_device, rank_zero_first, world
 from mccgaa.text import TextEncoder
 
@@ -73,6 +73,7 @@ class Pairs:
     fingerprint: str  # of the texts of all records
     encoder: Encoder
     progress: bool = False  # show a bar while texts are encoded
+    named: Mapping[str, bool] | None = None  # class text of K -> training texts hold it
 
     @classmethod
     def build(
@@ -206,7 +207,11 @@ def load_pairs(
     """
     texts = record_texts(store, config.pretrain, config.model.text, knowledge)
     encoder = TextEncoder(config.model.text, device=pick_device(device))
-    return Pairs.build(store, texts, encoder, progress)
+    pairs = Pairs.build(store, texts, encoder, progress)
+    read = {texts[i] for i in pairs.train}
+    class_texts = knowledge.texts(config.model.text.style)
+    met = named_in(class_texts, read)
+    return replace(pairs, named=dict(zip(class_texts, met, strict=True)))
 
 
 def augment(signals: Tensor, strength: float) -> Tensor:

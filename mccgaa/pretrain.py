@@ -355,6 +355,7 @@ class Trainer:
             **note,
             "synthetic": store.meta["synthetic"],
             "method": METHOD,
+            "hash": self.config.hash,
             "store": {"source": store.meta["source"], "fingerprint": self.config.store},
             "pairs": {
                 "train": len(self.pairs.train),

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from mccgaa.config import RunConfig
-from mccgaa.data.datasets import open_or_pack
+from mccgaa.data.datasets import open_store
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
 from mccgaa.files import write_whole
@@ -177,13 +177,7 @@ class Lab:
             recipe = self.profile.recipe(name)
             if self.profile.twin and not Path(recipe.out).exists():
                 write_twin(**self.profile.twin)
-            self._stores[name] = open_or_pack(
-                recipe.dataset,
-                recipe.root,
-                recipe.out,
-                input=self.profile.input,
-                **recipe.options,
-            )
+            self._stores[name] = open_store(self.profile, name)
         return self._stores[name]
 
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:

@@ -28,7 +28,6 @@ resamples: int = 1000  # of the test records, behind an interval
 most: int = 500  # records in the t-SNE map, at most
 
 # %%
-import re
 from functools import cache
 
 import matplotlib.pyplot as plt
@@ -41,6 +40,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import NearestNeighbors
 
 from mccgaa.errors import ConfigError
+from mccgaa.knowledge import named_in
 from mccgaa.metrics import auroc
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import record_texts
@@ -137,16 +137,6 @@ pd.DataFrame(
 pretraining = lab.store("pretrain")
 texts = record_texts(pretraining, config.pretrain, config.model.text, lab.knowledge)
 seen = {texts[i] for i in pretraining.indices(split="train") if texts[i]}
-everything_read = "\n".join(seen).lower()
-
-
-def named(text):
-    """Whether a class text occurs in pretraining, word for word."""
-    whole_words = rf"(?<!\w){re.escape(text.lower())}(?!\w)"
-    return re.search(whole_words, everything_read) is not None
-
-
-# %%
 rows = {}
 for task in lab.tasks:
     tested = scored(first, task)
@@ -155,7 +145,7 @@ for task in lab.tasks:
         "test records": len(tested.labels),
         "same source": store.meta["source"] == pretraining.meta["source"],
         "classes": len(tested.texts),
-        "named in pretraining": sum(map(named, tested.texts)),
+        "named in pretraining": sum(named_in(tested.texts, seen)),
     }
 overlap = pd.DataFrame(rows).T.infer_objects().rename_axis("task")
 

@@ -3,67 +3,239 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+import torch
+import yaml
 
-from mccgaa.cli import build_parser, main
+from mccgaa.cli import COMMANDS, build_parser, main
+from mccgaa.config import METHOD, GafaConfig, RunConfig
+from mccgaa.data.store import SignalStore
+from mccgaa.knowledge import Knowledge
+from mccgaa.model import MCCGAA
+from mccgaa.settings import from_dict, load_yaml
 
-TINY = [
-    *("pretrain.epochs=1", "pretrain.batch_size=16", "pretrain.text=knowledge"),
-    *("model.encoder.widths=[8,8,8,8]", "model.encoder.embedding_dim=16"),
-    *("model.encoder.pool_heads=2"),
-]
-PROFILE = Path(__file__).resolve().parents[1] / "params" / "real.yaml"
+NARROW = {"encoder": {"widths": [8, 8, 8, 8]}}
+INPUT = {"sampling_rate": 100, "transform": "bandpass-zscore"}
+MINILM = {"encoder": "minilm"}
+
+
+def write_profile(folder: Path, tree: Path, store: Path) -> Path:
+    """Write params/mine.yaml, of one tiny variant per graph."""
+    path = folder / "params" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    profile = {
+        "tier": "synthetic",
+        "title": "a few simulated records",
+        "model": {"input": INPUT, "text": MINILM, **NARROW},
+        "pretrain": {"epochs": 1, "batch_size": 16, "text": "knowledge"},
+        "variants": {
+            "bipartite": {"model": {"gafa": {"graph": "bipartite"}}},
+            "pair": {"model": {"gafa": {"graph": "pair"}}},
+        },
+        "stores": {
+            "pretrain": {
+                "dataset": "ptbxl",
+                "root": str(tree),
+                "out": str(store),
+                "jobs": 1,
+            }
+        },
+        "runs": str(folder / "runs"),
+    }
+    path.write_text(yaml.safe_dump(profile))
+    return path
 
 
 @pytest.fixture(scope="module")
-def run_folder(twin_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("cli-runs")
-    arguments = ["pretrain", "--params", PROFILE, "--store", twin_store, "--out", out]
-    assert main([*map(str, arguments), "--seed", "3", "--set", *TINY]) == 0
-    (folder,) = out.iterdir()
+def profile(
+    twin_tree: Path, twin_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_profile(tmp_path_factory.mktemp("cli"), twin_tree, twin_store)
+
+
+@pytest.fixture(scope="module")
+def run_folder(profile: Path) -> Path:
+    """A run, of a profile by its bare name that also names the store and --out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(profile.parents[1])
+        assert main(["pretrain", "--params", "mine", "--seed", "3"]) == 0
+    (folder,) = (profile.parents[1] / "runs").iterdir()
     return folder
 
 
+@pytest.fixture(scope="module")
+def no_graph(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model whose graph is of pairs, without a run around it."""
+    config = MCCGAA.from_pretrained(run_folder).config
+    folder = tmp_path_factory.mktemp("cli-model") / "pair"
+    MCCGAA(replace(config, gafa=GafaConfig(graph="pair"))).save_pretrained(folder)
+    return folder
+
+
+def zeroshot(run: Path, store: Path, *more: str) -> int:
+    return main(["zeroshot", "--run", str(run), "--store", str(store), *more])
+
+
+def strict_json(path: Path) -> Any:
+    """Read JSON, refusing NaN and infinity, which Python writes and reads."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
 def test_pretrain_prints_the_run_folder_as_its_last_line(
-    run_folder, twin_store, capsys
+    profile, run_folder, twin_store, capsys
 ):
-    arguments = ["pretrain", "--params", PROFILE, "--store", twin_store]
-    arguments += ["--out", run_folder.parent, "--seed", "3", "--set", *TINY]
-    assert main(list(map(str, arguments))) == 0
+    arguments = ["pretrain", "--params", profile, "--store", twin_store]
+    arguments += ["--out", run_folder.parent, "--seed", "3"]
+    assert main(list(map(str, arguments))) == 0  # the run is there: it is loaded
     assert capsys.readouterr().out.splitlines()[-1] == str(run_folder)
+    config = from_dict(RunConfig, load_yaml(run_folder / "config.yaml"))
+    assert (config.name, config.pretrain.seed) == ("bipartite", 3)
+
+
+def test_torchrun_packs_the_store_of_the_profile_and_trains_one_run(
+    twin_tree, tmp_path
+):
+    profile = write_profile(tmp_path, twin_tree, tmp_path / "store")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", "-m", "mccgaa.cli", "pretrain", "--params", profile]
+    command += ["--device", "cpu", "--set", "pretrain.batch_size=8"]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert done.stdout.split() == [str(folder)]  # said once
+    assert strict_json(folder / "metrics.json")["facts"]["processes"] == 2
+    assert len(SignalStore.open(tmp_path / "store")) == 96
 
 
 @pytest.mark.parametrize("tasks", [["super", "form"], ["super,form"]])
-def test_zeroshot_writes_json_with_classes_intervals_and_those_left_out(
+def test_zeroshot_writes_results_with_what_was_new_at_the_test(
     run_folder, twin_store, tmp_path, tasks, capsys
 ):
+    out = tmp_path / "results" / "out.json"
+    options = ["--split", "all", "--json", str(out), "--bootstrap", "50"]
+    assert zeroshot(run_folder, twin_store, "--tasks", *tasks, *options) == 0
+    found, store = strict_json(out), SignalStore.open(twin_store)
+    assert list(found["tasks"]) == ["super", "form"]
+    result = found["tasks"]["super"]
+    low, high = result["ci95"]
+    assert 0 <= low <= result["macro_auroc"] <= high <= 1
+    assert result["n"] == len(store.indices(task="super"))
+    assert isinstance(result["left_out"], list) and result["resamples"] == 50
+    assert {"auroc", "ci95", "positives"} == set(result["classes"]["NORM"])
+
+    assert found["run"] == {
+        "folder": str(run_folder),
+        "hash": run_folder.name.rpartition("-")[2],
+        "method": METHOD,
+        "store": store.meta["fingerprint"],
+        "source": "ptbxl",
+    }
+    assert found["store"]["fingerprint"] == store.meta["fingerprint"]
+    assert found["synthetic"] == {"tested": True, "trained": True}
+    assert (found["split"], found["text_style"]) == ("all", "name")
+    assert (found["fused"], found["bootstrap"]) == (False, 50)
+    assert found["knowledge"] == Knowledge.load().fingerprint
+    assert found["precision"] in ("bf16", "fp32")
+    how = found["protocol"]
+    assert how["fitted_on_labels"] is how["transductive"] is False
+    assert how["pretraining_texts"] == "knowledge" and how["same_source"] is True
+    assert how["records_in_pretraining"] is True
+    read = [counts["named_in_pretraining"] for counts in how["class_texts"].values()]
+    assert how["class_texts"]["super"]["classes"] == 5 and all(n > 0 for n in read)
+
+    printed = capsys.readouterr().out
+    assert found["meaning"] == printed.splitlines()[0]
+    assert "nothing was fitted to the labels" in printed
+    assert "texts made from the labels of ptbxl, the source of this test" in printed
+    total = sum(counts["classes"] for counts in how["class_texts"].values())
+    assert f"{sum(read)} of {total} class texts occur in them" in printed
+    assert "no evidence about patients" in printed
+    assert "Records of this split were in pretraining." in printed
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]  {result['n']} records" in printed
+
+
+def test_class_texts_are_counted_as_the_training_texts_name_them(
+    run_folder, twin_store, tmp_path
+):
     out = tmp_path / "out.json"
-    code = main(
-        [
-            *("zeroshot", "--run", str(run_folder), "--store", str(twin_store)),
-            *("--tasks", *tasks, "--split", "all", "--json", str(out)),
-            *("--bootstrap", "50"),
-        ]
-    )
-    assert code == 0
-    assert "synthetic" in capsys.readouterr().out
-    results = json.loads(out.read_text())
-    assert list(results) == ["super", "form"]
-    found = results["super"]
-    assert 0 <= found["macro_auroc"] <= 1 and len(found["ci95"]) == 2
-    assert found["n"] > 0 and isinstance(found["left_out"], list)
-    assert {"auroc", "positives"} <= set(next(iter(found["classes"].values())))
+    zeroshot(run_folder, twin_store, "--bootstrap", "0", "--json", str(out))
+    store, knowledge = SignalStore.open(twin_store), Knowledge.load()
+    records = store.records
+    named = {
+        knowledge.text("statements", name).lower()
+        for names in records["statements"][records["split"] == "train"]
+        for name in (names if names is not None else ())
+    }
+    for task, counts in strict_json(out)["protocol"]["class_texts"].items():
+        texts = [knowledge.text(task, name).lower() for name in store.classes(task)]
+        at_least = sum(text in named for text in texts)
+        assert at_least <= counts["named_in_pretraining"] <= counts["classes"]
+        assert counts["named_in_pretraining"] == sum(
+            any(f" {text} " in f" {name.replace(',', ' ')} " for name in named)
+            for text in texts
+        )
 
 
-def test_classify_ranks_classes_for_one_file(run_folder, twin_tree, capsys):
+def test_the_test_split_was_not_in_pretraining_and_no_interval_is_null(
+    run_folder, twin_store, tmp_path, capsys
+):
+    out = tmp_path / "out.json"
+    assert zeroshot(run_folder, twin_store, "--bootstrap", "0", "--json", str(out)) == 0
+    found = strict_json(out)
+    assert found["split"] == "test" and not found["protocol"]["records_in_pretraining"]
+    assert all(result["ci95"] == [None, None] for result in found["tasks"].values())
+    assert set(found["tasks"]) == set(SignalStore.open(twin_store).meta["tasks"])
+    printed = capsys.readouterr().out
+    assert "[" not in printed and "Records of this split" not in printed
+
+
+def test_fused_results_say_that_they_are_transductive(
+    run_folder, twin_store, tmp_path, capsys
+):
+    out = tmp_path / "out.json"
+    options = ["--tasks", "super", "--fused", "--precision", "fp32", "--json", str(out)]
+    assert zeroshot(run_folder, twin_store, *options) == 0
+    found = strict_json(out)
+    assert found["fused"] is found["protocol"]["transductive"] is True
+    assert found["precision"] == "fp32" and found["bootstrap"] == 1000
+    assert "depend on the other records" in capsys.readouterr().out
+
+
+def test_a_model_without_a_run_says_that_its_pretraining_is_not_known(
+    no_graph, twin_store, tmp_path, capsys
+):
+    out = tmp_path / "out.json"
+    options = ["--tasks", "super", "--bootstrap", "0", "--json", str(out)]
+    assert zeroshot(no_graph, twin_store, *options) == 0
+    found = strict_json(out)
+    assert found["run"]["hash"] is found["synthetic"]["trained"] is None
+    assert found["protocol"]["same_source"] is None
+    assert found["protocol"]["class_texts"]["super"]["named_in_pretraining"] is None
+    assert "What pretraining read is not known" in capsys.readouterr().out
+
+
+def test_classify_ranks_classes_for_one_file(run_folder, twin_tree, tmp_path, capsys):
     record = next((twin_tree / "records500").rglob("*_hr.hea")).with_suffix("")
-    classes = ["atrial fibrillation", "sinus rhythm"]
-    arguments = ["classify", str(record), "--run", str(run_folder)]
+    classes, out = ["atrial fibrillation", "sinus rhythm"], tmp_path / "ranks.json"
+    arguments = ["classify", str(record), "--run", str(run_folder), "--json", str(out)]
     assert main([*arguments, "--classes", *classes]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in classes) and "medical device" in printed
+    rows = strict_json(out)
+    assert {row["class"] for row in rows} == set(classes)
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
 
 
 def test_check_prints_the_data_card(twin_store, capsys):
@@ -71,69 +243,264 @@ def test_check_prints_the_data_card(twin_store, capsys):
     assert "96" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["zeroshot", "--run", "RUN", "--store", "nowhere"], "no signal store"),
-        (["zeroshot", "--run", "nowhere", "--store", "STORE"], "nowhere"),
-        (
-            ["zeroshot", "--run", "RUN", "--store", "STORE", "--tasks", "sooper"],
-            "no task 'sooper'; it has super, sub, form, rhythm",
-        ),
-        (
-            ["classify", "absent", "--run", "RUN", "--classes", "sinus rhythm"],
-            "absent",
-        ),
-        (["pack", "ptbxl", "--root", "EMPTY", "--out", "EMPTY/s"], "ptbxl_database"),
-        (["pack", "ptbxl"], "pack needs a dataset"),
-        (
-            [
-                *("pretrain", "--params", "PROFILE", "--store", "STORE", "--out"),
-                *("EMPTY", "--set", "pretrain.epoch=2"),
-            ],
-            "has no setting 'epoch'",
-        ),
-        (
-            [
-                *("pretrain", "--params", "PROFILE", "--store", "STORE", "--out"),
-                *("EMPTY", "--variant", "nicest"),
-            ],
-            "no variant 'nicest'; it has bipartite",
-        ),
-        (["book", "run", "--profile", "nowhere"], "nowhere"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_status_2(
-    arguments, sentence, run_folder, twin_store, tmp_path, capsys
+A_RUN = ["--run", "RUN", "--store", "STORE", "--tasks", "super"]
+TRAIN = ["pretrain", "--params", "PROFILE"]
+AFIB = ["--classes", "AFIB"]
+MISTAKES = {
+    # arguments -> what the sentence says
+    ("zeroshot", "--run", "RUN", "--store", "nowhere"): "no signal store",
+    ("zeroshot", "--run", "nowhere", "--store", "STORE"): "nowhere is no folder",
+    ("zeroshot", *A_RUN, "sooper"): "no task 'sooper'; it has super, sub, form, rhythm",
+    ("zeroshot", *A_RUN, "--device", "gpu"): "device 'gpu' is not available",
+    ("zeroshot", *A_RUN, "--device", "cuda:99"): "device 'cuda:99' is not available",
+    ("zeroshot", *A_RUN, "--json", "FOLDER"): "it is a folder",
+    ("zeroshot", *A_RUN, "--json", "FILE/out.json"): "FILE/out.json cannot be written",
+    ("zeroshot", *A_RUN, "--json", "FILE/a/b.json"): "FILE/a/b.json cannot be written",
+    ("zeroshot", *A_RUN, "--json", ""): "cannot be written",
+    ("zeroshot", *A_RUN, "--knowledge", "FILE"): "FILE",
+    (
+        *("zeroshot", "--run", "PAIR", "--store", "STORE", "--tasks", "super"),
+        "--fused",
+    ): "need the bipartite graph",
+    ("classify", "absent", "--run", "RUN", *AFIB): "absent",
+    ("classify", "FILE", "--run", "RUN", *AFIB): "FILE",
+    ("classify", "ECG", "--run", "RUN", *AFIB, "--json", "FOLDER"): "it is a folder",
+    ("classify", "ECG", "--run", "RUN", *AFIB, "--device", "gpu"): "device 'gpu'",
+    ("pack", "ptbxl", "--root", "FOLDER", "--out", "FOLDER/s"): "ptbxl_database",
+    ("pack", "ptbxl", "--root", "TREE", "--out", "FILE/s"): "FILE/s",
+    ("pack", "ptbxl"): "pack needs a dataset, --root and --out",
+    ("pack", "--check", "FOLDER"): "no signal store",
+    ("pack", "--check", "FILE"): "FILE",
+    (
+        *("pack", "ptbxl", "--root", "TREE", "--out", "FOLDER/s"),
+        *("--only-ids", "absent.txt"),
+    ): "absent.txt",
+    (*TRAIN, "--set", "pretrain.epoch=2"): "has no setting 'epoch'",
+    (*TRAIN, "--set", "pretrain.epochs"): "'pretrain.epochs' is no setting",
+    (*TRAIN, "--set", "pretrain.betas=[0.9"): "'pretrain.betas=[0.9' is no setting",
+    (*TRAIN, "--set", "pretrain..epochs=2"): "'pretrain..epochs=2' is no setting",
+    (*TRAIN, "--set", "pretrain.epochs=0"): "pretrain.epochs is 0",
+    (*TRAIN, "--set", "pretrain.batch_size=0"): "pretrain.batch_size is 0",
+    (*TRAIN, "--set", "pretrain.checkpoint_every=0"): "checkpoint_every is 0",
+    (*TRAIN, "--set", "pretrain.batch_size=4096"): "fewer than one batch",
+    (*TRAIN, "--variant", "nicest"): "no variant 'nicest'; it has bipartite, pair",
+    (*TRAIN, "--store", "nowhere"): "no signal store",
+    (*TRAIN, "--device", "gpu"): "device 'gpu' is not available",
+    (*TRAIN, "--out", "FILE"): "FILE",
+    ("pretrain", "--params", "nowhere"): "nowhere",
+    ("pretrain", "--params", "FOLDER"): "FOLDER cannot be read",
+    ("twin", "--out", "FILE", "--ptbxl", "1", "--jobs", "1"): "FILE",
+    ("twin", "--out", "FOLDER/t", "--scale", "0"): "--scale is 0.0",
+    ("twin", "--out", "FOLDER/t", "--scale", "nan"): "--scale is nan",
+    ("run", "zeroshot", "--profile", "nowhere"): "nowhere",
+    ("run", "everything", "--profile", "PROFILE"): "no experiment 'everything'",
+    ("compare", "--profile", "nowhere"): "nowhere",
+    ("book", "execute"): "book execute needs --profile",
+    ("book", "execute", "--profile", "nowhere"): "nowhere",
+    ("book", "check"): "is in no checkout of this project",
+    ("book", "build"): "is in no checkout of this project",
+    ("book", "readme"): "is in no checkout of this project",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_is_one_sentence_and_exit_status_2_and_leaves_nothing(
+    arguments,
+    run_folder,
+    no_graph,
+    profile,
+    twin_store,
+    twin_tree,
+    tmp_path,
+    monkeypatch,
+    capsys,
 ):
-    names = {
+    sentence = MISTAKES[arguments]
+    monkeypatch.chdir(tmp_path)  # which is no checkout
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("not what it should be")
+    paths = {
         "RUN": run_folder,
+        "PAIR": no_graph,
         "STORE": twin_store,
-        "EMPTY": tmp_path,
-        "PROFILE": PROFILE,
+        "TREE": twin_tree,
+        "ECG": next((twin_tree / "records500").rglob("*_hr.hea")),
+        "PROFILE": profile,
+        "FOLDER": tmp_path / "folder",
+        "FILE": tmp_path / "file",
     }
-    for name, path in names.items():
+    for name, path in paths.items():
         arguments = [a.replace(name, str(path)) for a in arguments]
+        sentence = sentence.replace(name, str(path))
+    runs = sorted(profile.parents[1].rglob("*"))
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "error: " in error and sentence in error
+    assert error.count("error: ") == 1 and sentence in error
+    assert "Traceback" not in error and "fault of mccgaa" not in error
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "not what it should be"
+    assert sorted(profile.parents[1].rglob("*")) == runs
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["zeroshot", "--run", "r", "--store", "s", "--bootstrap", "-1"],
+        ["zeroshot", "--run", "r", "--store", "s", "--bootstrap", "many"],
+        ["pretrain", "--params", "real", "--seed", "-1"],
+        ["pack", "ptbxl", "--root", "r", "--out", "o", "--jobs", "0"],
+        ["pack", "ptb-xl", "--root", "r", "--out", "o"],
+        ["download", "own", "--root", "r"],
+        ["twin", "--out", "o", "--ptbxl", "-3"],
+    ],
+    ids=" ".join,
+)
+def test_a_value_that_no_command_takes_is_refused_with_its_name(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert arguments[-1] in error or arguments[1] in error
     assert "Traceback" not in error
-    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_json_is_refused_before_the_work(
+    run_folder, twin_store, tmp_path, monkeypatch
+):
+    def work(*args: Any, **options: Any) -> NoReturn:
+        pytest.fail("the model was loaded first")
+
+    monkeypatch.setattr("mccgaa.zeroshot.load_model", work)
+    assert zeroshot(run_folder, twin_store, "--json", str(tmp_path)) == 2
+
+
+def test_json_of_a_run_that_fails_is_as_it_was(run_folder, twin_store, tmp_path):
+    out = tmp_path / "out.json"
+    out.write_text("[]")
+    options = ["--tasks", "sooper", "--json", str(out)]
+    assert zeroshot(run_folder, twin_store, *options) == 2
+    assert out.read_text() == "[]" and list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "x.hea"), 2, "x.hea: Permission"),
+        (OSError("no space"), 2, "no space"),
+        (ValueError("labels must be 0 or 1."), 2, "labels must be 0 or 1."),
+        (
+            RuntimeError("CUDA error: out of memory\nmore"),
+            2,
+            "memory); lower the batch",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory."), 2, "The device failed (CUDA"),
+        (RuntimeError("mat1 and mat2"), 1, "RuntimeError: mat1 and mat2. This is a"),
+        (KeyError("merl"), 1, "KeyError: 'merl'. This is a fault of mccgaa"),
+        (KeyboardInterrupt(), 130, "start the same command again to continue"),
+        (BrokenPipeError(), 0, ""),
+    ],
+    ids=repr,
+)
+def test_what_is_raised_becomes_a_sentence_and_an_exit_status(
+    raised, code, sentence, monkeypatch, capsys
+):
+    def fail(path: str) -> NoReturn:
+        raise raised
+
+    monkeypatch.setattr("mccgaa.data.check.check", fail)
+    monkeypatch.delenv("MCCGAA_DEBUG", raising=False)
+    assert main(["pack", "--check", "store"]) == code
+    error = capsys.readouterr().err
+    assert sentence in error and len(error.splitlines()) == bool(sentence)
+
+
+def test_developers_get_the_traceback(monkeypatch):
+    monkeypatch.setenv("MCCGAA_DEBUG", "1")
+    with pytest.raises(Exception, match="no signal store"):
+        main(["pack", "--check", "nowhere"])
 
 
 def test_every_command_teaches_with_an_example(capsys):
-    for name in (
-        "twin",
-        "download",
-        "pack",
-        "pretrain",
-        "zeroshot",
-        "classify",
-        "book",
-    ):
-        with pytest.raises(SystemExit):
-            build_parser().parse_args([name, "--help"])
-        assert f"example: mccgaa {name}" in capsys.readouterr().out
+    names = [function.__name__ for function, _ in COMMANDS]
+    expected = "twin download pack pretrain zeroshot classify run compare book"
+    assert names == expected.split()
+    for name in names:
+        with pytest.raises(SystemExit) as stopped:
+            main([name, "--help"])
+        assert stopped.value.code == 0
+        help_text = capsys.readouterr().out
+        assert f"example: mccgaa {name}" in help_text
+        example = help_text.partition("example: mccgaa ")[2].replace("'", "")
+        assert build_parser().parse_args(example.split()).run.__name__ == name
+
+
+def test_help_loads_no_heavy_package():
+    code = (
+        "import sys; from mccgaa.cli import build_parser; build_parser().format_help();"
+        "print([m for m in ('torch', 'numpy', 'pandas', 'transformers', 'yaml', "
+        "'mccgaa_book', 'mccgaa_twin') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function", "called"),
+    [
+        (
+            "run zeroshot transfer --profile real --seeds 0 1 --set pretrain.epochs=2",
+            "experiments.run",
+            {
+                "": (["zeroshot", "transfer"], "real"),
+                "seeds": [0, 1],
+                "publish": False,
+                "dry_run": False,
+                "overrides": {"pretrain": {"epochs": 2}},
+            },
+        ),
+        (
+            "run zeroshot --profile real --publish --dry-run --variants pair",
+            "experiments.run",
+            {
+                "": (["zeroshot"], "real"),
+                "variants": ["pair"],
+                "publish": True,
+                "dry_run": True,
+                "overrides": {},
+            },
+        ),
+        ("compare --profile real", "compare.compare", {"": ("real",)}),
+        (
+            "book execute --profile real --only 06 07 --publish",
+            "press.book.execute",
+            {"": ("real",), "only": ["06", "07"], "publish": True, "force": False},
+        ),
+        ("book build", "press.book.build", {"": (None,)}),
+        ("book build --profile real", "press.book.build", {"": ("real",)}),
+        ("book check", "press.book.check", {"": ()}),
+        ("book readme", "press.readme.update", {"": ()}),
+    ],
+)
+def test_the_commands_of_the_book_call_it(
+    arguments, function, called, monkeypatch, capsys
+):
+    calls: list[dict[str, Any]] = []
+
+    def record(*args: Any, **options: Any) -> list[str]:
+        calls.append({"": args, **options})
+        return []
+
+    monkeypatch.setattr(f"mccgaa_book.{function}", record)
+    assert main(arguments.split()) == 0, capsys.readouterr().err
+    assert calls == [called]
+
+
+def test_a_book_that_is_not_fresh_is_exit_status_2(monkeypatch, capsys):
+    monkeypatch.setattr("mccgaa_book.press.book.check", lambda: ["7 is stale."])
+    assert main(["book", "check"]) == 2
+    assert "7 is stale." in capsys.readouterr().err
 
 
 def test_twin_writes_all_four_trees_at_a_share_of_their_published_size(tmp_path):
@@ -145,6 +512,7 @@ def test_twin_writes_all_four_trees_at_a_share_of_their_published_size(tmp_path)
     assert all((out / tree / "SYNTHETIC").exists() for tree in trees)
     assert len(list(out.joinpath("ptbxl").rglob("*_hr.hea"))) == 22
     assert len(list(out.joinpath("cpsc2018").rglob("A*.mat"))) == 7
+    assert len(list(out.joinpath("mimic").rglob("*.hea"))) == 5
 
 
 def test_the_100_hz_copy_of_ptbxl_can_be_packed(twin_tree, tmp_path, capsys):
@@ -153,3 +521,4 @@ def test_the_100_hz_copy_of_ptbxl_can_be_packed(twin_tree, tmp_path, capsys):
     rates = ["--file-rate", "100", "--sampling-rate", "100", "--jobs", "1"]
     assert main([*arguments, *rates]) == 0
     assert "96 records" in capsys.readouterr().out
+    assert SignalStore.open(out).meta["sampling_rate"] == 100

@@ -12,7 +12,7 @@ import pytest
 
 from mccgaa.config import TASKS
 from mccgaa.errors import KnowledgeError
-from mccgaa.knowledge import Entry, Knowledge, f_query
+from mccgaa.knowledge import Entry, Knowledge, f_query, named_in
 
 REAL = Path(
     os.environ.get("MCCGAA_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
@@ -254,3 +254,19 @@ def test_a_missing_file_or_empty_folder_is_named(tmp_path):
         (tmp_path / f"{name}.yaml").write_text("x: {A: first}")
     with pytest.raises(KnowledgeError, match=r"b\.yaml: x is in another file"):
         Knowledge.load(tmp_path)
+
+
+def test_a_class_text_is_found_as_whole_words_only():
+    corpus = ["Sinus rhythm. Atrial fibrillation", "AVB"]
+    texts = ["atrial fibrillation", "sinus", "VB", "flutter", "rhythm. atrial"]
+    assert named_in(texts, corpus) == [True, True, False, False, True]
+
+
+def test_the_texts_of_all_classes_are_listed_once():
+    entries = {
+        "a": Entry("sinus rhythm", "SR", synonyms=("NSR",)),
+        "b": Entry("AF", "AF"),
+    }
+    base = Knowledge({"one": entries, "two": {"c": Entry("sinus rhythm", "SR")}})
+    assert base.texts() == ["AF", "sinus rhythm"]
+    assert base.texts("full") == ["AF.", "sinus rhythm (NSR).", "sinus rhythm."]

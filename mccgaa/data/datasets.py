@@ -15,6 +15,7 @@ from mccgaa.data import cpsc2018, csn, mimic, own, ptbxl
 from mccgaa.data.packing import pack
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
+from mccgaa.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -89,4 +90,25 @@ def open_or_pack(
         jobs=jobs,
         progress=progress,
         allow_missing_leads=allow_missing_leads,
+    )
+
+
+def open_store(profile: Profile, name: str = "pretrain") -> SignalStore:
+    """Open a store of a profile, packing it first where it is absent.
+
+    Args:
+        profile: says which dataset, where it is, and the input of its model.
+        name: of the store.
+
+    Raises:
+        ConfigError: the profile has no such store.
+        StoreError: as `open_or_pack`.
+    """
+    recipe = profile.recipe(name)
+    return open_or_pack(
+        recipe.dataset,
+        recipe.root,
+        recipe.out,
+        input=profile.input,
+        **recipe.options,
     )
