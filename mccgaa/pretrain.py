@@ -362,6 +362,7 @@ class Trainer:
                 "held_out": len(self.pairs.held_out),
                 "distinct_texts": texts,
             },
+            "texts": {"kind": self.config.pretrain.text, "named": self.pairs.named},
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "last_epoch": self.epochs[-1] if self.epochs else {},

@@ -311,14 +311,14 @@ def protocol(
         for each task the class texts that occur word for word in training texts.
     """
     known = _metrics(Path(run))
-    trained, pairs = known.get("store", {}), known.get("pairs", {})
-    style, named = model.config.text.style, pairs.get("class_texts_named") or {}
+    trained, read = known.get("store", {}), known.get("texts", {})
+    style, named = model.config.text.style, read.get("named") or {}
     met = {}
     for task in tasks:
         texts = [knowledge.text(task, name, style) for name in store.classes(task)]
         asked = all(text in named for text in texts)  # of this knowledge base
-        read = sum(named[text] for text in texts) if asked else None
-        met[task] = {"classes": len(texts), "named_in_pretraining": read}
+        count = sum(named[text] for text in texts) if asked else None
+        met[task] = {"classes": len(texts), "named_in_pretraining": count}
     same_store, same_source = (
         trained[key] == store.meta[key] if key in trained else None
         for key in ("fingerprint", "source")
@@ -343,7 +343,7 @@ def protocol(
         },
         "protocol": {
             "fitted_on_labels": False,
-            "pretraining_texts": pairs.get("texts"),
+            "pretraining_texts": read.get("kind"),
             "same_source": same_source,
             "records_in_pretraining": same_store and split in ("train", None),
             "class_texts": met,

@@ -21,7 +21,7 @@ from mccgaa import pairs as module
 from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
-from mccgaa.knowledge import Knowledge
+from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.pairs import (
     Batches,
     Pairs,
@@ -185,6 +185,17 @@ def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch):
     assert not seen
     assert pairs.vectors is pairs.vectors and pairs.vectors.shape[1] == 8
     assert seen == [(list(pairs.distinct), False)]
+
+
+def test_class_texts_are_named_by_training_texts_alone(numbered, monkeypatch):
+    splits, texts = numbered.records["split"].to_numpy(), numbered.records["text"]
+    first = {split: texts[splits == split].iloc[0] for split in ("train", "val")}
+    names = {**first, "part": "recor", "none": "atrial fibrillation"}
+    knowledge = Knowledge({"any": {k: Entry(text, k) for k, text in names.items()}})
+    monkeypatch.setattr(module, "TextEncoder", lambda *a, **k: NumberEncoder())
+    named = load_pairs(numbered, RunConfig(), knowledge, device="cpu").named
+    expected = {first["train"]: True, first["val"]: False}
+    assert named == {**expected, "recor": False, "atrial fibrillation": False}
 
 
 def test_augmentation_is_off_at_zero_and_repeats_with_the_seed():

@@ -82,6 +82,8 @@ def test_finished_run_holds_model_history_retrieval_and_facts(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     assert metrics["synthetic"] is True and metrics["steps"] == STEPS
     assert metrics["pairs"] == {"train": 40, "held_out": 5, "distinct_texts": 45}
+    assert metrics["texts"] == {"kind": RUN.pretrain.text, "named": None}
+    assert metrics["hash"] == finished.name.rpartition("-")[2]
     assert metrics["method"] == 1 and metrics["facts"]["precision"] == "fp32"
     assert metrics["last_epoch"]["step"] == 15
     assert not (finished / "checkpoint").exists()
