@@ -296,7 +296,7 @@ MISTAKES = {
     ("run", "everything", "--profile", "PROFILE"): "no experiment 'everything'",
     ("compare", "--profile", "nowhere"): "nowhere",
     ("book", "execute"): "book execute needs --profile",
-    ("book", "execute", "--profile", "nowhere"): "nowhere",
+    ("book", "execute", "--profile", "PROFILE"): "is in no checkout of this project",
     ("book", "check"): "is in no checkout of this project",
     ("book", "build"): "is in no checkout of this project",
     ("book", "readme"): "is in no checkout of this project",
