@@ -99,7 +99,7 @@ class Measure:
     def pytest_fixture_setup(self, fixturedef, request):
         if fixturedef.scope == "function":
             return (yield)
-        self.coverage.switch_context("fixture")
+        self.coverage.switch_context(f"fixture {fixturedef.argname}")
         try:
             return (yield)
         finally:
@@ -120,7 +120,7 @@ def measure(copy: Path, tests: list[str], module: Path, out: Path) -> int:
     """Run all tests on the right program; write what judging its mutants needs.
 
     `out` gets seconds by test; by line of `module` the tests that run it ("" on import
-    and "fixture" in a fixture that tests share); and the other packages' modules.
+    and "fixture NAME" in one that tests share); and the other packages' modules.
     """
     from coverage import Coverage
 
@@ -146,11 +146,36 @@ def measure(copy: Path, tests: list[str], module: Path, out: Path) -> int:
 class Judge:
     """Fork once for each mutant of a function's body, all tests being collected."""
 
-    def __init__(self, module: Path, work: list[tuple[Mutant, dict]], out: Path):
+    def __init__(
+        self, module: Path, measured: dict, work: list[tuple[Mutant, dict]], out: Path
+    ) -> None:
         self.module, self.work, self.out = module, work, out
+        self.seconds = measured["seconds"]
+        contexts = {name for names in measured["lines"].values() for name in names}
+        self.mutated = {c.split()[-1] for c in contexts if c.startswith("fixture ")}
+
+    def share_fixtures(self, items: list[pytest.Item]) -> bool:
+        """Make the fixtures that tests share and no mutant changes, once for all forks.
+
+        Returns:
+            Whether all tests pass in a fork after that, as they must: a process that
+            has computed gradients cannot be forked, for one.
+        """
+        made: set[str] = set()
+        for item in sorted(items, key=lambda item: self.seconds[item.nodeid]):
+            beside = [i for i in items if i.path == item.path and i is not item]
+            defined = item._fixtureinfo.name2fixturedefs
+            shared = {name for name, found in defined.items() if is_shared(found[-1])}
+            if beside and shared - made and not shared & self.mutated:
+                runtestprotocol(item, nextitem=beside[0], log=False)
+                made |= shared
+        return not made or fork(lambda: 1 - passes(items, self.seconds))[0] == 0
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if not self.share_fixtures(session.items):
+            self.out.write_text("[98, 0.0]\n" * len(self.work))
+            return True
         old = codes(self.module.read_text(), str(self.module))
         live = [
             f
@@ -159,6 +184,8 @@ class Judge:
             and f.__code__.co_filename == str(self.module)
         ]
         gc.freeze()
+        base = session.config._tmp_path_factory.getbasetemp()
+        kept = set(base.iterdir())  # of the shared fixtures
         with self.out.open("w") as out:
             for mutant, seconds in self.work:
 
@@ -170,9 +197,14 @@ class Judge:
                 self.module.write_text(mutant.source)  # for processes that tests start
                 out.write(json.dumps(fork(survives)) + "\n")
                 out.flush()
-                shutil.rmtree(session.config._tmp_path_factory.getbasetemp())
-                session.config._tmp_path_factory.getbasetemp().mkdir()
+                for path in set(base.iterdir()) - kept:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         return True
+
+
+def is_shared(fixture: pytest.FixtureDef) -> bool:
+    ours = not fixture.func.__module__.startswith("_pytest")
+    return ours and fixture.scope != "function"
 
 
 def transplant(
@@ -216,13 +248,13 @@ class Select:
 
 
 def judge_bodies(
-    copy: Path, tests: list[str], module: Path, work: list, out: Path
+    copy: Path, tests: list[str], module: Path, measured: dict, work: list, out: Path
 ) -> int:
     """Judge mutants of functions' bodies; `out` gets a line [code, seconds] for each.
 
     The code is 0 for a survivor, and 98 for a mutant that has to be imported.
     """
-    return run_pytest(copy, tests, Judge(module, work, out))
+    return run_pytest(copy, tests, Judge(module, measured, work, out))
 
 
 def judge_whole(copy: Path, tests: list[str], seconds: dict[str, float]) -> int:

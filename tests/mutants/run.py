@@ -102,11 +102,12 @@ class Copy:
         return json.loads(out.read_text()) if out.is_file() else {}, cpu
 
     def judge(
-        self, module: str, work: list[tuple[Mutant, dict[str, float]]]
+        self, module: str, measured: dict, chosen: list[Mutant]
     ) -> tuple[list[bool], float]:
         """Which mutants survive their tests, and the seconds of CPU time."""
         path, tests = self.path(module), test_files(module)
         source, stat = path.read_text(), path.stat()
+        work = [(mutant, tests_of(mutant, measured)) for mutant in chosen]
         out = self.root.parent / "judged.txt"
         out.unlink(missing_ok=True)
         # What runs on import may be known to other modules and to tests' parameters,
@@ -115,7 +116,11 @@ class Copy:
         codes: dict[int, int] = {}
         total = 0.0
         if bodies:
-            child.fork(lambda: child.judge_bodies(self.root, tests, path, bodies, out))
+            child.fork(
+                lambda: child.judge_bodies(
+                    self.root, tests, path, measured, bodies, out
+                )
+            )
             lines = [json.loads(line) for line in out.read_text().splitlines()]
             for (mutant, _), (code, cpu) in zip(bodies, lines, strict=True):
                 codes[id(mutant)] = code
@@ -156,8 +161,7 @@ def run_module(module: str, copy: Copy, known: set, *, named_only: bool) -> Outc
         outcome.made = mutants(module, source)
     outcome.survivors = [mutant for mutant in outcome.made if mutant.key in known]
     fresh = [mutant for mutant in outcome.made if mutant.key not in known]
-    work = [(m, tests_of(m, measured)) for m in [*(m for m, _ in named), *fresh]]
-    survive, cpu = copy.judge(module, work)
+    survive, cpu = copy.judge(module, measured, [*(m for m, _ in named), *fresh])
     outcome.cpu += cpu
     for (_, name), survives in zip(named, survive, strict=False):
         if survives:
@@ -165,7 +169,7 @@ def run_module(module: str, copy: Copy, known: set, *, named_only: bool) -> Outc
     for mutant, survives in zip(fresh, survive[len(named) :], strict=True):
         if survives:
             outcome.survivors.append(mutant)
-            print(f"{module}:{mutant.lines[0]} {describe(mutant.key)}", flush=True)
+            print(f"{module}:{mutant.lines[0]}: {describe(mutant.key)}", flush=True)
     return outcome
 
 
@@ -199,7 +203,7 @@ def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     process does: it may start others.
     """
     reached = {test for n in mutant.lines for test in measured["lines"].get(str(n), [])}
-    if not reached or reached & {"", "fixture"}:
+    if not reached <= measured["seconds"].keys() or not reached:  # import, fixture
         return measured["seconds"]
     return {test: measured["seconds"][test] for test in reached}
 
@@ -214,9 +218,9 @@ def check_reasons(outcome: Outcome, noted: list[dict], *, recheck: bool) -> None
     survived = {mutant.key for mutant in outcome.survivors}
     made = {mutant.key for mutant in outcome.made}
     reasons = {key_of(entry): entry["why"] for entry in noted}
-    problems = [
-        f"no test notices {describe(key)}" for key in survived if not reasons.get(key)
-    ]
+    problems = []
+    if open_ := [key for key in survived if not reasons.get(key)]:
+        problems.append(f"{len(open_)} survivors have no reason in survivors.yaml")
     problems += [
         f"survivors.yaml has what is no mutant: {describe(key)}"
         for key in reasons.keys() - made
