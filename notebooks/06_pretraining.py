@@ -150,6 +150,12 @@ page.table(settings_table, "pretrain-settings", "The settings of a run.", lab=la
 # compute the loss of one large batch.
 # :::
 #
+# One step of the loop:
+#
+# ```{package-code} mccgaa/pretrain.py
+# :pyobject: Trainer.train_step
+# ```
+#
 # The schedule over $T$ steps:
 #
 # $$

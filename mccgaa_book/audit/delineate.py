@@ -42,7 +42,7 @@ class Measured:
         return asdict(self)
 
 
-def r_peaks(leads: np.ndarray, rate: int) -> np.ndarray:
+def _r_peaks(leads: np.ndarray, rate: int) -> np.ndarray:
     """Samples of the R peaks, by NeuroKit2 on the root mean square of the leads.
 
     Args:
@@ -59,13 +59,13 @@ def r_peaks(leads: np.ndarray, rate: int) -> np.ndarray:
     return np.asarray(found["ECG_R_Peaks"], int)
 
 
-def band_pass(signal: np.ndarray, rate: int) -> np.ndarray:
+def _band_pass(signal: np.ndarray, rate: int) -> np.ndarray:
     """Filter without phase, 0.5 to 40 Hz."""
     sos = butter(2, BAND, "bandpass", fs=rate, output="sos")
     return sosfiltfilt(sos, signal, axis=-1)
 
 
-def median_beat(leads: np.ndarray, peaks: np.ndarray, rate: int) -> np.ndarray | None:
+def _median_beat(leads: np.ndarray, peaks: np.ndarray, rate: int) -> np.ndarray | None:
     """Median of the beats that look alike, (L, W), R at `BEFORE` seconds.
 
     Args:
@@ -86,7 +86,7 @@ def median_beat(leads: np.ndarray, peaks: np.ndarray, rate: int) -> np.ndarray |
     return np.median(beats[like], axis=0) if sum(like) > 2 else middle
 
 
-def qrs_bounds(beat: np.ndarray, rate: int) -> tuple[int, int]:
+def _qrs_bounds(beat: np.ndarray, rate: int) -> tuple[int, int]:
     """First and last sample of QRS in a median beat (L, W), by the leads' speed."""
     speed = np.sqrt((np.gradient(beat, axis=1) ** 2).sum(axis=0))
     speed = np.convolve(speed, np.ones(3) / 3, "same")
@@ -161,14 +161,14 @@ def measure(signal: np.ndarray, rate: int = 500) -> Measured:
         signal: (12, T) mV in canonical order.
         rate: Hz.
     """
-    leads = band_pass(np.asarray(signal, float)[INDEPENDENT], rate)
-    peaks = r_peaks(leads, rate)
-    beat = median_beat(leads, peaks, rate)
+    leads = _band_pass(np.asarray(signal, float)[INDEPENDENT], rate)
+    peaks = _r_peaks(leads, rate)
+    beat = _median_beat(leads, peaks, rate)
     if beat is None:
         return Measured()
     intervals = np.diff(peaks) / rate
     rr = float(np.median(intervals))
-    onset, end = qrs_bounds(beat, rate)
+    onset, end = _qrs_bounds(beat, rate)
     step = 1000.0 / rate
     qt = (t_end(beat, onset, end, rr, rate) - onset) * step
     area = (beat[:2, onset:end] - beat[:2, onset : onset + 1]).sum(axis=1)
@@ -201,8 +201,8 @@ def neurokit(signal: np.ndarray, rate: int = 500) -> Measured:
     """
     import neurokit2
 
-    leads = band_pass(np.asarray(signal, float)[INDEPENDENT], rate)
-    peaks = r_peaks(leads, rate)
+    leads = _band_pass(np.asarray(signal, float)[INDEPENDENT], rate)
+    peaks = _r_peaks(leads, rate)
     if len(peaks) < 3:
         return Measured()
     with warnings.catch_warnings():

@@ -125,12 +125,11 @@ def strips(signals: Mapping[str, np.ndarray], seconds: float = 8.0) -> Figure:
     return fig
 
 
-def ranges(measured: pd.DataFrame, real: pd.DataFrame | None = None) -> Figure:
+def ranges(measured: pd.DataFrame) -> Figure:
     """Draw what the ruler reads over the textbook's range of each finding.
 
     Args:
         measured: of `audit.twin.in_range`.
-        real: of `audit.twin.measure_real`; the same ruler on real records.
     """
     rows = {name: [r for r in RANGES if r.name == name] for name in PANELS}
     fig, axes = plt.subplots(
@@ -153,10 +152,7 @@ def ranges(measured: pd.DataFrame, real: pd.DataFrame | None = None) -> Figure:
             )
             here = measured["finding"] == one.code
             here &= measured["measure"].str.startswith(name)
-            _interval(ax, measured[here], y - 0.12, style.BLUE, "o", "twin")
-            if real is not None:
-                there = (real["finding"] == one.code) & (real["measure"] == name)
-                _interval(ax, real[there], y + 0.16, style.ORANGE, "D", "real records")
+            _interval(ax, measured[here], y, style.BLUE, "o", "twin")
         ax.set_yticks(range(len(rows[name])), [one.code for one in rows[name]])
         ax.set(xlim=(low, high), ylim=(len(rows[name]) - 0.4, -0.6))
         ax.set_xlabel(title, fontsize=8, labelpad=1)
