@@ -294,7 +294,8 @@ def zeroshot(args: argparse.Namespace) -> None:
     """
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
-    from mccgaa.zeroshot import load_model, protocol, zero_shot
+    from mccgaa.protocol import protocol
+    from mccgaa.zeroshot import load_model, zero_shot
 
     store = SignalStore.open(args.store)
     model = load_model(args.run_folder, args.device)

@@ -17,7 +17,7 @@ DOTTED = {
 METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p.name != "cli.py"]
 
 # Modules of the thin package that serve the method and are no part of it.
-SERVICES = {"commands", "config", "errors", "files", "profile", "runtime", "settings"}
+SERVICES = {"config", "errors", "files", "profile", "protocol", "runtime", "settings"}
 
 # What the twin may use of the thin package, and what a command may load when called.
 SHARED = {"mccgaa.errors", "mccgaa.files"}
@@ -36,7 +36,7 @@ STOREYS = (
     {"encoder", "text", "gafa", "loss"},
     {"model", "pairs"},
     {"run_folder"},
-    {"pretrain", "zeroshot", "probe"},
+    {"pretrain", "zeroshot", "probe", "protocol"},
     {"cli"},
 )
 STOREY = {room: i for i, rooms in enumerate(STOREYS) for room in rooms}
