@@ -236,19 +236,25 @@ def check_reasons(outcome: Outcome, noted: list[dict], *, recheck: bool) -> None
     outcome.problems += [f"{outcome.module}: {problem}" for problem in sorted(problems)]
 
 
+def read_noted() -> dict[str, list[dict]]:
+    return yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or {}
+
+
 def key_of(entry: dict) -> tuple[str, str, str]:
     return entry["function"], entry["was"], entry["now"]
 
 
-def note(outcome: Outcome, noted: dict[str, list[dict]]) -> None:
+def note(outcome: Outcome) -> None:
     """Write the survivors to survivors.yaml, keeping the reasons that are there."""
+    noted = read_noted()
     reasons = {key_of(e): e["why"] for e in noted.get(outcome.module, [])}
     noted[outcome.module] = [
         {"function": key[0], "was": key[1], "now": key[2], "why": reasons.get(key, "")}
         for key in dict.fromkeys(mutant.key for mutant in outcome.survivors)
     ]
     ordered = {module: noted[module] for module in MODULES if noted.get(module)}
-    SURVIVORS.write_text(yaml.safe_dump(ordered, sort_keys=False, width=88))
+    text = yaml.safe_dump(ordered, sort_keys=False, width=88, allow_unicode=True)
+    SURVIVORS.write_text(text, encoding="utf-8")
 
 
 def main() -> int:
@@ -262,7 +268,6 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.modules) - set(MODULES):
         parser.error(f"unknown modules: {', '.join(sorted(unknown))}")
-    noted = yaml.safe_load(SURVIVORS.read_text()) or {}
     outcomes = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -270,7 +275,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Copy(Path(folder))
         for module in options.modules or MODULES:
-            entries = noted.get(module, [])
+            entries = read_noted().get(module, [])
             known = (
                 set()
                 if options.recheck
@@ -280,8 +285,9 @@ def main() -> int:
             outcomes.append(outcome)
             if outcome.made:
                 if options.write:
-                    note(outcome, noted)
-                check_reasons(outcome, noted.get(module, []), recheck=options.recheck)
+                    note(outcome)
+                    entries = read_noted().get(module, [])
+                check_reasons(outcome, entries, recheck=options.recheck)
     print(f"\n{'module':16} mutants  killed  share  survivors  named  CPU min")
     for o in outcomes:
         killed = len(o.made) - len(o.survivors)
