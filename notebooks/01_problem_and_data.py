@@ -8,25 +8,12 @@
 
 # %% [markdown]
 # # The problem and the data
-#
-# **What the paper claims here.** Section 3.1: a model that has read many ECGs with their reports can
-# name findings that nobody ever labelled for it. Section 4.1 and Table 1: it is pretrained on 771,693
-# pairs of MIMIC-IV-ECG and tested on six public tasks, all of them "significantly imbalanced", with
-# numbers for the rarest classes.
-#
-# **What you will have at the end.** One ECG read from its file, lead by lead; Table 1 counted from
-# folder trees as their publishers serve them, next to the printed one; the splits behind every later
-# number; the printed claims about imbalance checked against public tables; and an account of a
-# fault in the labels of the Chapman dataset that every published zero-shot result on it shares.
-#
-# **What it needs.** The four datasets of this profile: no model, no text encoder. The modules are
-# `mccgaa/data/` (one reader per dataset) and the audits `mccgaa_book/audit/data.py` and `chapman.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
 real: str = "data"  # folder with real datasets to count as well; may be absent
 
-# %%
+# %% tags=["hide-input"]
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -45,6 +32,20 @@ from mccgaa_book.plots import data as plots
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 3.1: a model that has read many ECGs with their reports can
+# name findings that nobody ever labelled for it. Section 4.1 and Table 1: it is pretrained on 771,693
+# pairs of MIMIC-IV-ECG and tested on six public tasks, all of them "significantly imbalanced", with
+# numbers for the rarest classes.
+#
+# **What you will have at the end.** One ECG read from its file, lead by lead; Table 1 counted from
+# folder trees as their publishers serve them, next to the printed one; the splits behind every later
+# number; the printed claims about imbalance checked against public tables; and an account of a
+# fault in the labels of the Chapman dataset that every published zero-shot result on it shares.
+#
+# **What it needs.** The four datasets of this profile: no model, no text encoder. The modules are
+# `mccgaa/data/` (one reader per dataset) and the audits `mccgaa_book/audit/data.py` and `chapman.py`.
 
 # %% [markdown]
 # ## The problem

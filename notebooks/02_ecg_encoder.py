@@ -8,18 +8,6 @@
 
 # %% [markdown]
 # # The ECG encoder
-#
-# **What the paper claims here.** Section 3.2 (equations 2 to 15, Figure 2): a one-dimensional ResNet-18 turns
-# an ECG into an embedding, and a channel attention module (CAM) in each block "prioritises key leads" and
-# suppresses noise. Table 4: without CAM, Rhythm falls from 84.59 to 80.29. Table 5: of four depths,
-# 18 layers are best, and the deeper networks are said to overfit.
-#
-# **What you will have at the end.** Every equation of the encoder computed on an ECG, first by
-# hand and then by the module; one beat followed through one gate; the gates of a pretrained model; and five
-# places where the text and the equations part, each with a cell that measures what hangs on it.
-#
-# **What it needs.** One pretrained run of this profile, loaded or trained on the way. The module is
-# `mccgaa/encoder.py`, the audits `mccgaa_book/audit/encoder.py` and `leads.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -27,7 +15,7 @@ record: int = 0  # which held-out ECG to follow
 records: int = 24  # held-out ECGs to average over
 block: str = "1.2"  # stage.block whose gate the beat passes
 
-# %%
+# %% tags=["hide-input"]
 import json
 from pathlib import Path
 
@@ -50,6 +38,19 @@ from mccgaa_book.plots import style
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 3.2 (equations 2 to 15, Figure 2): a one-dimensional ResNet-18 turns
+# an ECG into an embedding, and a channel attention module (CAM) in each block "prioritises key leads" and
+# suppresses noise. Table 4: without CAM, Rhythm falls from 84.59 to 80.29. Table 5: of four depths,
+# 18 layers are best, and the deeper networks are said to overfit.
+#
+# **What you will have at the end.** Every equation of the encoder computed on an ECG, first by
+# hand and then by the module; one beat followed through one gate; the gates of a pretrained model; and five
+# places where the text and the equations part, each with a cell that measures what hangs on it.
+#
+# **What it needs.** One pretrained run of this profile, loaded or trained on the way. The module is
+# `mccgaa/encoder.py`, the audits `mccgaa_book/audit/encoder.py` and `leads.py`.
 
 # %% [markdown]
 # ## An ECG and an encoder

@@ -8,27 +8,12 @@
 
 # %% [markdown]
 # # Text and knowledge
-#
-# **What the paper claims here.** Section 3.1 (equation 1): a clinical knowledge base $K$ gives each
-# diagnostic category a textual report. Section 3.2 (equation 16 and the text below it): a pretrained
-# medical text encoder, MedCPT, turns reports into vectors; a multi-layer perceptron projects them and a
-# norm puts them on the sphere of the ECG embeddings. This "allows the task to avoid relying heavily on manual domain
-# knowledge". Figure 6 shows twelve such texts as heat maps.
-#
-# **What you will have at the end.** Equations 1 and 16 computed; a measure of which findings
-# the encoder can hardly distinguish; a measure of how often a batch contrasts a text with itself,
-# and the loss that nothing can get below because of it; and, for every task, the zero-shot
-# score that the texts alone would allow if the ECG encoder returned exactly the text's vector.
-#
-# **What it needs.** The records' reports and labels of this profile, and the text encoder. No model is
-# trained. The modules are `mccgaa/knowledge.py` and `mccgaa/text.py`, the audit is
-# `mccgaa_book/audit/text.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
 draws: int = 200  # random batches to count false negatives in
 
-# %%
+# %% tags=["hide-input"]
 import time
 from dataclasses import replace
 
@@ -50,6 +35,22 @@ from mccgaa_book.plots import text as plots
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 3.1 (equation 1): a clinical knowledge base $K$ gives each
+# diagnostic category a textual report. Section 3.2 (equation 16 and the text below it): a pretrained
+# medical text encoder, MedCPT, turns reports into vectors; a multi-layer perceptron projects them and a
+# norm puts them on the sphere of the ECG embeddings. This "allows the task to avoid relying heavily on manual domain
+# knowledge". Figure 6 shows twelve such texts as heat maps.
+#
+# **What you will have at the end.** Equations 1 and 16 computed; a measure of which findings
+# the encoder can hardly distinguish; a measure of how often a batch contrasts a text with itself,
+# and the loss that nothing can get below because of it; and, for every task, the zero-shot
+# score that the texts alone would allow if the ECG encoder returned exactly the text's vector.
+#
+# **What it needs.** The records' reports and labels of this profile, and the text encoder. No model is
+# trained. The modules are `mccgaa/knowledge.py` and `mccgaa/text.py`, the audit is
+# `mccgaa_book/audit/text.py`.
 
 # %% [markdown]
 # ## From a label to a text

@@ -8,27 +8,13 @@
 
 # %% [markdown]
 # # GAFA: a graph between ECGs and texts
-#
-# **What the paper claims here.** Section 3.3 (equations 17 to 24): the similarities of a batch of
-# ECGs and reports make a graph; a graph attention network (GAT) reads it; its output, the
-# "topology", is joined to the embeddings before they are compared. Table 4: without it the
-# AUROC of CPSC2018 falls by 3 points, while Super rises by 3. Table 6: of four sizes
-# (64, 32) is called relatively good, and kept. Figure 7: attention goes "from diffuse exploration to precise focusing".
-#
-# **What you will have at the end.** Every equation of the section computed on a batch of ECGs; the
-# two graphs that the paper describes as if they were one; a demonstration that one of them can
-# match ECGs and texts that have nothing to do with each other; a test of whether
-# a trained model does so; and what the heat maps of Figure 7 can and cannot show.
-#
-# **What it needs.** One pretrained run with the bipartite graph, loaded or trained on the way. The module
-# is `mccgaa/gafa.py`, the audits are `mccgaa_book/audit/graph.py` and `leak.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a graph
 steps: int = 200  # of the leak's training
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -53,6 +39,21 @@ from mccgaa_book.results import over_seeds
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 3.3 (equations 17 to 24): the similarities of a batch of
+# ECGs and reports make a graph; a graph attention network (GAT) reads it; its output, the
+# "topology", is joined to the embeddings before they are compared. Table 4: without it the
+# AUROC of CPSC2018 falls by 3 points, while Super rises by 3. Table 6: of four sizes
+# (64, 32) is called relatively good, and kept. Figure 7: attention goes "from diffuse exploration to precise focusing".
+#
+# **What you will have at the end.** Every equation of the section computed on a batch of ECGs; the
+# two graphs that the paper describes as if they were one; a demonstration that one of them can
+# match ECGs and texts that have nothing to do with each other; a test of whether
+# a trained model does so; and what the heat maps of Figure 7 can and cannot show.
+#
+# **What it needs.** One pretrained run with the bipartite graph, loaded or trained on the way. The module
+# is `mccgaa/gafa.py`, the audits are `mccgaa_book/audit/graph.py` and `leak.py`.
 
 # %% [markdown]
 # ## A batch

@@ -8,20 +8,6 @@
 
 # %% [markdown]
 # # The loss: across modalities and within one
-#
-# **What the paper claims here.** Section 3.4 (equations 25 to 32): instead of "clip-style" losses a
-# "log-sum-exp design" is used, which "offers stronger numerical stability when handling large-scale
-# datasets"; it is symmetric in ECG and text; a second loss aligns two randomly thinned views of the
-# same ECG. Table 4: replacing log-sum-exp by a CLIP-style loss costs 3.7 points on Rhythm and 2.3 on
-# Super.
-#
-# **What you will have at the end.** Each equation computed on a batch of this profile; a proof by
-# numbers that the log-sum-exp loss *is* the CLIP loss, up to a factor of two, and a measurement of what that
-# factor does in AdamW; equation 29 read to the letter; the temperatures at which a softmax really overflows; what four losses
-# pull on in one batch; and what the unimodal loss asks of the encoder.
-#
-# **What it needs.** One pretrained run, for embeddings to compute with. The module is
-# `mccgaa/loss.py`, the audit `mccgaa_book/audit/loss.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
@@ -29,7 +15,7 @@ batch: int = 64  # pairs in a batch
 steps: int = 200  # of the comparison of losses
 halved_steps: int = 10  # of a loss against its half, in the whole network
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -46,6 +32,21 @@ from mccgaa_book.results import over_seeds
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 3.4 (equations 25 to 32): instead of "clip-style" losses a
+# "log-sum-exp design" is used, which "offers stronger numerical stability when handling large-scale
+# datasets"; it is symmetric in ECG and text; a second loss aligns two randomly thinned views of the
+# same ECG. Table 4: replacing log-sum-exp by a CLIP-style loss costs 3.7 points on Rhythm and 2.3 on
+# Super.
+#
+# **What you will have at the end.** Each equation computed on a batch of this profile; a proof by
+# numbers that the log-sum-exp loss *is* the CLIP loss, up to a factor of two, and a measurement of what that
+# factor does in AdamW; equation 29 read to the letter; the temperatures at which a softmax really overflows; what four losses
+# pull on in one batch; and what the unimodal loss asks of the encoder.
+#
+# **What it needs.** One pretrained run, for embeddings to compute with. The module is
+# `mccgaa/loss.py`, the audit `mccgaa_book/audit/loss.py`.
 
 # %% [markdown]
 # ## A batch of similarities

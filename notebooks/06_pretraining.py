@@ -8,24 +8,11 @@
 
 # %% [markdown]
 # # Pretraining
-#
-# **What the paper claims here.** Section 4.1: all models are trained for 20 epochs with AdamW, at a learning
-# rate of $10^{-3}$ that a cosine takes down to $10^{-8}$, on six GPUs. Figure 3, discussed in section 4.3:
-# the log-sum-exp loss falls lower than the CLIP loss, which is "better convergence", and the
-# unimodal loss is near its "equilibrium around the 0-step mark".
-#
-# **What you will have at the end.** One run read from its folder: the pairs it saw, its schedule, both
-# losses of Figure 3 next to those of the CLIP loss, the floor that equal texts put under the loss, retrieval
-# on held-out pairs with and without the graph's part, and its speed. You will know what happens to a run
-# that is killed, and what Figure 3 can show and what it cannot.
-#
-# **What it needs.** The runs that the profile reproduces, loaded where they exist and trained where they do
-# not, and the results of all its runs. The modules are `mccgaa/pretrain.py` and `mccgaa/pairs.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -47,6 +34,20 @@ from mccgaa_book.results import over_seeds
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 4.1: all models are trained for 20 epochs with AdamW, at a learning
+# rate of $10^{-3}$ that a cosine takes down to $10^{-8}$, on six GPUs. Figure 3, discussed in section 4.3:
+# the log-sum-exp loss falls lower than the CLIP loss, which is "better convergence", and the
+# unimodal loss is near its "equilibrium around the 0-step mark".
+#
+# **What you will have at the end.** One run read from its folder: the pairs it saw, its schedule, both
+# losses of Figure 3 next to those of the CLIP loss, the floor that equal texts put under the loss, retrieval
+# on held-out pairs with and without the graph's part, and its speed. You will know what happens to a run
+# that is killed, and what Figure 3 can show and what it cannot.
+#
+# **What it needs.** The runs that the profile reproduces, loaded where they exist and trained where they do
+# not, and the results of all its runs. The modules are `mccgaa/pretrain.py` and `mccgaa/pairs.py`.
 
 # %% [markdown]
 # ## The pairs

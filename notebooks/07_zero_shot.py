@@ -8,26 +8,13 @@
 
 # %% [markdown]
 # # Zero-shot classification
-#
-# **What the paper claims here.** Section 4.3 and Table 2: pretrained on MIMIC-IV-ECG and tested on six
-# public tasks without any training on their labels, MCCGAA reaches a mean AUROC of 77.7 and is above MERL on
-# all six, by 2.37 on average and most on rhythms. Section 4.7, Figures 4, 5, 6 and 8: its embeddings cluster
-# by class, match their texts, and give good confusion matrices even for rare classes.
-#
-# **What you will have at the end.** The two zero-shot rows of Table 2 rerun on this profile's data, with the
-# spread over seeds and the uncertainty of the test set kept apart; the difference between the two, next to that of
-# two trainings of the same method; every class with its number of positives; the analysis of rare classes that the paper
-# promises and does not print; and the figures of section 4.7 with the controls that they lack.
-#
-# **What it needs.** Two pretraining runs of chapter 6, one with the graph and one without, and the results of all
-# variants and seeds of the profile. The modules are `mccgaa/zeroshot.py` and `mccgaa/metrics.py`, the audits `mccgaa_book/audit/results.py` and `tables.py`.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which data and how long
 resamples: int = 1000  # of the test records, behind an interval
 most: int = 500  # records in the t-SNE map, at most
 
-# %%
+# %% tags=["hide-input"]
 from functools import cache
 
 import matplotlib.pyplot as plt
@@ -55,6 +42,20 @@ from mccgaa_book.results import over_seeds, paired, with_task_mean
 
 lab = Lab(params)
 page.start(lab)
+
+# %% [markdown]
+# **What the paper claims here.** Section 4.3 and Table 2: pretrained on MIMIC-IV-ECG and tested on six
+# public tasks without any training on their labels, MCCGAA reaches a mean AUROC of 77.7 and is above MERL on
+# all six, by 2.37 on average and most on rhythms. Section 4.7, Figures 4, 5, 6 and 8: its embeddings cluster
+# by class, match their texts, and give good confusion matrices even for rare classes.
+#
+# **What you will have at the end.** The two zero-shot rows of Table 2 rerun on this profile's data, with the
+# spread over seeds and the uncertainty of the test set kept apart; the difference between the two, next to that of
+# two trainings of the same method; every class with its number of positives; the analysis of rare classes that the paper
+# promises and does not print; and the figures of section 4.7 with the controls that they lack.
+#
+# **What it needs.** Two pretraining runs of chapter 6, one with the graph and one without, and the results of all
+# variants and seeds of the profile. The modules are `mccgaa/zeroshot.py` and `mccgaa/metrics.py`, the audits `mccgaa_book/audit/results.py` and `tables.py`.
 
 # %% [markdown]
 # ## From a text to a score

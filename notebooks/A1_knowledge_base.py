@@ -8,21 +8,11 @@
 
 # %% [markdown]
 # # The knowledge base
-#
-# **What the paper claims here.** Section 3.1: a clinical knowledge base $K$ holds a textual report for each
-# diagnostic category. It was not published; this page lists ours, whole.
-#
-# **What you will have at the end.** Every class of every task with its name, its ECG criteria, its
-# synonyms and, where one is certain, its SNOMED-CT concept; the acronyms that mean something else
-# than a reader expects; and how to put a knowledge base of your own in its place.
-#
-# **What it needs.** Nothing: the entries come with the package, in `mccgaa/knowledge_base/*.yaml`. The chapter
-# {doc}`/notebooks/03_text_and_knowledge` measures what an encoder makes of them.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile: which knowledge base
 
-# %%
+# %% tags=["hide-input"]
 import tempfile
 from pathlib import Path
 
@@ -35,6 +25,17 @@ from mccgaa_book.lab import Lab
 
 knowledge = Lab(params).knowledge
 page.start()
+
+# %% [markdown]
+# **What the paper claims here.** Section 3.1: a clinical knowledge base $K$ holds a textual report for each
+# diagnostic category. It was not published; this page lists ours, whole.
+#
+# **What you will have at the end.** Every class of every task with its name, its ECG criteria, its
+# synonyms and, where one is certain, its SNOMED-CT concept; the acronyms that mean something else
+# than a reader expects; and how to put a knowledge base of your own in its place.
+#
+# **What it needs.** Nothing: the entries come with the package, in `mccgaa/knowledge_base/*.yaml`. The chapter
+# {doc}`/notebooks/03_text_and_knowledge` measures what an encoder makes of them.
 
 # %% [markdown]
 # ## How the entries were written

@@ -8,7 +8,26 @@
 
 # %% [markdown]
 # # The twin: a simulated mirror of four datasets
-#
+
+# %% tags=["parameters"]
+params: str = "params/smoke.yaml"  # profile; only its kind of evidence is used here
+records: int = 6  # simulated and measured for each finding
+reports: int = 2000  # written without signals, to study their variety
+
+# %% tags=["hide-input"]
+import numpy as np
+
+from mccgaa_book import page
+from mccgaa_book.audit import twin as audit
+from mccgaa_book.audit import twin_data
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import twin as plots
+from mccgaa_twin.simulate import simulate_record
+
+lab = Lab(params)
+page.start(lab)
+
+# %% [markdown]
 # **What this is for.** The paper's data are 97 GB of MIMIC-IV-ECG and three more collections. This book
 # must also run where none of them is. So it simulates: ECGs from a heart model, with
 # machine-like reports, laid out in the folder trees and file formats that PhysioNet serves. The same readers read
@@ -21,24 +40,6 @@
 #
 # **What it needs.** Nothing but the package. The modules are in `mccgaa_twin/`, the measurements in
 # `mccgaa_book/audit/twin.py`.
-
-# %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile; only its kind of evidence is used here
-records: int = 6  # simulated and measured for each finding
-reports: int = 2000  # written without signals, to study their variety
-
-# %%
-import numpy as np
-
-from mccgaa_book import page
-from mccgaa_book.audit import twin as audit
-from mccgaa_book.audit import twin_data
-from mccgaa_book.lab import Lab
-from mccgaa_book.plots import twin as plots
-from mccgaa_twin.simulate import simulate_record
-
-lab = Lab(params)
-page.start(lab)
 
 # %% [markdown]
 # ## From a heart to twelve leads

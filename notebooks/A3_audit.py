@@ -8,28 +8,11 @@
 
 # %% [markdown]
 # # The log: contradictions and deviations
-#
-# **What the paper claims here.** Everything: this page goes through sections 2 to 5 once more and lists where
-# equations, prose, figures and tables disagree with each other, with public data, or with the systems
-# that they are compared with.
-#
-# **What you will have at the end.** One table with every contradiction found, each with what a cell of this page
-# computed and the chapter that treats it at length; the arithmetic of Tables 2 to 6 redone from the printed
-# numbers; a list of sentences checked against the tables that they describe; and the list of our own deviations,
-# read off the package's defaults and off the profile's settings.
-#
-# **What it needs.** The printed tables (`book/_paper/*.csv`) and the package: no ECG, no trained
-# model. The arithmetic is in `mccgaa_book/audit/tables.py` and `claims.py`, the rest in the other modules of
-# that folder.
-#
-# A paper with thirty-three equations has slips; most of those below change nothing. Some do:
-# they decide what a reader builds, or what a number can be compared with. We list both, and say
-# which is which at the end.
 
 # %% tags=["parameters"]
 params: str = "params/smoke.yaml"  # profile compared with the paper's settings
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 import torch
 
@@ -47,6 +30,24 @@ from mccgaa_book.audit.claims import claims
 from mccgaa_book.lab import Lab
 
 page.start()
+
+# %% [markdown]
+# **What the paper claims here.** Everything: this page goes through sections 2 to 5 once more and lists where
+# equations, prose, figures and tables disagree with each other, with public data, or with the systems
+# that they are compared with.
+#
+# **What you will have at the end.** One table with every contradiction found, each with what a cell of this page
+# computed and the chapter that treats it at length; the arithmetic of Tables 2 to 6 redone from the printed
+# numbers; a list of sentences checked against the tables that they describe; and the list of our own deviations,
+# read off the package's defaults and off the profile's settings.
+#
+# **What it needs.** The printed tables (`book/_paper/*.csv`) and the package: no ECG, no trained
+# model. The arithmetic is in `mccgaa_book/audit/tables.py` and `claims.py`, the rest in the other modules of
+# that folder.
+#
+# A paper with thirty-three equations has slips; most of those below change nothing. Some do:
+# they decide what a reader builds, or what a number can be compared with. We list both, and say
+# which is which at the end.
 
 # %%
 log = []

@@ -8,7 +8,25 @@
 
 # %% [markdown]
 # # From simulation to patients, and back
-#
+
+# %% tags=["parameters"]
+params: str = "params/smoke.yaml"  # profile whose records are the real ones
+twin: str = "params/smoke.yaml"  # profile whose records are simulated
+
+# %% tags=["hide-input"]
+import pandas as pd
+
+from mccgaa_book import page
+from mccgaa_book.audit import results
+from mccgaa_book.lab import Lab
+from mccgaa_book.plots import results as plots
+from mccgaa_book.plots import transfer as plots_transfer
+from mccgaa_book.results import over_seeds
+
+real, mirror = Lab(params), Lab(twin)
+page.start(mirror, real)
+
+# %% [markdown]
 # **What is asked here.** The paper pretrains on 771,693 pairs that few readers can fetch in an
 # evening. This book replaces them with a simulated mirror. Is the mirror worth training on, or does
 # a model learn from it only the simulator? The paper has no such section; the question
@@ -22,23 +40,6 @@
 # **What it needs.** The results of two profiles, and one run of the simulated one. No setting of the models was
 # chosen by these results. But the simulator itself was improved while the transfer of its models to
 # folds 1 to 9 was watched: **only fold 10 is untouched by that**, and the numbers on all records are not.
-
-# %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile whose records are the real ones
-twin: str = "params/smoke.yaml"  # profile whose records are simulated
-
-# %%
-import pandas as pd
-
-from mccgaa_book import page
-from mccgaa_book.audit import results
-from mccgaa_book.lab import Lab
-from mccgaa_book.plots import results as plots
-from mccgaa_book.plots import transfer as plots_transfer
-from mccgaa_book.results import over_seeds
-
-real, mirror = Lab(params), Lab(twin)
-page.start(mirror, real)
 
 # %% [markdown]
 # ## Two laboratories
