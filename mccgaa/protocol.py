@@ -50,6 +50,9 @@ def protocol(
         trained[key] == store.meta[key] if key in trained else None
         for key in ("fingerprint", "source")
     )
+    seen = False if same_source is False else None  # another store may share records
+    if same_store:
+        seen = split in ("train", None)
     found = {
         "run": {
             "folder": str(run),
@@ -72,7 +75,7 @@ def protocol(
             "fitted_on_labels": False,
             "pretraining_texts": read.get("kind"),
             "same_source": same_source,
-            "records_in_pretraining": same_store and split in ("train", None),
+            "records_in_pretraining": seen,
             "class_texts": met,
             "transductive": fused,
         },
