@@ -294,7 +294,7 @@ page.glue("cancelled", cancelled, ".1e")
 #
 # The paper's sizes are (64, 32): four heads of 16 side by side in the first layer, an ELU, one head of
 # $F$ = 32 in the second. $W_O$ is the identity, since the joined heads are already as wide as
-# the layer. The result is cut down the middle.
+# the layer; `output_matrix: true` makes it a learned matrix. The result is cut down the middle.
 
 # %%
 nodes, links = pair.graph(x, q)

@@ -409,7 +409,7 @@ alignment_loss(first, second, tau).item()  # eq 32
 # Equation 31 applies dropout to $X^e$, with "different pooling rates" $\theta^1, \theta^2$; no pooling
 # is described and no rate given. We follow the ancestor, MERL {cite}`liu2024merl`: two linear maps without bias, each with
 # its own dropout (0.1 and 0.1), on the encoder's output *averaged over time*, before the attention
-# pooling. The two readings ask different things, as the next figure shows.
+# pooling. `uma: dropout` in the configuration takes equation 31 to the letter. The two readings ask different things, as the next figure shows.
 # :::
 
 # %%

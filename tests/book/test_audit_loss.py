@@ -49,7 +49,7 @@ def test_unit_rows_have_length_one():
 def test_only_epsilon_parts_a_loss_from_its_half():
     config = ModelConfig(
         encoder=EncoderConfig(embedding_dim=16, widths=(16, 16, 16, 16)),
-        gafa=GafaConfig(embedding_dim=16, graph="bipartite"),
+        gafa=GafaConfig(graph="bipartite"),
         text=TextConfig(dim=8),
     )
     generator = torch.Generator().manual_seed(0)
