@@ -261,7 +261,7 @@ def pretrain(args: argparse.Namespace) -> None:
     with process_group(pick_device(args.device)) as (rank, _):
         with rank_zero_first():  # who may have to pack the store
             store = SignalStore.open(args.store) if args.store else open_store(profile)
-        pairs = load_pairs(store, config, knowledge)
+        pairs = load_pairs(store, config, knowledge, device=args.device)
         out = args.out or profile.runs
         folder = pretrain(config, pairs, out, device=args.device, note=note)
         if rank == 0:

@@ -17,7 +17,17 @@ DOTTED = {
 METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p.name != "cli.py"]
 
 # Modules of the thin package that serve the method and are no part of it.
-SERVICES = {"config", "errors", "files", "profile", "protocol", "runtime", "settings"}
+SERVICES = {
+    "config",
+    "errors",
+    "files",
+    "profile",
+    "protocol",
+    "run_folder",
+    "runtime",
+    "settings",
+    "text_cache",
+}
 
 # What the twin may use of the thin package, and what a command may load when called.
 SHARED = {"mccgaa.errors", "mccgaa.files"}
