@@ -189,7 +189,7 @@ class PretrainConfig:
     weight_decay: float = 1.0e-8  # not given; MERL's
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW
     precision: Literal["bf16", "fp32"] = "bf16"  # autocast; loss is always fp32
-    text: Literal["report", "knowledge"] = "report"  # what stands beside the ECG
+    text: Literal["report", "knowledge"] = "report"  # the text of each ECG
     selection: Literal["last", "best-retrieval"] = "last"  # never downstream labels
     augment: float = 0.0  # strength in [0, 1] of the signal augmentation; paper: none
     checkpoint_every: int = 1000  # steps

@@ -1,8 +1,8 @@
 """The clinical knowledge base K of section 3.1: a class in, its text out (eq 1).
 
-The paper's K is not published. Ours is the YAML beside this module: for each class a
+The paper's K is not published. Ours is the YAML in `knowledge_base/`: for each class a
 name, the ECG criteria in our own words, synonyms, and a SNOMED-CT code where one is
-certain. A file of the user's own, in the same form, takes its place whole.
+certain. A file of the user's own, in the same form, replaces it as a whole.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Knowledge:
 
         The form is `vocabulary: {class: {name, criteria, synonyms, snomed}}`, a bare
         string being a name alone; `same_as: vocabulary/class` takes another class's
-        fields, those given beside it going before.
+        fields, except those that the entry gives itself.
 
         Args:
             path: a file, or a folder of .yaml files; the packaged base when None.
@@ -267,7 +267,7 @@ def named_in(texts: Iterable[str], corpus: Iterable[str]) -> list[bool]:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Read one file's vocabularies, as they stand (JSON is YAML)."""
+    """Read one file's vocabularies, their entries unchecked (JSON is YAML)."""
     try:
         data = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:

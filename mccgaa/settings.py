@@ -84,7 +84,7 @@ def from_dict(cls: type[T], data: dict[str, Any] | None, where: str = "") -> T:
     Args:
         cls: one of this module's dataclasses.
         data: its fields; absent ones keep their defaults.
-        where: dotted path of `data` in its file, for the error's sentence.
+        where: dotted path of `data` in its file, for the error message.
 
     Raises:
         ConfigError: an unknown field, or a value of the wrong type or choice.

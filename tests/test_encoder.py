@@ -347,15 +347,15 @@ def test_forward_is_features_then_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "sentence"),
+    ("shape", "message"),
     [
         ((2, 11, 100), r"shape \(2, 11, 100\).*expects .*\(batch, 12, samples\)"),
         ((12, 100), r"shape \(12, 100\)"),
         ((2, 12, 15), "15 samples per lead.*at least 16"),
     ],
 )
-def test_an_ecg_of_another_shape_is_refused(shape: tuple, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_an_ecg_of_another_shape_is_refused(shape: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         EcgEncoder(SMALL)(torch.zeros(shape))
 
 
@@ -365,7 +365,7 @@ def test_integers_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "message"),
     [
         ({"widths": (4, 8, 16)}, r"encoder\.widths is \(4, 8, 16\); .*four stages"),
         ({"widths": (4, 1, 8, 8)}, r"encoder\.widths is .* 2 channels or more"),
@@ -379,8 +379,8 @@ def test_integers_are_refused() -> None:
         ({"pool": "max"}, r"encoder\.pool is 'max'"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
+def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         EncoderConfig(**settings)
 
 

@@ -200,7 +200,7 @@ def test_bipartite_graph_does_not_know_which_text_belongs_to_which_ecg():
     torch.testing.assert_close(q_fuse[order], q_again)
 
 
-def test_pair_graph_changes_an_ecg_when_another_text_stands_beside_it():
+def test_pair_graph_changes_an_ecg_when_it_gets_another_text():
     gafa, x, q = make(threshold=1e9), embeddings(B, 1), embeddings(B, 2)
     assert not torch.allclose(gafa(x, q)[0], gafa(x, q.roll(1, 0))[0])
 
@@ -276,7 +276,7 @@ def test_autocast_does_not_lower_the_precision():
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "message"),
     [
         ({"hidden": 7}, r"gafa\.hidden is 7; .*gafa\.heads, which is 2"),
         ({"hidden": 0}, r"gafa\.hidden is 0"),
@@ -289,8 +289,8 @@ def test_autocast_does_not_lower_the_precision():
         ({"graph": "ring"}, r"gafa\.graph is 'ring'; expected one of pair, bipartite"),
     ],
 )
-def test_impossible_settings_are_refused(settings, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
         make(**settings)
 
 

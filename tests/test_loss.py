@@ -124,7 +124,7 @@ def test_low_precision_embeddings_are_scored_in_float32():
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("call", "message"),
     [
         ({"kind": "lse"}, "kind is 'lse'; expected one of symmetric"),
         ({"tau": 0.0}, "tau is 0.0"),
@@ -133,9 +133,9 @@ def test_low_precision_embeddings_are_scored_in_float32():
         ({"x": matrix(0, 4, 1), "q": matrix(0, 4, 2)}, r"x has shape \(0, 4\)"),
     ],
 )
-def test_impossible_calls_are_refused(call, sentence):
+def test_impossible_calls_are_refused(call, message):
     arguments = {"x": matrix(6, 4, 1), "q": matrix(6, 4, 2), "tau": TAU} | call
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         alignment_loss(**arguments)
 
 
@@ -185,7 +185,7 @@ def test_impossible_dropout_rates_are_refused(rates):
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "message"),
     [
         ({"tau": 0.0}, r"loss\.tau is 0\.0; expected more than 0"),
         ({"tau": -1.0}, r"loss\.tau is -1\.0"),
@@ -196,8 +196,8 @@ def test_impossible_dropout_rates_are_refused(rates):
         ({"uma": "map"}, r"loss\.uma is 'map'; expected one of maps, dropout"),
     ],
 )
-def test_impossible_settings_are_refused(settings, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
         LossConfig(**settings)
 
 

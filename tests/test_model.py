@@ -381,7 +381,7 @@ def edit(folder: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "message"),
     [
         ({"encoder": {"colour": "red"}}, "no setting 'colour'"),
         ({"encoder": {"depth": 19}}, "depth is 19; expected one of 18, 34"),
@@ -391,10 +391,10 @@ def edit(folder: Path, **changes: object) -> None:
     ],
 )
 def test_an_impossible_configuration_is_refused(
-    saved: Path, changes: dict, sentence: str
+    saved: Path, changes: dict, message: str
 ) -> None:
     edit(saved, **changes)
-    with pytest.raises(RunError, match=f"config.json is not .*{sentence}"):
+    with pytest.raises(RunError, match=f"config.json is not .*{message}"):
         MCCGAA.from_pretrained(saved)
 
 

@@ -104,9 +104,9 @@ def test_order_and_repetition_are_restored_and_each_distinct_text_runs_once(
     texts = [TEXTS[2], TEXTS[0], TEXTS[2], TEXTS[1], TEXTS[0]]
     vectors = encoder.encode(texts)
     assert counted.texts == 3
-    for place, text in enumerate(texts):
+    for i, text in enumerate(texts):
         alone = encoder.encode([text])[0]
-        assert torch.equal(vectors[place], alone)
+        assert torch.equal(vectors[i], alone)
     assert not torch.allclose(vectors[0], vectors[1], atol=1e-3)
 
 
@@ -259,7 +259,7 @@ def test_a_folder_with_pickled_weights_only_is_refused(tiny, tmp_path):
         TextEncoder(settings(tmp_path))
 
 
-def test_weights_that_are_no_safetensors_are_a_sentence(tiny, tmp_path):
+def test_weights_that_are_no_safetensors_raise_a_readable_error(tiny, tmp_path):
     for file in tiny.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"not a tensor file at all")
@@ -378,7 +378,7 @@ def test_a_pooling_of_ones_own_is_kept_and_a_wrong_width_refused():
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "message"),
     [
         ({"pooling": "max"}, r"text\.pooling is 'max'; expected one of cls, mean"),
         ({"style": "long"}, r"text\.style is 'long'; expected one of name, full"),
@@ -387,8 +387,8 @@ def test_a_pooling_of_ones_own_is_kept_and_a_wrong_width_refused():
         ({"encoder": "x", "dim": 0}, r"text\.dim is 0"),
     ],
 )
-def test_impossible_settings_are_refused(settings, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
         TextConfig(**settings)
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mccgaa.knowledge import Knowledge, Style
+from mccgaa.config import Style
+from mccgaa.knowledge import Knowledge
 from mccgaa.text import TextEncoder
 
 CONTRARIES = (  # what a clinician must not confuse
