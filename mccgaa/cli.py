@@ -275,9 +275,12 @@ def pretrain(args: argparse.Namespace) -> None:
     arg("--split", default="test", choices=["train", "val", "test", "all"]),
     arg("--fused", action="store_true", help="score through GAFA: transductive"),
     arg(
-        "--bootstrap", type=at_least(0), default=1000, help="resamples (1000); 0: none"
+        "--bootstrap",
+        type=at_least(0),
+        default=1000,
+        help="resamples, 1000; 0 for none",
     ),
-    arg("--precision", default="bf16", choices=["bf16", "fp32"], help="bf16 if it can"),
+    arg("--precision", default="bf16", choices=["bf16", "fp32"], help="of the encoder"),
     KNOWLEDGE,
     DEVICE,
     JSON,
@@ -285,8 +288,8 @@ def pretrain(args: argparse.Namespace) -> None:
 def zeroshot(args: argparse.Namespace) -> None:
     """Score a run on tasks by the similarity of ECGs and class texts.
 
-    Nothing is fitted to the tasks' labels; what pretraining has read of the classes is
-    printed and written with the results. With --fused, which needs the bipartite graph,
+    No classifier is fitted to the tasks' labels; what pretraining has read of the
+    classes is printed and written with the results. With --fused, which needs the bipartite graph,
     a record's score depends on the other records.
 
     Example: mccgaa zeroshot --run runs/RUN --store stores/ptbxl-100 --tasks super sub

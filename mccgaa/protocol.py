@@ -72,7 +72,7 @@ def protocol(
             "trained": known.get("synthetic"),
         },
         "protocol": {
-            "fitted_on_labels": False,
+            "classifier_fitted": False,
             "pretraining_texts": read.get("kind"),
             "same_source": same_source,
             "records_in_pretraining": seen,
@@ -101,7 +101,7 @@ def _metrics(run: Path) -> dict[str, Any]:
 def _meaning(found: dict[str, Any]) -> str:
     """Say in words what a zero-shot result rests on."""
     how, synthetic = found["protocol"], found["synthetic"]
-    said = ["Zero-shot: nothing was fitted to the labels of these tasks."]
+    said = ["Zero-shot: no classifier was fitted to the labels of these tasks."]
     kinds = {"report": "reports", "knowledge": "texts made from the labels"}
     if how["pretraining_texts"] is None:
         said.append("What pretraining read is not known: the run does not say.")

@@ -4,8 +4,8 @@ The paper speaks of "a simple linear layer" that gives the label "directly"; non
 ever trained. Here, as in its ancestor, a class's score is the cosine of the backbone's
 ECG embedding with the embedding of the class's text.
 
-"Zero-shot" says that nothing is fitted to the labels of the test. It does not say that
-the classes are new: the module `protocol` says what pretraining has read of them.
+"Zero-shot" says that no classifier is fitted to the labels of the test. It does not say
+that the classes are new: the module `protocol` says what pretraining has read of them.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def zero_shot(
     bootstrap: int = 1000,
     **options: Any,
 ) -> dict[str, TaskResult]:
-    """Evaluate tasks without fitting anything to their labels (Table 2).
+    """Evaluate tasks without fitting a classifier to their labels (Table 2).
 
     Args:
         model, store, tasks, knowledge, split: as in `score_tasks`.

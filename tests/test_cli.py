@@ -149,7 +149,7 @@ def test_zeroshot_writes_results_with_what_was_new_at_the_test(
     assert found["knowledge"] == Knowledge.load().fingerprint
     assert found["precision"] in ("bf16", "fp32")
     how = found["protocol"]
-    assert how["fitted_on_labels"] is how["transductive"] is False
+    assert how["classifier_fitted"] is how["transductive"] is False
     assert how["pretraining_texts"] == "knowledge" and how["same_source"] is True
     assert how["records_in_pretraining"] is True
     read = [counts["named_in_pretraining"] for counts in how["class_texts"].values()]
@@ -157,7 +157,7 @@ def test_zeroshot_writes_results_with_what_was_new_at_the_test(
 
     printed = capsys.readouterr().out
     assert found["meaning"] == printed.splitlines()[0]
-    assert "nothing was fitted to the labels" in printed
+    assert "no classifier was fitted to the labels" in printed
     assert "texts made from the labels of ptbxl, the source of this test" in printed
     total = sum(counts["classes"] for counts in how["class_texts"].values())
     assert f"{sum(read)} of {total} class texts occur in them" in printed

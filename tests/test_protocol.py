@@ -16,7 +16,7 @@ from mccgaa.knowledge import Knowledge
 from mccgaa.protocol import protocol
 
 MODEL: Any = SimpleNamespace(config=ModelConfig(text=TextConfig(style="name")))
-UNTOUCHED = "Zero-shot: nothing was fitted to the labels of these tasks."
+UNTOUCHED = "Zero-shot: no classifier was fitted to the labels of these tasks."
 
 
 @pytest.fixture
