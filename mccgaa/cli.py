@@ -274,12 +274,7 @@ def pretrain(args: argparse.Namespace) -> None:
     arg("--tasks", nargs="+", default=[], help="default: all that the store has"),
     arg("--split", default="test", choices=["train", "val", "test", "all"]),
     arg("--fused", action="store_true", help="score through GAFA: transductive"),
-    arg(
-        "--bootstrap",
-        type=at_least(0),
-        default=1000,
-        help="resamples, 1000; 0 for none",
-    ),
+    arg("--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"),
     arg("--precision", default="bf16", choices=["bf16", "fp32"], help="of the encoder"),
     KNOWLEDGE,
     DEVICE,
@@ -289,8 +284,8 @@ def zeroshot(args: argparse.Namespace) -> None:
     """Score a run on tasks by the similarity of ECGs and class texts.
 
     No classifier is fitted to the tasks' labels; what pretraining has read of the
-    classes is printed and written with the results. With --fused, which needs the bipartite graph,
-    a record's score depends on the other records.
+    classes is printed and written with the results. With --fused, which needs the
+    bipartite graph, a record's score depends on the other records.
 
     Example: mccgaa zeroshot --run runs/RUN --store stores/ptbxl-100 --tasks super sub
     --json out.json
