@@ -199,13 +199,17 @@ def named_mutants(
 def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     """Seconds by test, of the tests that reach the changed lines themselves.
 
-    All tests where the import or a shared fixture reaches them, or no test in this
-    process does: it may start others.
+    All tests where the import or a shared fixture reaches them. Tests that start
+    processes are slow, so they judge only lines that no other test reaches.
     """
-    reached = {test for n in mutant.lines for test in measured["lines"].get(str(n), [])}
-    if not reached <= measured["seconds"].keys() or not reached:  # import, fixture
-        return measured["seconds"]
-    return {test: measured["seconds"][test] for test in reached}
+    every = measured["seconds"]
+    lines = measured["lines"]
+    reached = {test for n in mutant.lines for test in lines.get(str(n), [])}
+    if not reached:
+        return every
+    chosen = reached if reached <= every.keys() else every
+    quick = {test: every[test] for test in chosen if "process" not in test}
+    return quick or {test: every[test] for test in chosen}
 
 
 def describe(key: tuple[str, str, str]) -> str:
