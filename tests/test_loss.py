@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from fake_device import fake_gpu
 from torch import Tensor, nn
 
 from mccgaa.config import GafaConfig, LossConfig
@@ -115,6 +116,15 @@ def test_loss_and_gradients_stay_finite_at_logits_of_ten_thousand(kind):
     assert right.item() < 1e-3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_is_computed_where_the_embeddings_are(kind):
+    x, q = matrix(6, 4, 1), matrix(6, 4, 2)
+    with fake_gpu() as gpu:
+        there = alignment_loss(x.to(gpu), q.to(gpu), kind=kind)
+        assert there.device == gpu
+    assert there.item() == pytest.approx(naive_loss(x, q, 0.07, kind, bias=-10.0))
+
+
 def test_low_precision_embeddings_are_scored_in_float32():
     x, q = matrix(8, 16, 1).bfloat16(), matrix(8, 16, 2).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -160,6 +170,11 @@ def test_views_of_one_ecg_differ_by_weights_once_dropout_is_off():
     torch.testing.assert_close(one, x @ uma.view1[0].weight.T)
     assert not torch.allclose(one, other)
     assert torch.equal(one, uma(x)[0])
+
+
+def test_views_drop_a_tenth_by_default():
+    views = UnimodalAlignment(4)
+    assert [view[1].p for view in (views.view1, views.view2)] == [0.1, 0.1]
 
 
 def test_views_to_the_letter_of_equation_31_are_two_dropouts_of_the_embedding():
@@ -267,7 +282,10 @@ def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path):
                 torch.testing.assert_close(grads[parameter], value.grad)
 
 
-def test_gather_is_the_identity_in_a_single_process():
+@pytest.mark.parametrize("initialised", [False, True])
+def test_gather_asks_no_other_process_where_there_is_none(initialised, monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: initialised)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 1)
     t = matrix(3, 2, 1)
     assert gather(t) is t
 

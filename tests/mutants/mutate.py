@@ -20,7 +20,11 @@ from libcst.metadata import (
 from mutmut.mutation.mutators import mutation_operators, operator_string
 
 IGNORED = {"encoding", "strict", "stacklevel", "maxsize", "desc", "errors"}
-MESSAGE = m.Name("why") | m.Name("message")  # where one is made before it is raised
+# Parts of a message that is raised later.
+MESSAGE = m.Assign(targets=[m.AssignTarget(m.Name("why"))]) | m.Assign(
+    targets=[m.AssignTarget(m.Name("known"))],
+    value=m.Call(func=m.Attribute(attr=m.Name("join"))),
+)
 NO_RESULT = m.Name("print") | m.Attribute(m.Name("warnings") | m.Name("log"))
 SKIPPED = (
     m.Annotation()
@@ -30,7 +34,7 @@ SKIPPED = (
     | m.Raise()
     | m.Expr(m.SimpleString() | m.ConcatenatedString())
     | m.Expr(m.Call(func=NO_RESULT))
-    | m.Assign(targets=[m.AssignTarget(MESSAGE)])
+    | MESSAGE
     | m.Assign(value=m.Subscript(value=m.Name("Literal")))
     | m.Subscript(value=m.Name("Literal"))
 )

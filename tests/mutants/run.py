@@ -208,7 +208,7 @@ def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     if not reached:
         return every
     chosen = reached if reached <= every.keys() else every
-    quick = {test: every[test] for test in chosen if "process" not in test}
+    quick = {test: every[test] for test in chosen if "processes" not in test}
     return quick or {test: every[test] for test in chosen}
 
 
