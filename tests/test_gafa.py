@@ -182,6 +182,7 @@ def test_neighbours_joins_each_ecg_to_its_k_most_similar_texts():
     for row, similar in zip(adjacency, (x @ q.T).tolist(), strict=True):
         best = sorted(range(B), key=lambda j: -similar[j])[:2]
         assert set(row.nonzero().flatten().tolist()) == set(best)
+    assert adjacency.dtype == torch.bool
     assert make(neighbours=99).adjacency(x, q).all()
 
 
@@ -268,10 +269,15 @@ def test_autocast_does_not_lower_the_precision():
     gafa = Gafa(GafaConfig(), 256)
     x, q = embeddings(8, 1, 256).float(), embeddings(8, 2, 256).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under = gafa(x, q)
-    for a, b in zip(under, gafa(x, q), strict=True):
+        under = (*gafa(x, q), *gafa.attention(x, q), gafa.adjacency(x, q).float())
+    exact = (*gafa(x, q), *gafa.attention(x, q), gafa.adjacency(x, q).float())
+    for a, b in zip(under, exact, strict=True):
         assert a.dtype == torch.float32
         assert torch.equal(a, b)
+    double = Gafa(GafaConfig(), 256).double()
+    double.load_state_dict(gafa.state_dict())
+    for a, b in zip(exact[2:4], double.attention(x, q), strict=True):
+        torch.testing.assert_close(a, b.float())  # no autocast of its own either
     assert gafa(x.bfloat16(), q.bfloat16())[0].dtype == torch.float32
 
 
