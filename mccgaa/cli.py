@@ -363,10 +363,11 @@ def run(args: argparse.Namespace) -> None:
     """
     from mccgaa.settings import from_pairs
     from mccgaa_book import experiments
+    from mccgaa_book.lab import Lab
 
+    lab = Lab(args.profile, from_pairs(args.set))
     options = _given(args, "variants", "seeds", "publish", "dry_run")
-    options["overrides"] = from_pairs(args.set)
-    for path in experiments.run(args.experiments, args.profile, **options):
+    for path in experiments.run(args.experiments, lab, **options):
         print(path)
 
 

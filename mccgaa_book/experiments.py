@@ -7,11 +7,11 @@ where they belong, with a stamp.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,11 @@ from mccgaa.runtime import facts, has_bf16, pick_device
 from mccgaa_book import results
 from mccgaa_book.audit.text import false_negatives
 from mccgaa_book.checkout import checkout
-from mccgaa_book.lab import Lab
 
-Experiment = Callable[[Lab, Sequence[str], Sequence[int]], pd.DataFrame]
+if TYPE_CHECKING:  # a lab runs experiments, so it imports this module
+    from mccgaa_book.lab import Lab
+
+Experiment = Callable[["Lab", Sequence[str], Sequence[int]], pd.DataFrame]
 
 
 def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
@@ -177,25 +179,23 @@ def loss_floors(lab: Lab, variant: str) -> dict[str, float]:
 
 def run(
     names: Sequence[str],
-    profile: Path | str,
+    lab: Lab,
     *,
     variants: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     publish: bool = False,
     dry_run: bool = False,
-    overrides: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Make experiments and write their results.
 
     Args:
         names: of EXPERIMENTS.
-        profile: path of a profile, or its bare name.
+        lab: of the profile whose runs are needed.
         variants: by default those of the profile's `reproduce`; all with `publish`.
         seeds: likewise.
         publish: write to `results/<tier>` instead of `reruns/<profile>`; needs the
             whole profile as it is.
         dry_run: say which runs are needed, and make nothing.
-        overrides: nested settings, such as {"pretrain": {"epochs": 2}}.
 
     Returns:
         The CSV files written.
@@ -209,12 +209,11 @@ def run(
             f"There is no experiment {', '.join(map(repr, unknown))}; there are "
             f"{', '.join(EXPERIMENTS)}."
         )
-    if publish and (variants or seeds or overrides):
+    if publish and (variants or seeds or lab.overrides):
         raise ConfigError(
             "Published results are those of a whole profile: use --publish without "
             "--variants, --seeds and --set."
         )
-    lab = Lab(profile, overrides)
     variants, seeds = _chosen(lab, variants, seeds, everything=publish)
     if dry_run:
         for name in names:

@@ -29,7 +29,7 @@ from mccgaa.profile import Profile
 from mccgaa.settings import stable_hash
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
-from mccgaa_book import results
+from mccgaa_book import experiments, results
 from mccgaa_book.checkout import checkout
 from mccgaa_twin.mirror import write_twin
 
@@ -255,8 +255,6 @@ class Lab:
         Args:
             experiment: a name in `experiments.EXPERIMENTS`.
         """
-        from mccgaa_book import experiments  # it needs a Lab
-
         for folder in (checkout() / "results" / self.tier, self.reruns):
             path = folder / f"{experiment}.csv"
             if path.is_file() and not results.outdated(path, self.hashes(experiment)):

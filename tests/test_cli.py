@@ -453,22 +453,23 @@ def test_help_loads_no_heavy_package():
             "run zeroshot transfer --profile real --seeds 0 1 --set pretrain.epochs=2",
             "experiments.run",
             {
-                "": (["zeroshot", "transfer"], "real"),
+                "": (
+                    ["zeroshot", "transfer"],
+                    ("real", {"pretrain": {"epochs": 2}}),
+                ),
                 "seeds": [0, 1],
                 "publish": False,
                 "dry_run": False,
-                "overrides": {"pretrain": {"epochs": 2}},
             },
         ),
         (
             "run zeroshot --profile real --publish --dry-run --variants pair",
             "experiments.run",
             {
-                "": (["zeroshot"], "real"),
+                "": (["zeroshot"], ("real", {})),
                 "variants": ["pair"],
                 "publish": True,
                 "dry_run": True,
-                "overrides": {},
             },
         ),
         ("compare --profile real", "compare.compare", {"": ("real",)}),
@@ -492,6 +493,7 @@ def test_the_commands_of_the_book_call_it(
         calls.append({"": args, **options})
         return []
 
+    monkeypatch.setattr("mccgaa_book.lab.Lab", lambda *settings: settings)
     monkeypatch.setattr(f"mccgaa_book.{function}", record)
     assert main(arguments.split()) == 0, capsys.readouterr().err
     assert calls == [called]

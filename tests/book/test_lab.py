@@ -132,7 +132,7 @@ def test_results_are_made_once_into_the_users_folder_and_compared(project):
         assert Lab("small").results("zeroshot").path == found.path
 
     # another run's rows join those that are there
-    experiments.run(["zeroshot"], "small", variants=["merl"])
+    experiments.run(["zeroshot"], Lab("small"), variants=["merl"])
     assert set(Lab("small").results("zeroshot").frame["variant"]) == {
         "bipartite",
         "merl",
@@ -154,14 +154,14 @@ def test_pretraining_and_transfer_are_told_in_numbers(project):
 
 def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, capsys):
     with pytest.raises(ConfigError, match="no experiment 'zeroshoot'; there are zero"):
-        experiments.run(["zeroshoot"], "small")
+        experiments.run(["zeroshoot"], Lab("small"))
     with pytest.raises(ConfigError, match="no variant 'best'"):
-        experiments.run(["zeroshot"], "small", variants=["best"])
+        experiments.run(["zeroshot"], Lab("small"), variants=["best"])
     with pytest.raises(ConfigError, match="no seed 7; it has 0, 1"):
-        experiments.run(["zeroshot"], "small", seeds=[7])
+        experiments.run(["zeroshot"], Lab("small"), seeds=[7])
     with pytest.raises(ConfigError, match="--publish without"):
-        experiments.run(["zeroshot"], "small", seeds=[0], publish=True)
-    assert experiments.run(["zeroshot"], "small", dry_run=True) == []
+        experiments.run(["zeroshot"], Lab("small"), seeds=[0], publish=True)
+    assert experiments.run(["zeroshot"], Lab("small"), dry_run=True) == []
     assert capsys.readouterr().out == "zeroshot: bipartite, seeds 0\n"
     assert not (project / "runs").exists() and not (project / "reruns").exists()
 
