@@ -367,8 +367,7 @@ def run(args: argparse.Namespace) -> None:
 
     lab = Lab(args.profile, from_pairs(args.set))
     options = _given(args, "variants", "seeds", "publish", "dry_run")
-    for path in experiments.run(args.experiments, lab, **options):
-        print(path)
+    print(*experiments.run(args.experiments, lab, **options), sep="\n")
 
 
 @command(arg("--profile", required=True, help=A_PROFILE))
