@@ -50,11 +50,11 @@ def test_only_epsilon_parts_a_loss_from_its_half():
     config = ModelConfig(
         encoder=EncoderConfig(embedding_dim=16, widths=(16, 16, 16, 16)),
         gafa=GafaConfig(graph="bipartite"),
-        text=TextConfig(dim=8),
+        text=TextConfig(encoder="minilm"),
     )
     generator = torch.Generator().manual_seed(0)
     signals = torch.randn(8, 12, 200, generator=generator)
-    vectors = torch.randn(8, 8, generator=generator)
+    vectors = torch.randn(8, config.text.dim, generator=generator)
     table = loss_audit.halved_loss(config, signals, vectors, steps=4)
     exact = table.loc["half the loss, half of epsilon"]
     assert exact["equal weights"] == 1 and exact["largest loss gap"] == 0
