@@ -29,9 +29,11 @@ WRONG = """<!doctype html><title>t</title><link rel="icon" href="data:,">
 def site(tmp_path_factory):
     """The committed book, built in a tree of its own by the documented command."""
     tree = tmp_path_factory.mktemp("tree")
-    shutil.copy(ROOT / "_config.yml", tree)
-    skip = shutil.ignore_patterns("_build", ".ipynb_checkpoints")
-    shutil.copytree(ROOT / "book", tree / "book", ignore=skip)  # no symbolic link
+    for name in ("_config.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    skip = shutil.ignore_patterns("_build", ".ipynb_checkpoints", "__pycache__")
+    for name in ("book", "mccgaa", "mccgaa_book"):  # pages show the packages' code
+        shutil.copytree(ROOT / name, tree / name, ignore=skip)  # no symbolic link
     command = Path(sys.executable).with_name("jupyter-book")
     done = subprocess.run(
         [command, "build", "book", "-W", "-n", "--keep-going"],
