@@ -176,7 +176,8 @@ def _verdict(row: pd.Series, which: str) -> str:
         True: "the interval excludes zero",
         False: "the interval includes zero",
     }[certain]
-    seeds = row[f"seeds{which}"] or "means over"
+    count = row[f"seeds{which}"]  # a float once frames were merged
+    seeds = f"{count:.0f}" if count else "means over"
     return (
         f"{row[f'ahead{which}']} ahead by {abs(row[f'difference{which}']):.2f} "
         f"({seeds} seeds, {sure})"
