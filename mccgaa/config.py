@@ -15,9 +15,9 @@ from mccgaa.settings import (
     check_choices,
     check_range,
     choose,
+    decisive,
     require,
     stable_hash,
-    to_dict,
 )
 
 # The version of the method: who changes what a run of given settings computes raises
@@ -245,12 +245,12 @@ class RunConfig:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the run's numbers, and nothing else."""
-        pretrain = to_dict(self.pretrain)
+        pretrain = decisive(self.pretrain)
         for name in (*SILENT, "batch_size"):
-            del pretrain[name]
+            pretrain.pop(name, None)
         return {
             "method": METHOD,
-            "model": to_dict(self.model),
+            "model": decisive(self.model),
             "pretrain": pretrain,
             "global_batch": self.global_batch,
             "store": self.store,

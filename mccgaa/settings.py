@@ -78,6 +78,27 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def later(default: Any) -> Any:
+    """Declare a field of settings that was added after runs had been made.
+
+    At its default it is left out of `decisive`, so that the hashes of older runs and
+    results hold; it must then change nothing.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+def decisive(config: Any) -> dict[str, Any]:
+    """Return `to_dict` without the `later` fields that are at their defaults."""
+    plain = to_dict(config)
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            plain[f.name] = decisive(value)
+        elif f.metadata.get("later") and value == f.default:
+            del plain[f.name]
+    return plain
+
+
 def from_dict(cls: type[T], data: dict[str, Any] | None, where: str = "") -> T:
     """Build a configuration from plain data, refusing what it does not know.
 

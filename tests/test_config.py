@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import pytest
 
@@ -22,8 +22,10 @@ from mccgaa.config import (
 from mccgaa.errors import ConfigError
 from mccgaa.profile import StoreRecipe
 from mccgaa.settings import (
+    decisive,
     dump_yaml,
     from_dict,
+    later,
     load_yaml,
     merge,
     stable_hash,
@@ -172,8 +174,8 @@ def test_another_method_names_another_run(monkeypatch):
 
 def test_every_setting_of_pretraining_is_in_the_identity_or_known_to_be_silent():
     named = set(identified().identity["pretrain"])
-    every = {f.name for f in fields(PretrainConfig)}
-    assert every - named == {"batch_size", *SILENT}
+    settings = [f for f in fields(PretrainConfig) if not f.metadata.get("later")]
+    assert {f.name for f in settings} - named == {"batch_size", *SILENT}
 
 
 def test_a_run_reads_twelve_leads_and_the_module_any_number():
@@ -202,3 +204,25 @@ def test_dotted_names_of_settings_are_those_of_the_yaml():
 def test_impossible_inputs_are_refused(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         InputConfig(**settings)
+
+
+@dataclass(frozen=True)
+class _Inner:
+    old: int = 1
+    new: float = later(0.5)
+
+
+@dataclass(frozen=True)
+class _Outer:
+    inner: _Inner = field(default_factory=_Inner)
+    names: tuple[str, ...] = later(())
+
+
+def test_later_settings_are_part_of_a_hash_only_when_they_change_something():
+    assert decisive(_Outer()) == {"inner": {"old": 1}}
+    changed = _Outer(_Inner(new=0.25), names=("a",))
+    assert decisive(changed) == to_dict(changed)
+
+
+def test_hash_of_the_default_run_is_that_of_earlier_versions():
+    assert RunConfig().hash == "6e32003da1"
