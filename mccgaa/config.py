@@ -16,6 +16,7 @@ from mccgaa.settings import (
     check_range,
     choose,
     decisive,
+    later,
     require,
     stable_hash,
 )
@@ -32,6 +33,20 @@ Gate = Literal["sigmoid", "double-sigmoid"]
 Pooling = Literal["cls", "mean", "pooler"]
 Style = Literal["name", "full"]
 LossKind = Literal["symmetric", "one-sided", "clip", "siglip"]
+Augmentation = Literal[
+    "standard",
+    "crop-resize",
+    "shift",
+    "electrodes",
+    "wander",
+    "hum",
+    "muscle",
+    "noise",
+    "filter",
+    "scale",
+    "lead-mask",
+    "time-mask",
+]
 
 # Preset of the text encoder -> its width d, and how its authors read one vector.
 TEXT_PRESETS: Mapping[str, tuple[int, Pooling]] = {
@@ -192,6 +207,7 @@ class PretrainConfig:
     text: Literal["report", "knowledge"] = "report"  # the text of each ECG
     selection: Literal["last", "best-retrieval"] = "last"  # never downstream labels
     augment: float = 0.0  # strength in [0, 1] of the signal augmentation; paper: none
+    augmentations: tuple[Augmentation, ...] = later(())  # which; none: augment.simple
     checkpoint_every: int = 1000  # steps
     checkpoint_minutes: float = 5.0  # since the last; whichever of the two comes first
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
@@ -208,6 +224,8 @@ class PretrainConfig:
         check_range("pretrain.augment", self.augment, 0, 1)
         for beta in self.betas:
             check_range("pretrain.betas", beta, 0, 0.999999)
+        for name in self.augmentations:
+            choose(Augmentation, name, "pretrain.augmentations")
         for epoch in self.snapshots:
             check_range("pretrain.snapshots", epoch, 1)
 

@@ -212,26 +212,3 @@ def load_pairs(
     class_texts = knowledge.texts(config.model.text.style)
     met = named_in(class_texts, read)
     return replace(pairs, named=dict(zip(class_texts, met, strict=True)))
-
-
-def augment(signals: Tensor, strength: float) -> Tensor:
-    """Vary signals as recordings vary: shift in time, gain of a lead, noise.
-
-    Args:
-        signals: (B, D, T).
-        strength: in [0, 1]. 0 leaves them alone; 1 rotates the batch in time by up to
-            a fifth of its length, scales each lead by a factor in [0.7, 1.3], and adds
-            noise of up to 0.2 standard deviations of its lead.
-
-    Returns:
-        (B, D, T).
-    """
-    if not strength:
-        return signals
-    batch, leads, length = signals.shape
-    shift = int(torch.randint(-length // 5, length // 5 + 1, ()).item() * strength)
-    gain = 1 + 0.3 * strength * (2 * torch.rand(batch, leads, 1) - 1)
-    noise = torch.randn(batch, leads, length) * signals.std(dim=-1, keepdim=True).cpu()
-    noise = 0.2 * strength * torch.rand(batch, 1, 1) * noise
-    moved = torch.roll(signals, shift, dims=-1)
-    return moved * gain.to(signals) + noise.to(signals)

@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from mccgaa.augment import augment
 from mccgaa.config import METHOD, RunConfig
 from mccgaa.errors import RunError
 from mccgaa.files import bar
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.pairs import Batches, Pairs, augment, check_input, epoch_order
+from mccgaa.pairs import Batches, Pairs, check_input, epoch_order
 from mccgaa.run_folder import RunFolder
 from mccgaa.runtime import (
     autocast,
@@ -226,7 +227,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.module.train()
-        signals = augment(signals.to(self.device, non_blocking=True), settings.augment)
+        given = self.config.model.input
+        signals = augment(
+            signals.to(self.device, non_blocking=True),
+            settings.augment,
+            settings.augmentations,
+            given.sampling_rate,
+            standardised=given.transform == "bandpass-zscore",
+        )
         vectors = vectors.to(self.device, non_blocking=True)
         with autocast(self.device, settings.precision):
             output = self.module(signals, vectors)

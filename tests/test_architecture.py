@@ -43,7 +43,7 @@ STOREYS = (
     {"profile"},
     {"runtime", "metrics"},
     {"data", "knowledge", "text_cache"},
-    {"encoder", "text", "gafa", "loss"},
+    {"augment", "encoder", "text", "gafa", "loss"},
     {"model", "pairs"},
     {"run_folder"},
     {"pretrain", "zeroshot", "probe", "protocol"},

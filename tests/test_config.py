@@ -143,6 +143,7 @@ def identified(**changes: object) -> RunConfig:
                 "text": "knowledge",
                 "selection": "best-retrieval",
                 "augment": 0.5,
+                "augmentations": ("standard",),
                 "seed": 1,
             }.items()
         ),

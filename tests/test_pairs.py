@@ -25,7 +25,6 @@ from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.pairs import (
     Batches,
     Pairs,
-    augment,
     check_input,
     epoch_order,
     load_pairs,
@@ -196,66 +195,3 @@ def test_class_texts_are_named_by_training_texts_alone(numbered, monkeypatch):
     named = load_pairs(numbered, RunConfig(), knowledge, device="cpu").named
     expected = {first["train"]: True, first["val"]: False}
     assert named == {**expected, "recor": False, "atrial fibrillation": False}
-
-
-def test_augmentation_is_off_at_zero_and_repeats_with_the_seed():
-    signals = torch.randn(4, 12, 100)
-    assert augment(signals, 0.0) is signals
-    torch.manual_seed(3)
-    first = augment(signals, 0.5)
-    torch.manual_seed(3)
-    assert torch.equal(first, augment(signals, 0.5))
-    assert first.shape == signals.shape and not torch.equal(first, signals)
-
-
-@pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_augmentation_scales_each_lead_by_a_factor_of_its_own(strength):
-    torch.manual_seed(0)
-    flat = torch.full((200, 12, 10), 2.0)  # no deviation: no noise; no time: no shift
-    factor = augment(flat, strength) / flat  # (B, 12, T)
-    assert torch.equal(factor, factor[..., :1].expand_as(factor))
-    factor = factor[..., 0]  # (B, 12)
-    assert factor.unique().numel() == factor.numel()
-    low, high = 1 - 0.3 * strength, 1 + 0.3 * strength
-    assert low <= factor.min() < low + 0.02 and high - 0.02 < factor.max() <= high
-
-
-@pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_augmentation_rotates_a_batch_by_up_to_a_fifth_of_its_length(strength):
-    torch.manual_seed(0)
-    pulse = torch.zeros(2, 12, 100)
-    pulse[..., 50] = 1000.0  # far above the noise
-    shifts = set()
-    for _ in range(300):
-        at = augment(pulse, strength).argmax(-1)  # (2, 12)
-        assert at.unique().numel() == 1, "leads and records move together"
-        shifts.add(at[0, 0].item() - 50)
-    most = int(20 * strength)
-    assert min(shifts) == -most and max(shifts) == most
-    late = torch.zeros(1, 12, 100)
-    late[..., 99] = 1000.0
-    assert {augment(late, 1.0).argmax(-1)[0, 0].item() for _ in range(40)} & set(
-        range(20)
-    ), "what leaves at the end comes back at the start"
-
-
-@pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_augmentation_adds_noise_of_a_share_of_each_leads_deviation(strength):
-    torch.manual_seed(0)
-    wave = torch.sin(torch.arange(1000) * 2 * torch.pi / 10)  # whole periods
-    size = torch.tensor([1.0, 100.0]).repeat(6)[:, None]  # (12, 1)
-    signals = (wave * size).expand(64, 12, 1000)
-    noisy = augment(signals, strength)
-    spectrum = torch.fft.rfft(noisy) / 1000  # (64, 12, 501)
-    spectrum[..., 100] = 0  # the wave itself, whatever its shift and gain
-    noise = (2 * spectrum.abs().square().sum(-1)).sqrt()  # (64, 12) deviation
-    share = noise / (size[:, 0] / 2**0.5)
-    assert share.max() <= 0.2 * strength * 1.1, "at most a fifth of the deviation"
-    assert share.amax(1).max() > 0.15 * strength and share.amin(1).min() < 0.05
-    spread = share.std(1) / share.mean(1)
-    assert spread.max() < 0.15, "one size of noise per record, in shares of its leads"
-
-
-def test_augmentation_keeps_the_type_of_the_signals():
-    torch.manual_seed(0)
-    assert augment(torch.randn(2, 12, 20).double(), 1.0).dtype == torch.float64

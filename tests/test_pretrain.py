@@ -291,14 +291,16 @@ def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(pairs, tmp_
 def test_augmentation_reaches_training_and_not_the_held_out_part(
     pairs, tmp_path, monkeypatch
 ):
-    strengths = []
+    calls = []
 
-    def augment(signals: Tensor, strength: float) -> Tensor:
-        strengths.append(strength)
+    def augment(signals: Tensor, *settings: object, **more: object) -> Tensor:
+        calls.append((settings, more))
         return signals * 0
 
     monkeypatch.setattr(module, "augment", augment)
-    loop = trainer(with_(RUN, augment=0.7), pairs, tmp_path)
+    names = ("noise", "shift")
+    rate = RUN.model.input.sampling_rate
+    loop = trainer(with_(RUN, augment=0.7, augmentations=names), pairs, tmp_path)
     given = []
     forward = loop.model.forward
     monkeypatch.setattr(
@@ -306,7 +308,8 @@ def test_augmentation_reaches_training_and_not_the_held_out_part(
     )
     loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
     loop.evaluate()
-    assert strengths == [0.7] and not given[0].any()
+    assert calls == [((0.7, names, rate), {"standardised": True})]
+    assert not given[0].any()
 
 
 class OneHotEncoder:

@@ -44,6 +44,7 @@ MODULES = {  # module -> the tests that must notice
     "text": ["test_text.py"],
     "knowledge": ["test_knowledge.py"],
     "model": ["test_model.py"],
+    "augment": ["test_augment.py"],
     "pairs": ["test_pairs.py", "test_pretrain.py"],
     "pretrain": ["test_pretrain.py", "test_processes.py"],
     "run_folder": ["test_run_folder.py", "test_pretrain.py"],
