@@ -9,14 +9,19 @@ answer, a bipartite node does not.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GATConv
 
 from mccgaa.config import GafaConfig
+from mccgaa.gather import ALONE, Group, gather, gather_both
 
 NEGATIVE_SLOPE = 0.2  # of LeakyReLU inside the attention, as in the original GAT
+BLOCK = 2**28  # scores (heads x rows x nodes) of dense attention to hold at once: 1 GB
 
 
 class Gafa(nn.Module):
@@ -42,9 +47,16 @@ class Gafa(nn.Module):
     neighbours. Runs on the device and in the precision of its weights, whatever
     autocast says.
 
+    A threshold joins about half of all nodes, so its attention is computed as masked
+    matrices; the few `neighbours` of each ECG are a list of edges, for torch-geometric
+    to read. Both give the same numbers, up to rounding.
+
     Args:
         config: widths, graph, threshold or neighbours; see `GafaConfig`.
         embedding_dim: M, the width of the embeddings of ECGs and texts.
+
+    Attributes:
+        dense: compute with matrices; False for a list of edges, whatever the graph.
 
     Example:
         >>> gafa = Gafa(GafaConfig(hidden=8, output=4), embedding_dim=8)
@@ -57,12 +69,13 @@ class Gafa(nn.Module):
         super().__init__()
         self.config = config
         self.embedding_dim = embedding_dim
+        self.dense = config.neighbours is None
         pair, hidden = config.graph == "pair", config.hidden
         node_in = 2 * embedding_dim if pair else embedding_dim
         node_out = config.output if pair else config.output // 2
         if config.graph != "none":
-            self.layer1 = _attention(node_in, hidden, config.heads)
-            self.layer2 = _attention(hidden, node_out, 1)
+            self.layer1 = GraphAttention(node_in, hidden, config.heads)
+            self.layer2 = GraphAttention(hidden, node_out, 1)
         self.output1: nn.Module = nn.Identity()  # W_O of layer 1
         self.output2: nn.Module = nn.Identity()  # W_O of layer 2
         if config.graph != "none" and config.output_matrix:
@@ -75,13 +88,17 @@ class Gafa(nn.Module):
         extra = 0 if self.config.graph == "none" else self.config.output // 2
         return self.embedding_dim + extra
 
-    def forward(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, q: Tensor, group: Group = ALONE
+    ) -> tuple[Tensor, Tensor]:
         """Fuse each embedding with what the graph says of it (eq 19-24).
 
         Args:
             x: (B, M) ECG embeddings, L2-normalised.
             q: (B, M) text embeddings, L2-normalised; row i belongs to ECG i. With the
                 bipartite graph it may have any number of rows, such as one a class.
+            group: processes whose rows together are the graph; each passes its own
+                and gets its own back.
 
         Returns:
             x_fuse (B, M + F//2) and q_fuse (rows of q, M + F//2), topology first as
@@ -94,10 +111,13 @@ class Gafa(nn.Module):
         if self.config.graph == "none":
             return x, q
         x, q = self._cast(x), self._cast(q)
+        if group.processes > 1 and not self.dense:  # few edges: all, in every process
+            fused = self(*gather_both(x, q, group))
+            return tuple(t.chunk(group.processes)[group.rank] for t in fused)
         with torch.autocast(x.device.type, enabled=False):
-            nodes, edges = self.graph(x, q)
-            hidden = F.elu(self.output1(self.layer1(nodes, edges)))  # (n, hidden)
-            h = self.output2(self.layer2(hidden, edges))  # (B, F) or (B + C, F//2)
+            nodes, links = self.graph(x, q, group)
+            hidden = F.elu(self.output1(self.layer1(nodes, links)))  # (n, hidden)
+            h = self.output2(self.layer2(hidden, links))  # (B, F) or (B + C, F//2)
             x_topo, q_topo = self._split(h, len(x))  # (B, F//2), (rows of q, F//2)
             return torch.cat([x_topo, x], dim=1), torch.cat([q_topo, q], dim=1)
 
@@ -145,30 +165,53 @@ class Gafa(nn.Module):
         self._check_shapes(x, q)
         x, q = self._cast(x), self._cast(q)
         with torch.autocast(x.device.type, enabled=False):
-            nodes, edges = self.graph(x, q)
+            nodes, edges = self._nodes(x, q), self._edges(x, q)
             heads, first = self.layer1(nodes, edges, return_attention_weights=True)
             hidden = F.elu(self.output1(heads))  # (n, hidden)
             _, second = self.layer2(hidden, edges, return_attention_weights=True)
         return _dense(*first, len(nodes)), _dense(*second, len(nodes))
 
-    def graph(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Make nodes and edges, as torch-geometric takes them (eq 18, 19).
+    def graph(
+        self, x: Tensor, q: Tensor, group: Group = ALONE
+    ) -> tuple[Tensor, Links | Tensor]:
+        """Make nodes, and say which attends to which (eq 18, 19).
 
         Args:
             x: (B, M) ECG embeddings.
             q: (C, M) text embeddings.
+            group: as in `forward`.
 
         Returns:
-            Nodes (n, width), and edges (2, E) whose columns (j, i) let node i attend
-            to node j; without the self-loops, which the attention layers add.
+            Nodes (n, width), and links as the attention layers take them: masks, or
+            edges (2, E) whose columns (j, i) let node i attend to node j. Without the
+            self-loops, which the layers add.
         """
+        nodes = self._nodes(x, q)
+        if not self.dense:
+            return nodes, self._edges(x, q)
+        all_x, all_q = gather_both(x.detach(), q.detach(), group)
+        joined = self.adjacency(
+            x, all_q
+        )  # (B, all texts): what each own ECG attends to
+        if self.config.graph == "pair":
+            joined.diagonal(group.rank * len(x)).fill_(False)  # that is a self-loop
+            return nodes, Links(joined, None, group)
+        joining = joined if all_x is x else self.adjacency(all_x, q)
+        return nodes, Links(joined, joining.T.contiguous(), group)
+
+    def _nodes(self, x: Tensor, q: Tensor) -> Tensor:
+        """Make a node of each pair (eq 19), or one of each ECG and then each text."""
+        pair = self.config.graph == "pair"
+        return torch.cat([x, q], dim=1 if pair else 0)  # (B, 2M) or (B + C, M)
+
+    def _edges(self, x: Tensor, q: Tensor) -> Tensor:
+        """List the edges (2, E) as torch-geometric does: attended to, attending."""
         i, j = self.adjacency(x, q).nonzero(as_tuple=True)  # ECG i is joined to text j
         if self.config.graph == "pair":  # pair i attends to pair j, whose text it is
-            return torch.cat([x, q], dim=1), torch.stack([j, i])  # (B, 2M), (2, E)
+            return torch.stack([j, i])
         ecg, text = i, j + len(x)  # texts are numbered after the ECGs
         # Each edge both ways: ECGs attend to texts and texts to ECGs.
-        edges = torch.stack([torch.cat([text, ecg]), torch.cat([ecg, text])])
-        return torch.cat([x, q]), edges  # (B + C, M), (2, E)
+        return torch.stack([torch.cat([text, ecg]), torch.cat([ecg, text])])
 
     def _split(self, h: Tensor, n_ecg: int) -> tuple[Tensor, Tensor]:
         """Part the layers' output into its ECG and its text share (eq 23)."""
@@ -198,9 +241,93 @@ class Gafa(nn.Module):
             )
 
 
-def _attention(inputs: int, width: int, heads: int) -> GATConv:
-    """Make a layer of eq 20-22 whose heads are `width` wide together."""
-    return GATConv(inputs, width // heads, heads=heads, negative_slope=NEGATIVE_SLOPE)
+class Links(NamedTuple):
+    """Which of this process's nodes attend to which nodes of all, themselves apart."""
+
+    ecgs: Tensor  # (B, all texts) bool; (B, all pairs) in the pair graph
+    texts: Tensor | None  # (C, all ECGs) bool; None in the pair graph
+    group: Group
+
+
+class GraphAttention(GATConv):
+    """A layer of eq 20-22, on edges or on masks.
+
+    It is torch-geometric's layer, with its weights; with masks the same attention is
+    computed for all pairs of nodes at once, and no list of edges is made.
+
+    Args:
+        inputs: width of a node.
+        width: of the output, all heads together.
+        heads: N.
+    """
+
+    def __init__(self, inputs: int, width: int, heads: int) -> None:
+        super().__init__(
+            inputs, width // heads, heads=heads, negative_slope=NEGATIVE_SLOPE
+        )
+
+    def forward(self, nodes: Tensor, links: Links | Tensor, **options: Any) -> Any:
+        """Let every node attend to itself and to the nodes it is joined to.
+
+        Args:
+            nodes: (n, inputs); with the bipartite graph the ECGs and then the texts.
+            links: masks, or edges (2, E).
+            options: of torch-geometric's layer, which reads edges.
+
+        Returns:
+            (n, width).
+        """
+        if isinstance(links, Tensor):
+            return super().forward(nodes, links, **options)
+        CW = self.lin(nodes)  # (n, N * F), eq 20
+        if links.texts is None:
+            return self._attend(CW, gather(CW, links.group), links.ecgs)
+        ecgs, texts = CW.tensor_split([len(links.ecgs)])
+        all_ecgs, all_texts = gather_both(ecgs, texts, links.group)
+        x_topo = self._attend(ecgs, all_texts, links.ecgs)  # (B, N * F)
+        q_topo = self._attend(texts, all_ecgs, links.texts)  # (C, N * F)
+        return torch.cat([x_topo, q_topo])
+
+    def _attend(self, own: Tensor, others: Tensor, joined: Tensor) -> Tensor:
+        """Split the work where its scores are too many; see `_attend_rows`."""
+        rows = max(1, BLOCK // (self.heads * max(1, len(others))))
+        if len(own) <= rows:
+            return self._attend_rows(own, others, joined)
+        parts = [
+            # Computed again in the backward pass, instead of kept until then.
+            checkpoint(
+                self._attend_rows,
+                some,
+                others,
+                mask,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for some, mask in zip(own.split(rows), joined.split(rows), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def _attend_rows(self, own: Tensor, others: Tensor, joined: Tensor) -> Tensor:
+        """Compute eq 20 and 21 for some nodes and the nodes they may attend to.
+
+        Args:
+            own: (n, N * F) nodes times W; each attends to itself.
+            others: (m, N * F) nodes times W.
+            joined: (n, m) bool.
+        """
+        shape = (-1, self.heads, self.out_channels)
+        own, others = own.view(shape), others.reshape(shape)  # (n | m, N, F)
+        # The vector a in halves: s_i for the node that attends, t_j for its neighbour.
+        s = (own * self.att_dst).sum(-1).T  # (N, n)
+        t_own = (own * self.att_src).sum(-1).T  # (N, n)
+        t = (others * self.att_src).sum(-1).T  # (N, m)
+        scores = s[:, :, None] + t[:, None, :]  # (N, n, m)
+        scores = scores.masked_fill(~joined, -torch.inf)
+        scores = torch.cat([scores, (s + t_own)[:, :, None]], dim=2)  # last: itself
+        beta = F.leaky_relu(scores, self.negative_slope).softmax(2)  # (N, n, m + 1)
+        h = beta[:, :, :-1] @ others.transpose(0, 1)  # (N, n, F), eq 20
+        h = h + beta[:, :, -1:] * own.transpose(0, 1)
+        return h.transpose(0, 1).flatten(1) + self.bias  # (n, N * F)
 
 
 def _dense(edges: Tensor, weights: Tensor, n: int) -> Tensor:

@@ -42,7 +42,7 @@ STOREYS = (
     {"config"},
     {"profile"},
     {"runtime", "metrics"},
-    {"data", "knowledge", "text_cache"},
+    {"data", "knowledge", "text_cache", "gather"},
     {"augment", "encoder", "text", "gafa", "loss"},
     {"model", "pairs"},
     {"run_folder"},

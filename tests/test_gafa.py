@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 from torch.nn.functional import normalize
 
 from mccgaa.config import GafaConfig
 from mccgaa.errors import ConfigError
-from mccgaa.gafa import Gafa
+from mccgaa.gafa import Gafa, GraphAttention
 
 B, M, HIDDEN, HEADS, OUT = 5, 3, 6, 2, 4
 
@@ -115,8 +116,12 @@ def naive_gafa(gafa: Gafa, x, q):
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
 @pytest.mark.parametrize("threshold", [-100.0, 0.0, 5.0, 100.0])
 @pytest.mark.parametrize("output_matrix", [False, True])
-def test_fused_embeddings_equal_equations_17_to_24(graph, threshold, output_matrix):
+@pytest.mark.parametrize("dense", [False, True])
+def test_fused_embeddings_equal_equations_17_to_24(
+    graph, threshold, output_matrix, dense
+):
     gafa = make(graph, threshold=threshold, output_matrix=output_matrix)
+    gafa.dense = dense
     x, q = embeddings(B, 1), embeddings(B, 2)
     x_naive, q_naive, _ = naive_gafa(gafa, x, q)
     x_fuse, q_fuse = gafa(x, q)
@@ -217,8 +222,10 @@ def test_a_node_without_neighbours_attends_to_itself_alone():
         assert all(fused.isfinite().all() for fused in gafa(x, q))
 
 
-def test_bipartite_graph_joins_ecgs_to_any_number_of_class_texts():
+@pytest.mark.parametrize("dense", [False, True])
+def test_bipartite_graph_joins_ecgs_to_any_number_of_class_texts(dense):
     gafa, x, q = make("bipartite"), embeddings(B, 1), embeddings(9, 2)
+    gafa.dense = dense
     x_naive, q_naive, _ = naive_gafa(gafa, x, q)
     x_fuse, q_fuse = gafa(x, q)
     assert (len(x_fuse), len(q_fuse)) == (B, 9)
@@ -231,6 +238,85 @@ def test_without_a_graph_the_embeddings_come_back_unchanged():
     x_fuse, q_fuse = gafa(x, q)
     assert x_fuse is x and q_fuse is q
     assert gafa.width == M and not list(gafa.parameters())
+
+
+def fused_with_gradients(gafa: Gafa, x: Tensor, q: Tensor) -> list[Tensor]:
+    """Fused rows, then the gradients of inputs and weights of a sum of squares."""
+    gafa.zero_grad()
+    x, q = x.clone().requires_grad_(), q.clone().requires_grad_()
+    fused = gafa(x, q)
+    sum((t * t.cos()).sum() for t in fused).backward()
+    return [*fused, x.grad, q.grad, *(p.grad for p in gafa.parameters())]
+
+
+SHAPES = [("pair", 7, 7), ("pair", 1, 1)]
+SHAPES += [("bipartite", 7, 7), ("bipartite", 5, 9), ("bipartite", 4, 1)]
+
+
+@pytest.mark.parametrize(("graph", "ecgs", "texts"), SHAPES)
+@pytest.mark.parametrize("threshold", [-100.0, 0.0, 6.0, 100.0])
+def test_masks_and_edges_give_the_same_numbers_and_gradients(
+    graph, ecgs, texts, threshold
+):
+    gafa = make(graph, threshold=threshold, output_matrix=True).float()
+    with torch.no_grad():
+        for name, value in gafa.named_parameters():
+            if "att" in name:  # LeakyReLU has both signs to work on
+                value.mul_(3)
+    x, q = embeddings(ecgs, 1).float(), embeddings(texts, 2).float()
+    assert gafa.dense
+    masks = fused_with_gradients(gafa, x, q)
+    gafa.dense = False
+    edges = fused_with_gradients(gafa, x, q)
+    for one, other in zip(masks, edges, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+@pytest.mark.parametrize("block", [1, 20])
+def test_attention_in_blocks_of_rows_is_that_of_the_whole(graph, block, monkeypatch):
+    gafa, x, q = make(graph), embeddings(B, 1), embeddings(B, 2)
+    whole = fused_with_gradients(gafa, x, q)
+    monkeypatch.setattr("mccgaa.gafa.BLOCK", block)  # one row, or two, at a time
+    largest, attend = 0, GraphAttention._attend_rows
+
+    def watched(layer, own, others, joined):
+        nonlocal largest
+        largest = max(largest, layer.heads * joined.numel())
+        return attend(layer, own, others, joined)
+
+    monkeypatch.setattr(GraphAttention, "_attend_rows", watched)
+    for one, other in zip(whole, fused_with_gradients(gafa, x, q), strict=True):
+        torch.testing.assert_close(one, other)
+    assert largest <= max(block, HEADS * B)
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+def test_masks_ask_the_device_for_no_number(graph):
+    """A tensor without data has a shape, and no count of edges to wait for."""
+    gafa, x, q = make(graph), embeddings(B, 1), embeddings(B, 2)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        x, q = mode.from_tensor(x), mode.from_tensor(q)
+        assert gafa(x, q)[0].shape == (B, M + OUT // 2)
+        gafa.dense = False
+        with pytest.raises(DynamicOutputShapeException, match="nonzero"):
+            gafa(x, q)
+
+
+def test_masks_compile_into_one_graph():
+    gafa, x, q = make(), embeddings(B, 1), embeddings(B, 2)
+    compiled = torch.compile(gafa, backend="eager", fullgraph=True)
+    for one, other in zip(compiled(x, q), gafa(x, q), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_masks_are_for_thresholds_and_edges_for_a_few_neighbours():
+    assert make().dense and not make(neighbours=2).dense
+    gafa, x, q = make(neighbours=2), embeddings(B, 1), embeddings(B, 2)
+    edges = fused_with_gradients(gafa, x, q)
+    gafa.dense = True
+    for one, other in zip(edges, fused_with_gradients(gafa, x, q), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
