@@ -23,6 +23,7 @@ from typing import get_args
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm as norm
 from torch.nn import functional as F
 
 from mccgaa.config import Augmentation
@@ -119,22 +120,29 @@ def uniform(signals: Tensor, low: float, high: float, *more: int) -> Tensor:
     return low + (high - low) * drawn
 
 
+def anywhere(signals: Tensor, dim: int) -> Tensor:
+    """Whether there is anything but zeros along a dimension, which is kept."""
+    return (signals.amax(dim, keepdim=True) != 0) | (
+        signals.amin(dim, keepdim=True) != 0
+    )
+
+
 def present(signals: Tensor) -> Tensor:
     """Where there is a signal, (B, D, T) bool: not in missing leads and padding."""
-    there = signals != 0
-    return there.any(-1, keepdim=True) & there.any(-2, keepdim=True)
+    return anywhere(signals, -1) & anywhere(signals, -2)  # (B, D, 1) & (B, 1, T)
 
 
 def moments(signals: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each lead where it has a signal, (B, D, 1) each.
 
-    A lead without any has mean 0 and a deviation next to 0.
+    Elsewhere it is zero, and adds nothing to the sums. A lead without any signal has
+    mean 0 and a deviation next to 0.
     """
-    there = present(signals)
-    count = there.sum(-1, keepdim=True).clamp(min=1)  # (B, D, 1)
+    count = anywhere(signals, -2).float().sum(-1, keepdim=True)  # (B, 1, 1)
+    count = count.clamp(min=1)
     mean = signals.sum(-1, keepdim=True) / count
-    square = ((signals - mean) * there).square().sum(-1, keepdim=True) / count
-    return mean, square.clamp(min=1e-12).sqrt()
+    square = norm(signals, dim=-1, keepdim=True).square() / count
+    return mean, (square - mean.square()).clamp(min=1e-12).sqrt()
 
 
 def restored(varied: Tensor, before: Tensor) -> Tensor:
@@ -148,8 +156,8 @@ def restored(varied: Tensor, before: Tensor) -> Tensor:
     """
     mean, deviation = moments(varied)
     old_mean, old_deviation = moments(before)
-    scaled = (varied - mean) * (old_deviation / deviation) + old_mean
-    return scaled * present(varied)
+    factor = old_deviation / deviation  # (B, D, 1)
+    return (varied * factor + (old_mean - mean * factor)) * present(varied)
 
 
 def crop_resize(signals: Tensor, strength: float, rate: float) -> Tensor:
