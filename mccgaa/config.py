@@ -211,7 +211,8 @@ class PretrainConfig:
     checkpoint_every: int = 1000  # steps
     checkpoint_minutes: float = 5.0  # since the last; whichever of the two comes first
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
-    workers: int = 0  # processes that read batches ahead
+    workers: int = 0  # threads that read batches ahead
+    store_on: Literal["auto", "device", "host"] = "auto"  # see `DeviceReader`
     seed: int = 0  # weights, dropout, batch order
 
     def __post_init__(self) -> None:
@@ -231,7 +232,13 @@ class PretrainConfig:
 
 
 # Settings of PretrainConfig that change how a run is made and none of its numbers.
-SILENT = ("workers", "checkpoint_every", "checkpoint_minutes", "snapshots")
+SILENT = (
+    "workers",
+    "store_on",
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "snapshots",
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.store import SignalStore
@@ -147,30 +146,23 @@ def epoch_order(rows: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.in
     return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
-class Batches(Dataset):
-    """The batches of one epoch that this process reads.
+def shares(order: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Part an epoch among the processes.
 
     Step s takes the next `size` x processes rows of `order`, of which rank r reads the
     r-th part; rows that do not fill a step are left out.
 
     Args:
-        pairs: what is read.
         order: rows of the store, shuffled.
         size: pairs per process and step.
+
+    Returns:
+        (steps, size) rows of the store: what this process reads.
     """
-
-    def __init__(self, pairs: Pairs, order: NDArray[np.int64], size: int) -> None:
-        rank, processes = world()
-        steps = len(order) // (size * processes)
-        whole = order[: steps * processes * size]
-        self.pairs = pairs
-        self.rows = whole.reshape(steps, processes, size)[:, rank]  # (steps, size)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        return self.pairs.batch(self.rows[step])
+    rank, processes = world()
+    steps = len(order) // (size * processes)
+    whole = order[: steps * processes * size]
+    return whole.reshape(steps, processes, size)[:, rank]
 
 
 def check_input(store: SignalStore, wanted: InputConfig) -> None:

@@ -2,11 +2,8 @@
 
 A run is a folder `<name>-<hash of what decides its numbers>` (see `run_folder`). The
 randomness of a step is a function of (seed, step, rank), so a run that is killed and
-started again ends as if it never was.
-
-Several processes share each batch, and their losses compare all of its pairs. Batch
-normalisation sees the whole batch on GPUs (SyncBatchNorm); on CPUs (gloo) each process
-normalises its own part.
+started again ends as if it never was. One step is `learner.Learner`'s; this module is
+the loop around it.
 """
 
 from __future__ import annotations
@@ -14,23 +11,25 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
-from mccgaa.augment import augment
 from mccgaa.config import METHOD, RunConfig
 from mccgaa.errors import RunError
 from mccgaa.files import bar
+from mccgaa.learner import Learner
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.pairs import Batches, Pairs, check_input, epoch_order
+from mccgaa.pairs import Pairs, check_input, epoch_order, shares
+from mccgaa.reader import DeviceReader
 from mccgaa.run_folder import RunFolder
 from mccgaa.runtime import (
     autocast,
@@ -38,7 +37,6 @@ from mccgaa.runtime import (
     facts,
     pick_device,
     process_group,
-    seed_step,
     world,
 )
 
@@ -141,20 +139,8 @@ class Trainer:
         self.precision = effective_precision(device, settings.precision)
         self.progress = progress and self.rank == 0
 
-        seed_step(settings.seed)
-        self.model = MCCGAA(config.model).to(device)
-        self.module: nn.Module = self.model
-        if self.processes > 1:
-            if device.type == "cuda":
-                nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # in place
-            self.module = DistributedDataParallel(self.model)
-        self.optimizer = torch.optim.AdamW(
-            [p for p in self.model.parameters() if p.requires_grad],
-            lr=settings.lr,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-        )
-
+        self.learner = Learner(config, device)
+        self.model = self.learner.model
         self.step = 0  # steps done
         self.seconds = 0.0  # spent on them
         self.best = -1.0  # held-out retrieval of the best epoch
@@ -168,8 +154,9 @@ class Trainer:
             note: facts to keep in metrics.json.
         """
         settings = self.config.pretrain
-        texts = len(self.pairs.vectors)  # encodes them, before workers read them
+        texts = len(self.texts[0])  # encodes them, if no cache has them
         self.resume()
+        _ = self.reader  # takes the store to the device, if it fits
         steps = bar(
             total=self.total_steps,
             initial=self.step,
@@ -202,46 +189,44 @@ class Trainer:
         if self.rank == 0:
             self.finish(note, texts)
 
+    @cached_property
+    def reader(self) -> DeviceReader:
+        """What brings signals to the device."""
+        settings = self.config.pretrain
+        return DeviceReader(
+            self.pairs.store,
+            self.device,
+            settings.store_on,
+            settings.workers,
+            self.progress,
+        )
+
+    @cached_property
+    def texts(self) -> tuple[Tensor, Tensor]:
+        """Vectors (U, d) of the distinct texts, and which record (N,) has which."""
+        text_of = torch.from_numpy(self.pairs.text_of)
+        return self.pairs.vectors.to(self.device), text_of.to(self.device)
+
+    def read(
+        self, rows: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Read batches of rows: signals (B, D, T) and text vectors (B, d)."""
+        vectors, text_of = self.texts
+        for at, signals in self.reader.batches(rows):
+            yield signals, vectors[text_of[at]]
+
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Read the rest of an epoch: signals (B, D, T) and text vectors (B, d)."""
+        """Read the rest of an epoch, as `read` does."""
         settings = self.config.pretrain
         order = epoch_order(self.pairs.train, settings.seed, epoch)
-        data = Batches(self.pairs, order, settings.batch_size)
         done = self.step - epoch * self.steps_per_epoch
-        return iter(
-            DataLoader(
-                data,
-                batch_size=None,  # a row of `data` is a batch
-                sampler=range(done, len(data)),
-                num_workers=settings.workers,
-                pin_memory=self.device.type == "cuda",
-                generator=torch.Generator().manual_seed(0),  # leaves the global one
-            )
-        )
+        return self.read(shares(order, settings.batch_size)[done:])
 
     def train_step(self, epoch: int, signals: Tensor, vectors: Tensor) -> None:
         """Take one step of AdamW; its losses stay on the device until `flush`."""
         settings = self.config.pretrain
-        seed_step(settings.seed, self.step, self.rank)  # of dropout and augmentation
         lr = learning_rate(self.step, self.total_steps, settings.lr, settings.min_lr)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.module.train()
-        given = self.config.model.input
-        signals = augment(
-            signals.to(self.device, non_blocking=True),
-            settings.augment,
-            settings.augmentations,
-            given.sampling_rate,
-            standardised=given.transform == "bandpass-zscore",
-        )
-        vectors = vectors.to(self.device, non_blocking=True)
-        with autocast(self.device, settings.precision):
-            output = self.module(signals, vectors)
-        self.optimizer.zero_grad(set_to_none=True)
-        output.loss.backward()
-        self.optimizer.step()
-        losses = torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
+        losses = self.learner.step(self.step, lr, signals, vectors)  # (3,)
         self.waiting.append((self.step, epoch, lr, losses))
         self.step += 1
 
@@ -301,11 +286,11 @@ class Trainer:
         rows = self.pairs.held_out
         sides: dict[str, list[Tensor]] = {"x": [], "q": [], "x_fuse": [], "q_fuse": []}
         total = 0.0
-        for start in range(0, len(rows), size):
-            signals, vectors = self.pairs.batch(rows[start : start + size])
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        for signals, vectors in self.read(parts):
             with autocast(self.device, self.config.pretrain.precision):
-                x = self.model.encode_ecg(signals.to(self.device)).float()  # (B, M)
-            q = self.model.encode_text(vectors.to(self.device)).float()  # (B, M)
+                x = self.model.encode_ecg(signals).float()  # (B, M)
+            q = self.model.encode_text(vectors).float()  # (B, M)
             x_fuse, q_fuse = self.model.gafa(x, q)  # (B, F) each
             total += self.model.alignment(x_fuse, q_fuse).item() * len(signals)
             for side, part in zip(sides.values(), (x, q, x_fuse, q_fuse), strict=True):
@@ -330,8 +315,7 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of all that `resume` restores."""
         state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.learner.state(),
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
@@ -343,8 +327,7 @@ class Trainer:
         """Continue from the checkpoint, if there is one."""
         state = self.folder.load(self.facts(), self.device)
         if state:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.learner.load(state)
             self.step = state["step"]
             self.seconds = state["seconds"]
             self.best = state["best"]
@@ -356,8 +339,9 @@ class Trainer:
 
     def finish(self, note: dict[str, Any], texts: int) -> None:
         """Write the finished model, and what it was made of."""
+        model = self.model
         if self.config.pretrain.selection == "best-retrieval":
-            self.model = MCCGAA.from_pretrained(self.folder.best)
+            model = MCCGAA.from_pretrained(self.folder.best)
         store = self.pairs.store
         metrics = {
             **note,
@@ -374,6 +358,10 @@ class Trainer:
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "last_epoch": self.epochs[-1] if self.epochs else {},
-            "facts": {**facts(self.device), "precision": self.precision},
+            "facts": {
+                **facts(self.device),
+                "precision": self.precision,
+                "store_on": self.reader.where,
+            },
         }
-        self.folder.finish(self.model, metrics)
+        self.folder.finish(model, metrics)

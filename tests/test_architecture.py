@@ -18,11 +18,13 @@ METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p.name != "cli.py
 
 # Modules of the thin package that serve the method and are no part of it.
 SERVICES = {
+    "augment",
     "config",
     "errors",
     "files",
     "profile",
     "protocol",
+    "reader",
     "run_folder",
     "runtime",
     "settings",
@@ -44,8 +46,8 @@ STOREYS = (
     {"runtime", "metrics"},
     {"data", "knowledge", "text_cache", "gather"},
     {"augment", "encoder", "text", "gafa", "loss"},
-    {"model", "pairs"},
-    {"run_folder"},
+    {"model", "pairs", "reader"},
+    {"learner", "run_folder"},
     {"pretrain", "zeroshot", "probe", "protocol"},
     {"cli"},
 )

@@ -155,7 +155,11 @@ def test_what_decides_a_runs_numbers_names_it(other):
 
 def test_what_decides_nothing_does_not_name_a_run():
     silent = PretrainConfig(
-        workers=4, checkpoint_every=7, checkpoint_minutes=1.0, snapshots=(1,)
+        workers=4,
+        checkpoint_every=7,
+        checkpoint_minutes=1.0,
+        snapshots=(1,),
+        store_on="host",
     )
     assert identified(pretrain=silent).folder == identified().folder
 

@@ -23,12 +23,12 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.pairs import (
-    Batches,
     Pairs,
     check_input,
     epoch_order,
     load_pairs,
     record_texts,
+    shares,
 )
 
 
@@ -138,19 +138,17 @@ def test_an_epochs_order_is_a_function_of_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_the_processes_share_each_step_of_an_epoch(numbered, monkeypatch, processes):
-    pairs, order = numbered_pairs(numbered), epoch_order(np.array(TRAIN), 0, 0)
+def test_the_processes_share_each_step_of_an_epoch(monkeypatch, processes):
+    order = epoch_order(np.array(TRAIN), 0, 0)
     parts = []
     for rank in range(processes):
         monkeypatch.setattr(module, "world", lambda rank=rank: (rank, processes))
-        batches = Batches(pairs, order, size=4)
-        assert len(batches) == 40 // (4 * processes)
-        parts.append([batches[step] for step in range(len(batches))])
+        parts.append(shares(order, size=4))
+        assert parts[-1].shape == (40 // (4 * processes), 4)
     for step, together in enumerate(zip(*parts, strict=True)):
         start = step * 4 * processes
-        rows = [row for signals, _ in together for row in rows_of(signals)]
-        assert rows == order[start : start + 4 * processes].tolist()
-        assert rows == [row for _, vectors in together for row in texts_of(vectors)]
+        rows = np.concatenate(together)
+        assert rows.tolist() == order[start : start + 4 * processes].tolist()
 
 
 def test_a_store_of_another_input_is_refused(numbered):

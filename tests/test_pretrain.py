@@ -28,8 +28,10 @@ from toys import (
     write_store,
 )
 
+from mccgaa import learner
 from mccgaa import pretrain as module
 from mccgaa.config import InputConfig, LossConfig, RunConfig
+from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
@@ -85,6 +87,7 @@ def test_finished_run_holds_model_history_retrieval_and_facts(finished):
     assert metrics["texts"] == {"kind": RUN.pretrain.text, "named": None}
     assert metrics["hash"] == finished.name.rpartition("-")[2]
     assert metrics["method"] == 1 and metrics["facts"]["precision"] == "fp32"
+    assert metrics["facts"]["store_on"] == "host"
     assert metrics["last_epoch"]["step"] == 15
     assert not (finished / "checkpoint").exists()
     assert MCCGAA.from_pretrained(finished).config == MODEL
@@ -94,6 +97,7 @@ def test_finished_run_holds_model_history_retrieval_and_facts(finished):
 def test_second_start_of_a_finished_run_returns_without_touching_it(finished, pairs):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
     silent = with_(RUN, workers=3, checkpoint_every=7, checkpoint_minutes=1.0)
+    silent = with_(silent, store_on="device")
     for config in (with_(RUN, snapshots=(1,)), RUN, silent):
         assert train(config, pairs, finished.parent) == finished
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
@@ -120,11 +124,13 @@ def test_seed_texts_encoder_and_settings_name_different_runs(pairs, tmp_path):
     assert len({weights(run) for run in runs[:3]}) == 3
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "where"), [(0, "auto"), (2, "host"), (0, "device")]
+)
 def test_every_epoch_reads_the_training_rows_each_beside_its_own_text(
-    pairs, tmp_path, workers
+    pairs, tmp_path, workers, where
 ):
-    loop = trainer(with_(RUN, workers=workers), pairs, tmp_path)
+    loop = trainer(with_(RUN, workers=workers, store_on=where), pairs, tmp_path)
     for epoch in range(2):
         loop.step = 5 * epoch
         read = []
@@ -297,7 +303,7 @@ def test_augmentation_reaches_training_and_not_the_held_out_part(
         calls.append((settings, more))
         return signals * 0
 
-    monkeypatch.setattr(module, "augment", augment)
+    monkeypatch.setattr(learner, "augment", augment)
     names = ("noise", "shift")
     rate = RUN.model.input.sampling_rate
     loop = trainer(with_(RUN, augment=0.7, augmentations=names), pairs, tmp_path)
@@ -363,6 +369,14 @@ def test_best_retrieval_keeps_the_epoch_with_the_best_held_out_recall(
     assert weights(run) == kept[scores.index(max(scores))]  # the first of equals
 
 
+def test_where_the_store_lies_and_who_reads_it_change_no_weight(
+    finished, pairs, tmp_path
+):
+    for name, settings in (("a", {"workers": 2}), ("b", {"store_on": "device"})):
+        run = train(with_(RUN, **settings), pairs, tmp_path / name)
+        assert weights(run) == weights(finished)
+
+
 def test_last_selection_keeps_the_last_epoch(pairs, tmp_path):
     run = train(with_(RUN, snapshots=(1, 3)), pairs, tmp_path)
     assert weights(run) == weights(RunFolder(run).snapshot(3))
@@ -370,12 +384,12 @@ def test_last_selection_keeps_the_last_epoch(pairs, tmp_path):
 
 
 def test_pairs_per_second_count_reading_and_both_passes(pairs, tmp_path, monkeypatch):
-    batch = Pairs.batch
+    raw = SignalStore.raw
     backward = Tensor.backward
 
-    def slow_batch(self, rows):
+    def slow_raw(self, rows, out=None):
         time.sleep(0.02)
-        return batch(self, rows)
+        return raw(self, rows, out)
 
     def slow_backward(self, *args, **kwargs):
         time.sleep(0.02)
@@ -385,7 +399,7 @@ def test_pairs_per_second_count_reading_and_both_passes(pairs, tmp_path, monkeyp
         time.sleep(0.5)
         return {}
 
-    monkeypatch.setattr(Pairs, "batch", slow_batch)
+    monkeypatch.setattr(SignalStore, "raw", slow_raw)
     monkeypatch.setattr(Tensor, "backward", slow_backward)
     monkeypatch.setattr(Trainer, "evaluate", slow_evaluate)
     start = time.perf_counter()

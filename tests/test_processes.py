@@ -65,8 +65,13 @@ class CachedEncoder(NumberEncoder):
 
 def exact(patch: pytest.MonkeyPatch) -> None:
     """Compute in float64, with batch norm by its running statistics."""
-    batch = Pairs.batch
-    patch.setattr(Pairs, "batch", lambda s, rows: [t.double() for t in batch(s, rows)])
+    read = Trainer.read
+
+    def double_read(self, rows):
+        for signals, vectors in read(self, rows):
+            yield signals.double(), vectors.double()
+
+    patch.setattr(Trainer, "read", double_read)
     patch.setattr(
         nn.BatchNorm2d, "train", lambda s, mode=True: nn.Module.train(s, False)
     )

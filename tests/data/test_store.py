@@ -65,6 +65,16 @@ def test_a_store_is_pickled_as_its_path_and_never_as_its_signals(store):
     np.testing.assert_array_equal(copy.signals, store.signals)
 
 
+def test_raw_records_come_as_they_are_stored_in_the_order_asked_for(store):
+    index = [4, 0, 5, 0, 2]
+    raw = store.raw(index)
+    assert raw.dtype == np.int16 and len(np.unique(raw, axis=0)) == 4
+    np.testing.assert_array_equal(raw, store.signals[index])
+    given = np.zeros((5, 12, 200), dtype=np.int16)
+    assert store.raw(np.array(index), out=given) is given
+    np.testing.assert_array_equal(given, raw)
+
+
 def test_opening_a_store_needs_neither_packing_nor_readers():
     code = "import sys, mccgaa.data.store; print(*sys.modules)"
     done = subprocess.run(

@@ -1,0 +1,96 @@
+"""Section 4.1: a model that learns, one batch at a time.
+
+Several processes share each batch, and their losses compare all of its pairs. Batch
+normalisation sees the whole batch on GPUs (SyncBatchNorm); on CPUs (gloo) each process
+normalises its own part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mccgaa.augment import augment
+from mccgaa.config import RunConfig
+from mccgaa.model import MCCGAA
+from mccgaa.runtime import autocast, seed_step, world
+
+
+class Learner:
+    """A model, its optimiser, and the step that both take.
+
+    The randomness of a step is a function of (seed, step, rank), and nothing in a step
+    waits for the device.
+
+    Args:
+        config: of the run; its seed decides the first weights.
+        device: to learn on.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.rank, processes = world()
+        settings = config.pretrain
+        seed_step(settings.seed)
+        self.model = MCCGAA(config.model).to(device)
+        self.module: nn.Module = self.model
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # shapes are the same at every step
+        if processes > 1:
+            if device.type == "cuda":
+                nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # in place
+            self.module = DistributedDataParallel(self.model)
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.model.parameters() if p.requires_grad],
+            lr=settings.lr,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=device.type == "cuda",
+        )
+
+    def step(self, step: int, lr: float, signals: Tensor, vectors: Tensor) -> Tensor:
+        """Take one step of AdamW.
+
+        Args:
+            step: its number in the run.
+            lr: learning rate.
+            signals: (B, D, T) float32 on the device.
+            vectors: (B, d) of their texts, on the device.
+
+        Returns:
+            (3,) on the device: the loss, L_cma and L_uma.
+        """
+        settings = self.config.pretrain
+        seed_step(settings.seed, step, self.rank)  # of dropout and augmentation
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.module.train()
+        given = self.config.model.input
+        signals = augment(
+            signals,
+            settings.augment,
+            settings.augmentations,
+            given.sampling_rate,
+            standardised=given.transform == "bandpass-zscore",
+        )
+        with autocast(self.device, settings.precision):
+            output = self.module(signals, vectors)
+        self.optimizer.zero_grad(set_to_none=True)
+        output.loss.backward()
+        self.optimizer.step()
+        return torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
+
+    def state(self) -> dict[str, Any]:
+        """What `load` restores: tensors and plain data."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to where `state` was called."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
