@@ -213,13 +213,22 @@ class PretrainConfig:
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
     workers: int = 0  # threads that read batches ahead
     store_on: Literal["auto", "device", "host"] = "auto"  # see `DeviceReader`
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: long runs on one GPU
+    chunk: int = later(0)  # ECGs encoded at a time, to save memory; 0: the whole batch
     seed: int = 0  # weights, dropout, batch order
 
     def __post_init__(self) -> None:
         check_choices(self, "pretrain")
         for name in ("epochs", "batch_size", "checkpoint_every"):
             check_range(f"pretrain.{name}", getattr(self, name), 1)
-        for name in ("weight_decay", "checkpoint_minutes", "workers", "seed", "lr"):
+        for name in (
+            "weight_decay",
+            "checkpoint_minutes",
+            "workers",
+            "chunk",
+            "seed",
+            "lr",
+        ):
             check_range(f"pretrain.{name}", getattr(self, name), 0)
         check_range("pretrain.min_lr", self.min_lr, 0, self.lr)
         check_range("pretrain.augment", self.augment, 0, 1)
@@ -235,6 +244,7 @@ class PretrainConfig:
 SILENT = (
     "workers",
     "store_on",
+    "compile",
     "checkpoint_every",
     "checkpoint_minutes",
     "snapshots",

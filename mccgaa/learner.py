@@ -7,6 +7,7 @@ normalises its own part.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class Learner:
         settings = config.pretrain
         seed_step(settings.seed)
         self.model = MCCGAA(config.model).to(device)
+        self.model.chunk = settings.chunk
         self.module: nn.Module = self.model
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # shapes are the same at every step
@@ -82,6 +84,34 @@ class Learner:
         output.loss.backward()
         self.optimizer.step()
         return torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
+
+    def compile(self) -> bool:
+        """Compile the encoder for batches of the run, where torch.compile works.
+
+        The weights keep their names and values; a sentence says if it does not work.
+
+        Returns:
+            Whether steps are compiled from now on.
+        """
+        settings, given = self.config.pretrain, self.config.model.input
+        size = settings.chunk or settings.batch_size
+        leads = self.config.model.encoder.leads
+        x = torch.ones(size, leads, given.length, device=self.device)
+        statistics = {n: b.clone() for n, b in self.model.named_buffers()}
+        compiled = torch.compile(self.model.local, dynamic=False)
+        try:
+            self.model.train()
+            with autocast(self.device, settings.precision):
+                embedding, source = compiled(x)
+            (embedding.sum() + source.sum()).backward()
+            self.model.compiled = compiled
+        except Exception as error:  # whatever a compiler raises, it is never needed
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            print(f"Training goes on without torch.compile: {why}", file=sys.stderr)
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(statistics[name])
+        self.model.zero_grad(set_to_none=True)
+        return self.model.compiled is not None
 
     def state(self) -> dict[str, Any]:
         """What `load` restores: tensors and plain data."""

@@ -6,8 +6,11 @@ A saved model is a folder of `config.json` (every setting) and `model.safetensor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +20,7 @@ from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mccgaa.config import ModelConfig
 from mccgaa.encoder import EcgEncoder
@@ -124,6 +128,8 @@ class MCCGAA(
         if config.loss.learn_tau and config.loss.kind == "siglip":
             self.bias = nn.Parameter(torch.tensor(SIGLIP_BIAS))
         self._text_encoder: TextEncoder | None = None
+        self.chunk = 0  # ECGs encoded at a time in `forward`; 0: the whole batch
+        self.compiled: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None  # local
 
     @property
     def device(self) -> torch.device:
@@ -208,13 +214,9 @@ class MCCGAA(
         if self.config.loss.learn_tau and self.training:
             with torch.no_grad():
                 self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
-        features = self.encoder.features(self._scaled(x))  # (B, M, T')
-        x_local = self.encoder.pool(features)  # (B, M)
+        x_local, source = self._in_chunks(self._scaled(x))  # (B, M) each
         q_local = self.encode_text(q_vectors)  # (B, M)
         with torch.autocast(x_local.device.type, enabled=False):
-            source = x_local  # X^e, as eq 31 has it
-            if self.config.loss.uma == "maps":
-                source = features.to(x_local.dtype).mean(-1)  # (B, M)
             first, second = (gather(view) for view in self.unimodal(source))  # eq 31
             # From here on the rows are those of all processes: (B x processes, ...).
             fused = self.gafa(gather(x_local), gather(q_local))  # eq 17-24
@@ -223,6 +225,40 @@ class MCCGAA(
             weights = self.config.loss
             loss = weights.cma_weight * cma + weights.uma_weight * uma
         return ModelOutput(loss, cma, uma, x_local, q_local)
+
+    def local(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode scaled ECGs (B, leads, T), without a look at the rest of their batch.
+
+        Returns:
+            X^e (B, M), and what eq 31 makes its views of (B, M): X^e itself, or with
+            `loss.uma` "maps" the features averaged over time.
+        """
+        features = self.encoder.features(x)  # (B, M, T')
+        x_local = self.encoder.pool(features)  # (B, M)
+        if self.config.loss.uma == "dropout":
+            return x_local, x_local
+        return x_local, features.to(x_local.dtype).mean(-1)
+
+    def _in_chunks(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Do `local`, with the activations of `chunk` ECGs in memory at a time.
+
+        The first pass keeps embeddings alone; the backward pass, which then has the
+        gradient of each embedding, encodes chunk by chunk again (GradCache
+        [gao2021gradcache]). Gradients are exact and randomness is replayed; batch
+        normalisation sees a chunk where it would see the batch.
+        """
+        if not self.chunk:
+            return (self.compiled or self.local)(x)
+
+        def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+            return contextlib.nullcontext(), _statistics_kept(self.encoder)
+
+        parts = [
+            checkpoint(self.local, part, use_reentrant=False, context_fn=contexts)
+            for part in x.split(self.chunk)
+        ]
+        x_local, source = (torch.cat(side) for side in zip(*parts, strict=True))
+        return x_local, source
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Take signals to the model's device and scale them as it expects."""
@@ -271,6 +307,22 @@ class MCCGAA(
                 f"{config_file}: {_first_lines(error)}"
             ) from error
         return model.to(map_location).eval()
+
+
+@contextlib.contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Normalise batches without a trace in the running statistics."""
+    norms = [
+        m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    ]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def _locate(name: str | Path, hub: dict[str, Any]) -> Path:

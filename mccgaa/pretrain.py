@@ -40,6 +40,7 @@ from mccgaa.runtime import (
     world,
 )
 
+WORTH_COMPILING = 2000  # steps
 FLUSH = 50  # steps between two looks at the losses: each look waits for the device
 
 
@@ -141,6 +142,7 @@ class Trainer:
 
         self.learner = Learner(config, device)
         self.model = self.learner.model
+        self.compiled = False  # whether torch.compile made the steps
         self.step = 0  # steps done
         self.seconds = 0.0  # spent on them
         self.best = -1.0  # held-out retrieval of the best epoch
@@ -157,6 +159,8 @@ class Trainer:
         texts = len(self.texts[0])  # encodes them, if no cache has them
         self.resume()
         _ = self.reader  # takes the store to the device, if it fits
+        if self.worth_compiling:
+            self.compiled = self.learner.compile()
         steps = bar(
             total=self.total_steps,
             initial=self.step,
@@ -188,6 +192,16 @@ class Trainer:
                         self.clock = time.perf_counter()  # that was not training
         if self.rank == 0:
             self.finish(note, texts)
+
+    @property
+    def worth_compiling(self) -> bool:
+        """Whether a minute of compiling is asked for, or soon made up for."""
+        settings = self.config.pretrain
+        if settings.compile != "auto" or settings.chunk:  # chunks are not compiled
+            return settings.compile == "on" and not settings.chunk
+        # SyncBatchNorm's exchanges leave little that could be compiled.
+        alone_on_gpu = self.device.type == "cuda" and self.processes == 1
+        return alone_on_gpu and self.total_steps - self.step >= WORTH_COMPILING
 
     @cached_property
     def reader(self) -> DeviceReader:
@@ -362,6 +376,7 @@ class Trainer:
                 **facts(self.device),
                 "precision": self.precision,
                 "store_on": self.reader.where,
+                "compiled": self.compiled,
             },
         }
         self.folder.finish(model, metrics)

@@ -97,6 +97,7 @@ def test_unreadable_yaml_is_a_sentence(tmp_path):
         ("checkpoint_every", 0, "1 or more"),
         ("checkpoint_minutes", -1.0, "0 or more"),
         ("workers", -1, "0 or more"),
+        ("chunk", -1, "0 or more"),
         ("seed", -1, "0 or more"),
         ("lr", -1.0, "0 or more"),
         ("lr", float("nan"), "0 or more"),
@@ -160,6 +161,7 @@ def test_what_decides_nothing_does_not_name_a_run():
         checkpoint_minutes=1.0,
         snapshots=(1,),
         store_on="host",
+        compile="off",
     )
     assert identified(pretrain=silent).folder == identified().folder
 

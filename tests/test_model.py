@@ -133,6 +133,63 @@ def test_every_parameter_learns_from_one_batch() -> None:
     assert silent == []
 
 
+def gradients(model: MCCGAA, size: int = 7) -> dict[str, Tensor]:
+    """Gradients of one batch in float64."""
+    signals, vectors = (t.double() for t in batch(size))
+    model.double().zero_grad()
+    torch.manual_seed(3)
+    model(signals, vectors).loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("uma", ["maps", "dropout"])
+@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
+def test_chunks_have_the_gradients_of_the_whole_batch(uma: str, chunk: int) -> None:
+    loss = LossConfig(dropout=(0.2, 0.3), uma=uma)
+    model = make(replace(SMALL, loss=loss))
+    model.encoder.train(False)  # batch norm by its running statistics
+    encoded, features = [], model.encoder.features
+
+    def count(x: Tensor) -> Tensor:
+        encoded.append(len(x))
+        return features(x)
+
+    model.encoder.features = count
+    whole = gradients(model)
+    assert encoded == [7]
+    model.chunk = chunk
+    chunks = gradients(model)
+    parts = [min(chunk, 7 - start) for start in range(0, 7, chunk)]
+    # The backward pass meets the last chunk first.
+    assert encoded == [7, *parts, *parts[::-1]]
+    for name, gradient in whole.items():
+        torch.testing.assert_close(
+            chunks[name], gradient, rtol=1e-9, atol=1e-12, msg=name
+        )
+
+
+def test_chunks_replay_the_randomness_of_their_first_pass() -> None:
+    model = make()
+    pool = model.encoder.pool
+    model.encoder.pool = lambda x: pool(torch.nn.functional.dropout(x, 0.5))
+    whole = gradients(model)
+    model.chunk = 7
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, whole[name], msg=name)
+
+
+def test_each_chunk_moves_the_running_statistics_once() -> None:
+    model, plain = make().double(), make().double()
+    model.chunk = 3
+    gradients(model)
+    for part in batch(7)[0].double().split(3):
+        plain.local(part)
+    assert model.encoder.stem[1].num_batches_tracked == 3
+    for (name, mine), other in zip(model.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(mine, other, msg=name)
+    assert model.encoder.stem[1].momentum == 0.1
+
+
 def test_losses_and_embeddings_stay_float32_under_bf16() -> None:
     model = make()
     with torch.autocast("cpu", torch.bfloat16):

@@ -377,6 +377,71 @@ def test_where_the_store_lies_and_who_reads_it_change_no_weight(
         assert weights(run) == weights(finished)
 
 
+@pytest.mark.parametrize(
+    ("settings", "processes", "steps", "expected"),
+    [
+        ({}, 1, 2000, True),
+        ({}, 1, 1999, False),
+        ({}, 2, 2000, False),
+        ({"compile": "off"}, 1, 2000, False),
+        ({"compile": "on"}, 2, 1, True),
+        ({"compile": "on", "chunk": 4}, 1, 2000, False),
+        ({"chunk": 4}, 1, 2000, False),
+    ],
+)
+def test_long_runs_on_one_gpu_are_worth_compiling(
+    pairs, tmp_path, settings, processes, steps, expected
+):
+    loop = trainer(with_(RUN, **settings), pairs, tmp_path)
+    on_cpu = loop.worth_compiling
+    loop.device, loop.processes = torch.device("cuda", 0), processes
+    loop.step, loop.total_steps = 5, 5 + steps
+    assert loop.worth_compiling is expected
+    assert on_cpu is (expected and "compile" in settings)
+
+
+def test_compiled_steps_leave_weights_names_and_statistics_as_they_are(
+    finished, pairs, tmp_path, monkeypatch
+):
+    calls = []
+
+    def compile_(function, **options):
+        def compiled(x):
+            calls.append(tuple(x.shape))
+            return function(x)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    run = train(with_(RUN, compile="on"), pairs, tmp_path)
+    assert calls == [(8, 12, 64)] * (1 + STEPS)
+    assert weights(run) == weights(finished)
+    assert json.loads((run / "metrics.json").read_text())["facts"]["compiled"] is True
+
+
+def test_where_nothing_can_be_compiled_a_sentence_says_so_and_training_goes_on(
+    finished, pairs, tmp_path, monkeypatch, capsys
+):
+    def compile_(function, **options):
+        def compiled(x):
+            function(x)[0].sum().backward()
+            raise RuntimeError("no C compiler\nlong story")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    run = train(with_(RUN, compile="on"), pairs, tmp_path)
+    said = capsys.readouterr().err
+    assert said == "Training goes on without torch.compile: no C compiler\n"
+    assert weights(run) == weights(finished)
+    assert json.loads((run / "metrics.json").read_text())["facts"]["compiled"] is False
+
+
+def test_a_run_in_chunks_is_another_run(finished, pairs, tmp_path):
+    run = train(with_(RUN, chunk=3), pairs, tmp_path)
+    assert run.name != finished.name and weights(run) != weights(finished)
+
+
 def test_last_selection_keeps_the_last_epoch(pairs, tmp_path):
     run = train(with_(RUN, snapshots=(1, 3)), pairs, tmp_path)
     assert weights(run) == weights(RunFolder(run).snapshot(3))

@@ -1,0 +1,91 @@
+"""What only a GPU can show; skipped where there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from toys import MODEL, RUN, numbered_pairs, numbered_store
+
+from mccgaa.config import LossConfig, RunConfig
+from mccgaa.learner import Learner
+from mccgaa.model import MCCGAA
+from mccgaa.pairs import Pairs
+from mccgaa.pretrain import Trainer, pretrain
+from mccgaa.run_folder import RunFolder
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+GPU = torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    return numbered_pairs(numbered_store(tmp_path_factory.mktemp("toys") / "store"))
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """Fail where the host waits for the device."""
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+def with_(**settings) -> RunConfig:
+    """The toy run with other settings of pretraining."""
+    return replace(RUN, pretrain=replace(RUN.pretrain, **settings))
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite", "none"])
+@pytest.mark.parametrize("where", ["device", "host"])
+def test_a_step_never_waits_for_the_device(pairs, tmp_path, no_waiting, graph, where):
+    model = replace(MODEL, gafa=replace(MODEL.gafa, graph=graph))
+    names = ("standard", "crop-resize", "hum", "time-mask")
+    settings = {"store_on": where, "augment": 0.5, "augmentations": names}
+    config = replace(with_(precision="bf16", **settings), model=model)
+    loop = Trainer(config, pairs, RunFolder(tmp_path), GPU, False)
+    steps = loop.batches(0)
+    for _ in range(2):  # kernels are chosen, memory is had
+        loop.train_step(0, *next(steps))
+    torch.cuda.set_sync_debug_mode("error")
+    loop.train_step(0, *next(steps))
+    loop.train_step(0, *next(steps))
+    torch.cuda.set_sync_debug_mode("default")
+    assert loop.step == 4
+
+
+@pytest.mark.parametrize("where", ["device", "host"])
+def test_a_run_ends_and_its_model_loads_on_the_cpu(pairs, tmp_path, where):
+    run = pretrain(with_(store_on=where), pairs, tmp_path, device="cuda")
+    facts = json.loads((run / "metrics.json").read_text())["facts"]
+    assert facts["store_on"] == where and "cuda" in facts["device"]
+    assert MCCGAA.from_pretrained(run).device.type == "cpu"
+
+
+def test_the_gpu_takes_the_steps_of_the_cpu(pairs):
+    loss = LossConfig(dropout=(0.0, 0.0))
+    config = replace(with_(precision="fp32"), model=replace(MODEL, loss=loss))
+    found = {}
+    for device in (torch.device("cpu"), GPU):
+        learner = Learner(config, device)
+        signals, vectors = (t.to(device) for t in pairs.batch(pairs.train[:8]))
+        losses = [learner.step(t, 1e-4, signals, vectors / 10) for t in range(4)]
+        found[device.type] = torch.stack(losses).cpu()
+    torch.testing.assert_close(found["cuda"], found["cpu"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("augment", [0.0, 0.5])
+def test_compiled_steps_are_plain_steps(pairs, augment, capsys):
+    found, names = [], []
+    for compiled in (False, True):
+        learner = Learner(with_(precision="fp32", augment=augment), GPU)
+        names.append(list(learner.model.state_dict()))
+        if compiled and not learner.compile():
+            pytest.skip(capsys.readouterr().err)
+        signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
+        losses = [learner.step(t, 1e-4, signals, vectors / 10) for t in range(4)]
+        found.append(torch.stack(losses))
+        assert list(learner.model.state_dict()) == names[0]
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
