@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from mccgaa.runtime import (
     autocast,
     effective_precision,
     facts,
+    from_rank_zero,
     pick_device,
     process_group,
     world,
@@ -81,7 +82,7 @@ def pretrain(
         WriteError: the disk is full, or `out` cannot be written.
     """
     chosen = pick_device(device)
-    with process_group(chosen) as (rank, processes):
+    with process_group(chosen) as (_, processes):
         config = replace(
             config,
             processes=processes,
@@ -90,12 +91,16 @@ def pretrain(
             text_encoder=pairs.encoder.fingerprint,
         )
         folder = RunFolder(Path(out) / config.folder)
-        if not folder.finished:
+        if not from_rank_zero(lambda: folder.finished):
             check_input(pairs.store, config.model.input)
             trainer = Trainer(config, pairs, folder, chosen, progress)
-            with folder.lock() if rank == 0 else contextlib.nullcontext():
+            with contextlib.ExitStack() as stack:
+                from_rank_zero(lambda: stack.enter_context(folder.lock()))
                 trainer.train(note or {})
-    folder.check_snapshots(config.pretrain.snapshots, config.pretrain.epochs)
+        settings = config.pretrain
+        from_rank_zero(
+            lambda: folder.check_snapshots(settings.snapshots, settings.epochs)
+        )
     return folder.path
 
 
@@ -182,16 +187,15 @@ class Trainer:
                     )
                     if epoch_ends or save or len(self.waiting) == FLUSH:
                         steps.set_postfix(loss=f"{self.flush():.3f}", refresh=False)
-                    if epoch_ends and self.rank == 0:
-                        self.end_epoch(epoch)
+                    if epoch_ends:
+                        from_rank_zero(partial(self.end_epoch, epoch))
                     if save and self.rank == 0:
                         self.save()
                     if save:
                         saved = time.perf_counter()
                     if epoch_ends or save:
                         self.clock = time.perf_counter()  # that was not training
-        if self.rank == 0:
-            self.finish(note, texts)
+        from_rank_zero(lambda: self.finish(note, texts))
 
     @property
     def worth_compiling(self) -> bool:
@@ -338,18 +342,23 @@ class Trainer:
         self.folder.save(self.facts(), state)
 
     def resume(self) -> None:
-        """Continue from the checkpoint, if there is one."""
-        state = self.folder.load(self.facts(), self.device)
+        """Continue from the checkpoint, if there is one: rank 0 reads it for all."""
+
+        def begin() -> dict[str, Any]:
+            state = self.folder.load(self.facts(), torch.device("cpu"))
+            step = state.get("step", 0)
+            done = step // self.steps_per_epoch
+            self.folder.check_snapshots(self.config.pretrain.snapshots, done)
+            self.folder.begin(self.config, step)
+            return state
+
+        state = from_rank_zero(begin)
         if state:
             self.learner.load(state)
             self.step = state["step"]
             self.seconds = state["seconds"]
             self.best = state["best"]
             self.epochs = state["epochs"]
-        done = self.step // self.steps_per_epoch
-        self.folder.check_snapshots(self.config.pretrain.snapshots, done)
-        if self.rank == 0:
-            self.folder.begin(self.config, self.step)
 
     def finish(self, note: dict[str, Any], texts: int) -> None:
         """Write the finished model, and what it was made of."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, MccgaaError
+
+T = TypeVar("T")
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -130,6 +132,33 @@ def rank_zero_first() -> Iterator[None]:
     finally:  # after an error, too: the others then meet it instead of waiting
         if processes > 1 and not rank:
             dist.barrier()
+
+
+def from_rank_zero(work: Callable[[], T]) -> T:
+    """Do a piece of work on rank 0, and give its result, or its error, to all.
+
+    Every rank has to call this. The folder of a run is thus read and written by rank 0
+    alone, which may be the only one that can see it.
+
+    Args:
+        work: what rank 0 does; its result has to be picklable, its tensors on the CPU.
+
+    Raises:
+        MccgaaError: what `work` raised on rank 0, on every rank.
+    """
+    rank, processes = world()
+    if processes == 1:
+        return work()
+    told: list[Any] = [None, None]  # the result, the error
+    if rank == 0:
+        try:
+            told[0] = work()
+        except MccgaaError as error:
+            told[1] = error
+    dist.broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
 
 
 def facts(device: torch.device) -> dict[str, Any]:

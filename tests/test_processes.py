@@ -1,9 +1,10 @@
-"""Two processes (gloo) train the model that one would, each on its part of a batch."""
+"""Two or three processes (gloo) train the model that one would, each on its part."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import Timeout
 from torch import Tensor, nn
 from toys import (
     MODEL,
@@ -27,11 +29,13 @@ from toys import (
     texts_of,
 )
 
+from mccgaa import run_folder
 from mccgaa.config import LossConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
+from mccgaa.errors import RunError
 from mccgaa.pairs import Pairs, epoch_order
 from mccgaa.pretrain import Trainer, pretrain
-from mccgaa.runtime import world
+from mccgaa.runtime import process_group, world
 from mccgaa.text_cache import VectorCache
 
 # Dropout draws differently on each rank; without it, and with batch norm by its running
@@ -88,8 +92,16 @@ def exact(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Trainer, "__init__", double)
 
 
-def work(store: str, out: Path) -> None:
-    """What each of the two processes does; it leaves its notes in `out`."""
+def work(store: str, out: Path, size: int, trouble: str) -> None:
+    """What each process does; it leaves its notes in `out`.
+
+    Args:
+        store: to read.
+        out: where notes and runs go.
+        size: pairs a process.
+        trouble: "none"; "killed": rank 1 dies at step 7 when it is first started;
+            "locked": somebody else trains in the folder at first.
+    """
     encoder = CachedEncoder(out / "cache")
     opened = SignalStore.open(store)
     pairs = Pairs.build(opened, list(opened.records["text"]), encoder)
@@ -97,6 +109,9 @@ def work(store: str, out: Path) -> None:
     step, train = Trainer.train_step, Trainer.train
 
     def train_step(self, epoch, signals, vectors):
+        first_start = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+        if trouble == "killed" and first_start and (self.rank, self.step) == (1, 7):
+            os.kill(os.getpid(), signal.SIGKILL)
         notes["rows"].append(rows_of(signals))
         notes["texts"].append(texts_of(vectors))
         step(self, epoch, signals, vectors)
@@ -104,26 +119,38 @@ def work(store: str, out: Path) -> None:
     def whole_train(self, note):
         train(self, note)
         notes["encoded"] = encoder.encoded
+        notes["processes"] = world()[1]
         (out / f"rank{self.rank}.json").write_text(json.dumps(notes))
         torch.save(self.model.state_dict(), out / f"rank{self.rank}.pt")
-        assert world() == (self.rank, 2)
+        assert world()[0] == self.rank
+
+    def taken(self, **options):
+        raise Timeout(self.lock_file)
 
     with pytest.MonkeyPatch.context() as patch:
         exact(patch)
         patch.setattr(Trainer, "train_step", train_step)
         patch.setattr(Trainer, "train", whole_train)
-        half = replace(CONFIG, pretrain=replace(CONFIG.pretrain, batch_size=4))
-        pretrain(half, pairs, out / "runs", device="cpu", progress=False)
+        settings = replace(CONFIG.pretrain, batch_size=size, checkpoint_every=4)
+        part = replace(CONFIG, pretrain=settings)
+        with process_group(torch.device("cpu")):
+            if trouble == "locked":
+                with pytest.MonkeyPatch.context() as locked:
+                    locked.setattr(run_folder.FileLock, "acquire", taken)
+                    try:
+                        pretrain(part, pairs, out / "runs", device="cpu")
+                    except RunError as error:
+                        notes["error"] = str(error)
+            pretrain(part, pairs, out / "runs", device="cpu", progress=False)
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that two processes, started by torchrun, leave behind."""
-    folder = tmp_path_factory.mktemp("two")
+def torchrun(folder: Path, processes: int, size: int, trouble: str) -> Path:
+    """Start processes that leave in `folder` what `work` says."""
     store = numbered_store(folder / "store")
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "1"]
+    command += ["--nproc-per-node", str(processes), __file__]
     done = subprocess.run(
-        [sys.executable, *command, __file__, str(store.path), str(folder)],
+        [sys.executable, *command, str(store.path), str(folder), str(size), trouble],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -131,6 +158,18 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes leave behind."""
+    return torchrun(tmp_path_factory.mktemp("two"), 2, 4, "none")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What three processes leave behind that found the folder locked at first."""
+    return torchrun(tmp_path_factory.mktemp("three"), 3, 4, "locked")
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +197,14 @@ def test_the_rows_of_two_processes_are_disjoint_and_complete(notes):
         assert sorted(both) == TRAIN
 
 
-def test_both_processes_end_with_the_weights_of_one_with_the_whole_batch(
-    out, tmp_path, monkeypatch
+@pytest.mark.parametrize(("fixture", "processes"), [("out", 2), ("three", 3)])
+def test_processes_end_with_the_weights_of_one_with_the_whole_batch(
+    request, tmp_path, monkeypatch, fixture, processes
 ):
-    first, second = (torch.load(out / f"rank{r}.pt", weights_only=True) for r in (0, 1))
+    out = request.getfixturevalue(fixture)
+    ranks = [
+        torch.load(out / f"rank{r}.pt", weights_only=True) for r in range(processes)
+    ]
     kept = {}
     train = Trainer.train
 
@@ -172,16 +215,42 @@ def test_both_processes_end_with_the_weights_of_one_with_the_whole_batch(
     monkeypatch.setattr(Trainer, "train", whole_train)
     exact(monkeypatch)
     pairs = numbered_pairs(out / "store")
-    alone = pretrain(CONFIG, pairs, tmp_path, device="cpu", progress=False)
-    assert first.keys() == kept.keys()
-    for name, weight in kept.items():
-        assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], weight, rtol=1e-9, atol=1e-12)
+    settings = replace(CONFIG.pretrain, batch_size=4 * processes)
+    config = replace(CONFIG, pretrain=settings)
+    alone = pretrain(config, pairs, tmp_path, device="cpu", progress=False)
+    for rank in ranks:
+        assert rank.keys() == kept.keys()
+        for name, weight in kept.items():
+            assert torch.equal(rank[name], ranks[0][name]), name
+            torch.testing.assert_close(rank[name], weight, rtol=1e-9, atol=1e-12)
     (together,) = (out / "runs").iterdir()
     assert together.name == alone.name, "one global batch: one run"
-    one, two = (pd.read_csv(run / "history.csv") for run in (alone, together))
+    one, many = (pd.read_csv(run / "history.csv") for run in (alone, together))
     columns = ["step", "epoch", "loss", "cma", "uma", "lr"]
-    pd.testing.assert_frame_equal(one[columns], two[columns], rtol=1e-9)
+    pd.testing.assert_frame_equal(one[columns], many[columns], rtol=1e-9)
+
+
+def test_a_killed_process_is_started_again_and_the_run_ends_the_same(
+    out, tmp_path_factory
+):
+    again = torchrun(tmp_path_factory.mktemp("killed"), 2, 4, "killed")
+    for rank in range(2):
+        notes = json.loads((again / f"rank{rank}.json").read_text())
+        assert len(notes["rows"]) == 6, "steps 4 to 9 follow the checkpoint"
+        first, second = (
+            torch.load(folder / f"rank{rank}.pt", weights_only=True)
+            for folder in (out, again)
+        )
+        for name, weight in first.items():
+            assert torch.equal(second[name], weight), name
+
+
+def test_every_process_of_a_locked_run_says_the_same(three):
+    notes = [json.loads((three / f"rank{rank}.json").read_text()) for rank in range(3)]
+    (run,) = (three / "runs").iterdir()
+    for one in notes:
+        assert one["error"].startswith(f"Another process trains in {run}; wait for it")
+        assert one["processes"] == 3 and len(one["rows"]) == 2 * (40 // 12)
 
 
 def test_a_finished_run_of_two_processes_is_the_run_of_one(out):
@@ -196,4 +265,4 @@ def test_a_finished_run_of_two_processes_is_the_run_of_one(out):
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], Path(sys.argv[2]))
+    work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
