@@ -141,6 +141,7 @@ SET = arg("--set", nargs="+", default=[], metavar="KEY=VALUE", help=SET_HELP)
     arg("--scale", type=float, help="all at this share of the published size (1: all)"),
     SEED,
     JOBS,
+    arg("--variety", type=float, default=0.0, help="0 to 1: how far records vary"),
 )
 def twin(args: argparse.Namespace) -> None:
     """Write a synthetic mirror of the datasets, as PhysioNet lays them out.
@@ -155,7 +156,7 @@ def twin(args: argparse.Namespace) -> None:
             raise ConfigError(f"--scale is {args.scale}; expected a share above 0.")
         for name, dataset in DATASETS.items():
             sizes.setdefault(name, max(1, round(args.scale * dataset.records)))
-    write_twin(args.out, seed=args.seed, jobs=args.jobs, **sizes)
+    write_twin(args.out, seed=args.seed, variety=args.variety, jobs=args.jobs, **sizes)
     print(args.out)
 
 

@@ -83,7 +83,11 @@ DEVICES = {
 
 
 def _electrode_noise(
-    device: Device, samples: int, rate: int, rng: np.random.Generator
+    device: Device,
+    samples: int,
+    rate: int,
+    rng: np.random.Generator,
+    variety: float = 0.0,
 ) -> tuple[np.ndarray, dict[str, bool]]:
     """Make the noise of the nine electrodes, all kinds at once, by frequency.
 
@@ -92,6 +96,7 @@ def _electrode_noise(
         samples: length of the record.
         rate: Hz.
         rng: draws the noise.
+        variety: how far levels and spectra vary from record to record.
 
     Returns:
         (9, T) mV for RA, LA, LL, V1-V6, and which noises a reader would mention:
@@ -99,14 +104,19 @@ def _electrode_noise(
     """
     frequency = np.fft.rfftfreq(samples, 1 / rate)  # (F,) Hz
     # Levels in mV of wander, muscle and hum in this record; each electrode's factor.
-    level = rng.lognormal(0, 0.6, 3) * [device.wander, device.muscle, device.hum]
-    each = rng.lognormal(0, 0.35, (9, 1))
+    level = rng.lognormal(0, 0.6 + 0.25 * variety, 3)
+    level = level * [device.wander, device.muscle, device.hum]
+    each = rng.lognormal(0, 0.35 + 0.2 * variety, (9, 1))
     each[:3] *= 0.6  # limb electrodes are quieter than those on the chest
     # Amplitude by frequency. Wander falls steeply up to 2 Hz; muscle noise is broad
     # around 60 Hz; a pink floor of 40 % of the muscle noise lies under both.
-    slow = np.where(frequency > 0, 1, 0) / (0.15 + frequency) ** 2
+    steep, corner = 2, 20.0  # of wander, Hz of muscle noise
+    if variety:
+        steep = 2 + variety * rng.uniform(-0.7, 1.0)
+        corner = 20.0 * rng.lognormal(0, 0.5 * variety)
+    slow = np.where(frequency > 0, 1, 0) / (0.15 + frequency) ** steep
     slow[frequency > 2.0] = 0.0
-    broad = frequency / (20.0 + frequency) / (1 + (frequency / 130.0) ** 2)
+    broad = frequency / (corner + frequency) / (1 + (frequency / 130.0) ** 2)
     pink = 1 / np.sqrt(np.maximum(frequency, 0.5))
     shape = level[0] * slow / np.sqrt((slow**2).sum())
     shape = np.hypot(shape, level[1] * broad / np.sqrt((broad**2).sum()))
@@ -120,6 +130,8 @@ def _electrode_noise(
         phase = np.exp(2j * np.pi * rng.random())
         spectrum[:, tone] += level[2] * phase * samples / 2 * rng.normal(0, 0.7, 9)
     noise = np.fft.irfft(spectrum, samples)
+    if variety:
+        noise += _disturbances(noise.shape, rate, level[2], device.mains, variety, rng)
     marks = {
         "baseline_drift": bool(level[0] > _REMARKABLE * device.wander),
         "static_noise": bool(level[1] > _REMARKABLE * device.muscle),
@@ -140,8 +152,71 @@ def _electrode_noise(
     return noise, marks
 
 
+def _disturbances(
+    shape: tuple[int, int],
+    rate: int,
+    hum: float,
+    mains: float,
+    variety: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Rarer noises, (9, T) in mV: harmonics of the mains, tremor, jumps, a bad contact.
+
+    Args:
+        shape: (9, T).
+        rate: Hz.
+        hum: the record's level of mains interference, mV.
+        mains: Hz.
+        variety: chance of each.
+        rng: draws them.
+    """
+    electrodes, samples = shape
+    time = np.arange(samples) / rate  # (T,) s
+    noise = np.zeros(shape)
+    if rng.random() < 0.3 * variety:
+        for harmonic in (2, 3):
+            size = hum * rng.uniform(0, 0.6) * rng.normal(0, 0.7, (electrodes, 1))
+            noise += size * np.sin(2 * np.pi * harmonic * mains * time + rng.random())
+    if rng.random() < 0.03 * variety:  # tremor of one arm or of all limbs
+        phase = 2 * np.pi * (rng.uniform(4, 6.5) * time + 0.05 * np.sin(time))
+        wave = np.sin(phase) + 0.4 * np.sin(2 * phase)
+        limbs = rng.random((3, 1)) < 0.6
+        noise[:3] += limbs * rng.uniform(0.02, 0.09) * wave
+    for _ in range(int(rng.poisson(0.12 * variety))):  # the baseline jumps
+        one, start = int(rng.integers(electrodes)), int(rng.integers(samples))
+        noise[one, start:] += rng.normal(0, 0.15)
+    if rng.random() < 0.04 * variety:  # one electrode has bad contact for a while
+        one, start = int(rng.integers(electrodes)), int(rng.integers(samples))
+        length = int(rng.integers(rate // 2, 4 * rate))
+        part = noise[one, start : start + length]
+        rough = np.cumsum(rng.normal(0, 1, len(part)))
+        part += rng.uniform(0.05, 0.25) * rough / (np.abs(rough).max() + 1e-9)
+    return noise
+
+
+def _response(
+    frequency: np.ndarray, low: float, high: float, variety: float, rng
+) -> np.ndarray:
+    """Response (F,) of an amplifier's filters whose make and order vary.
+
+    Half of the high-pass filters are those of old amplifiers, of first order and
+    causal, which tilt ST; their corner is at 0.15 Hz or below.
+    """
+    order = 6 if rng.random() > variety else int(rng.integers(2, 9))
+    response = 1 / (1 + (frequency / high) ** order)
+    if rng.random() < 0.5 * variety:
+        causal = frequency + 0j
+        causal[1:] = 1 / (1 - 1j * min(low, 0.15) / frequency[1:])
+        return response * causal
+    return response * (frequency**2 / (frequency**2 + low**2))
+
+
 def record(
-    body: np.ndarray, device: Device, rate: int, rng: np.random.Generator
+    body: np.ndarray,
+    device: Device,
+    rate: int,
+    rng: np.random.Generator,
+    variety: float = 0.0,
 ) -> tuple[np.ndarray, dict[str, bool]]:
     """Measure eight body-surface leads with a device.
 
@@ -150,6 +225,8 @@ def record(
         device: the electrocardiograph.
         rate: Hz.
         rng: draws noise, filter setting and gain errors.
+        variety: in [0, 1]. Above 0 filters of other makes, coarser converters and
+            rarer noises occur too.
 
     Returns:
         (12, T) int32 in steps of `device.lsb`, in the order of `torso.LEADS`, III and
@@ -157,16 +234,26 @@ def record(
         mention.
     """
     samples = body.shape[1]
-    noise, marks = _electrode_noise(device, samples, rate, rng)
-    gains = 1 + device.gain_error * rng.standard_normal((8, 1))
+    noise, marks = _electrode_noise(device, samples, rate, rng, variety)
+    gain_error = device.gain_error + 0.03 * variety
+    gains = 1 + gain_error * rng.standard_normal((8, 1))
     leads = body * gains + torso.ELECTRODES_TO_LEADS @ noise
     frequency = np.fft.rfftfreq(samples, 1 / rate)
     low = device.low_cut[rng.integers(len(device.low_cut))]
     high = device.high_cut[rng.integers(len(device.high_cut))]
-    response = 1 / (1 + (frequency / high) ** 6)  # low-pass
-    response *= frequency**2 / (frequency**2 + low**2)  # high-pass
+    if variety and rng.random() < 0.6 * variety:  # another hospital's settings
+        low = float(rng.choice([0.05, 0.05, 0.15, 0.3, 0.5]))
+        high = float(rng.choice([35.0, 40.0, 75.0, 100.0, 150.0]))
+    if variety:
+        response = _response(frequency, low, high, variety, rng)
+    else:
+        response = 1 / (1 + (frequency / high) ** 6)  # low-pass
+        response *= frequency**2 / (frequency**2 + low**2)  # high-pass
     # The high-pass would take the mean away; the slower it is, the more of it stays.
     offset = leads.mean(axis=1, keepdims=True) * min(1.0, 0.05 / low)
     leads = np.fft.irfft(np.fft.rfft(leads) * response, samples) + offset
+    if variety and rng.random() < 0.5 * variety:  # a coarser converter
+        coarse = rng.choice([0.0024, 0.00488, 0.01])  # mV
+        leads = np.rint(leads / coarse) * coarse
     steps = np.rint(leads / device.lsb)
     return np.rint(torso.twelve_leads(steps)).astype(np.int32), marks

@@ -22,9 +22,27 @@ def _pull(heart: Heart, mask: np.ndarray) -> float:
     return max(float(np.linalg.norm(total)), 0.15)
 
 
+def at_least(heart: Heart, millivolt: float, criterion: float) -> float:
+    """Raise an amplitude to what its finding is defined by, where hearts vary."""
+    return max(millivolt, criterion) if heart.variety else millivolt
+
+
+def _extent(heart: Heart, territory: str) -> np.ndarray:
+    """A territory in this heart as a mask over the segments, (22,) in [0, 1].
+
+    Where `heart.patches` is above 0, up to 30 % of a segment is spared, and its
+    neighbours outside the territory are touched by up to 35 %.
+    """
+    mask = anatomy.weights(territory)
+    if not heart.patches.any():
+        return mask
+    spilt = np.where(mask > 0, 0.0, anatomy.NEARNESS @ mask)
+    return mask * (1 - 0.3 * heart.patches) + 0.35 * heart.patches * spilt
+
+
 def scar(heart: Heart, territory: str, strength: float, rng: Rng) -> None:
     """Take a territory's depolarisation away, patchily; 0.75 of it at strength 1."""
-    mask = anatomy.weights(territory)
+    mask = _extent(heart, territory)
     loss = np.clip(0.75 * strength * rng.uniform(0.75, 1.25, 22), 0.0, 1.0) * mask
     heart.alive = heart.alive * (1 - loss)
     heart.fragments += 0.02 * strength
@@ -32,13 +50,13 @@ def scar(heart: Heart, territory: str, strength: float, rng: Rng) -> None:
 
 def injury(heart: Heart, territory: str, millivolt: float) -> None:
     """Shift ST by so many mV, towards a territory or, if negative, away from it."""
-    mask = anatomy.weights(territory)
+    mask = _extent(heart, territory)
     heart.injury = heart.injury + mask * millivolt / _pull(heart, mask)
 
 
 def invert_t(heart: Heart, territory: str, millivolt: float) -> None:
     """Give a territory T waves that point away from it with so many mV of dipole."""
-    mask = anatomy.weights(territory)
+    mask = _extent(heart, territory)
     total = (anatomy.NORMALS * (anatomy.T_WAVE * mask)[:, None]).sum(axis=0)
     per_unit = heart.t_amplitude * max(float(np.linalg.norm(total)), 0.05)
     heart.t_gain = heart.t_gain * (1 - 0.85 * mask) - mask * millivolt / per_unit
@@ -81,7 +99,8 @@ def ischaemia(territory: str) -> Change:
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         deep = 1.4 if territory in ("anterior", "anteroseptal") else 1.0
-        invert_t(heart, territory, rng.uniform(0.09, 0.28) * deep * strength)
+        depth = at_least(heart, rng.uniform(0.09, 0.28) * deep * strength, 0.17 * deep)
+        invert_t(heart, territory, depth)
         heart.t_skew = min(heart.t_skew, 1.25)  # coronary T waves are symmetric
         injury(heart, territory, -rng.uniform(0.0, 0.08) * strength)
         heart.t_amplitude *= 0.85
@@ -93,7 +112,8 @@ def subendocardial_injury(territory: str) -> Change:
     """Make a change: ST depressed by at least 0.1 mV in a territory's leads."""
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
-        injury(heart, territory, -rng.uniform(0.10, 0.24) * strength)
+        depth = at_least(heart, rng.uniform(0.10, 0.24) * strength, 0.10)
+        injury(heart, territory, -depth)
         heart.st_shape = str(rng.choice(["flat", "down"]))
         if rng.random() < 0.6:
             invert_t(heart, territory, rng.uniform(0.05, 0.2) * strength)
@@ -122,7 +142,8 @@ def vary_t(heart: Heart, strength: float, rng: Rng) -> None:
 def invert_somewhere(heart: Heart, strength: float, rng: Rng) -> None:
     """T waves inverted by at least 0.1 mV in neighbouring leads."""
     territory = str(rng.choice(["lateral", "anterolateral", "inferior", "anterior"]))
-    invert_t(heart, territory, rng.uniform(0.16, 0.36) * strength)
+    depth = at_least(heart, rng.uniform(0.16, 0.36) * strength, 0.12)
+    invert_t(heart, territory, depth)
 
 
 def digitalis(heart: Heart, strength: float, rng: Rng) -> None:
@@ -168,14 +189,15 @@ def aneurysm(heart: Heart, strength: float, rng: Rng) -> None:
 def depress_st(heart: Heart, strength: float, rng: Rng) -> None:
     """Nonspecific ST depression of 0.05 to 0.1 mV, level or rising."""
     shape = str(rng.choice(["flat", "up", "down"], p=[0.5, 0.2, 0.3]))
-    subendocardial(heart, rng.uniform(0.06, 0.13) * strength, shape)
+    depth = at_least(heart, rng.uniform(0.06, 0.13) * strength, 0.095)
+    subendocardial(heart, depth, shape)
     heart.t_amplitude *= rng.uniform(0.6, 1.0)
 
 
 def elevate_st(heart: Heart, strength: float, rng: Rng) -> None:
     """Nonspecific ST elevation, as in early repolarisation."""
     territory = str(rng.choice(["anterior", "inferior", "anterolateral"]))
-    injury(heart, territory, 0.14 * strength)
+    injury(heart, territory, at_least(heart, 0.14 * strength, 0.11))
 
 
 def ischaemia_unspecific(heart: Heart, strength: float, rng: Rng) -> None:

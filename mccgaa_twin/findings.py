@@ -256,9 +256,17 @@ CRITERIA: dict[str, Finding] = {
 _ORDER = {code: i for i, code in enumerate(CRITERIA)}
 
 
-def draw_strengths(codes: Iterable[str], rng: Rng) -> dict[str, float]:
-    """Draw how marked each finding is: log-normal around 1, in [0.45, 1.6]."""
-    return {c: float(np.clip(rng.lognormal(0.0, 0.28), 0.45, 1.6)) for c in codes}
+def draw_strengths(
+    codes: Iterable[str], rng: Rng, variety: float = 0.0
+) -> dict[str, float]:
+    """Draw how marked each finding is: log-normal around 1, in [0.45, 1.6].
+
+    At variety 1 they lie in [0.6, 1.9]; what defines a finding by an amplitude then
+    keeps to that amplitude, see `effects.at_least`.
+    """
+    spread = 0.28 + 0.10 * variety
+    low, high = 0.45 + 0.15 * variety, 1.6 + 0.3 * variety
+    return {c: float(np.clip(rng.lognormal(0.0, spread), low, high)) for c in codes}
 
 
 def apply(

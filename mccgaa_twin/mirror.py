@@ -25,6 +25,7 @@ from mccgaa.files import bar, write_folder
 from mccgaa_twin import tree_cpsc2018, tree_csn, tree_mimic, tree_ptbxl
 from mccgaa_twin.files import Folder
 from mccgaa_twin.physiology import Rng
+from mccgaa_twin.variety import check
 
 VERSION = 1  # of the physiology and of the trees; raised when either changes
 _MARKER = "SYNTHETIC"
@@ -53,7 +54,13 @@ class Tree(Protocol):
         """
 
     def subject_records(
-        self, folder: Folder, subject: int, first: int, count: int, rng: Rng
+        self,
+        folder: Folder,
+        subject: int,
+        first: int,
+        count: int,
+        rng: Rng,
+        variety: float = 0.0,
     ) -> list[dict]:
         """Make and write all records of one subject.
 
@@ -63,6 +70,7 @@ class Tree(Protocol):
             first: number of the subject's first record in the dataset, from 0.
             count: how many.
             rng: the subject's own.
+            variety: in [0, 1].
 
         Returns:
             One row of the dataset's tables per record.
@@ -91,6 +99,7 @@ def write_twin(
     cpsc2018: int = 0,
     csn: int = 0,
     seed: int = 0,
+    variety: float = 0.0,
     jobs: int | None = None,
     progress: bool = True,
 ) -> dict[str, Path]:
@@ -100,6 +109,8 @@ def write_twin(
         out: folder that will hold ptbxl, mimic, cpsc2018, csn.
         ptbxl, mimic, cpsc2018, csn: records of each; 0 leaves a dataset out.
         seed: the same seed gives the same files, byte for byte.
+        variety: in [0, 1]: how far shapes, findings, rhythms and noises vary from
+            record to record; see `variety`. 0 is a textbook's spread.
         jobs: processes; None takes one per core.
         progress: show a bar.
 
@@ -107,7 +118,8 @@ def write_twin(
         Dataset name -> its root.
 
     Raises:
-        MccgaaError: a count below zero, or a folder in the way that holds other data.
+        MccgaaError: a count below zero, a variety outside [0, 1], or a folder in the
+            way that holds other data.
     """
     sizes = {"ptbxl": ptbxl, "mimic": mimic, "cpsc2018": cpsc2018, "csn": csn}
     roots = {}
@@ -118,7 +130,15 @@ def write_twin(
             )
         if records:
             root = Path(out) / name
-            write_tree(root, name, records, seed, jobs=jobs, progress=progress)
+            write_tree(
+                root,
+                name,
+                records,
+                seed,
+                variety=variety,
+                jobs=jobs,
+                progress=progress,
+            )
             roots[name] = root
     return roots
 
@@ -129,6 +149,7 @@ def write_tree(
     records: int,
     seed: int = 0,
     *,
+    variety: float = 0.0,
     jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -138,13 +159,14 @@ def write_tree(
         root: the dataset's folder.
         name: a key of `SOURCES`.
         records: how many, at least 1.
-        seed, jobs, progress: as in `write_twin`.
+        seed, variety, jobs, progress: as in `write_twin`.
 
     Returns:
         `root`.
 
     Raises:
-        MccgaaError: an unknown dataset, or a folder in the way that holds other data.
+        MccgaaError: an unknown dataset, a variety outside [0, 1], or a folder in the
+            way that holds other data.
         WriteError: the disk is full, or the folder cannot be written.
     """
     root = Path(root)
@@ -152,7 +174,8 @@ def write_tree(
         raise MccgaaError(
             f"The twin has no dataset {name!r}; it has {', '.join(SOURCES)}."
         )
-    text = _marker(name, records, seed)
+    variety = check(variety)
+    text = _marker(name, records, seed, variety)
     if root.exists():
         if (root / _MARKER).is_file() and (root / _MARKER).read_text() == text:
             return root
@@ -165,7 +188,7 @@ def write_tree(
         bar(total=records, desc=f"twin {name}", unit="ecg", disable=not progress) as b,
     ):
         folder, rows = Folder(partial), []
-        for part, sums in _work(name, partial, records, seed, jobs):
+        for part, sums in _work(name, partial, records, seed, variety, jobs):
             rows += part
             folder.sums += sums
             b.update(len(part))
@@ -175,9 +198,11 @@ def write_tree(
     return root
 
 
-def _marker(name: str, records: int, seed: int) -> str:
+def _marker(name: str, records: int, seed: int, variety: float) -> str:
     """The marker's text: the disclaimer, and what the tree was made with."""
     made = {"source": name, "records": records, "seed": seed, "version": VERSION}
+    if variety:
+        made["variety"] = variety
     return f"{_DISCLAIMER}\n{json.dumps(made)}\n"
 
 
@@ -198,7 +223,12 @@ def _records_of_subjects(name: str, records: int, seed: int) -> np.ndarray:
 
 
 def _work(
-    name: str, partial: Path, records: int, seed: int, jobs: int | None
+    name: str,
+    partial: Path,
+    records: int,
+    seed: int,
+    variety: float,
+    jobs: int | None,
 ) -> Iterator[tuple[list[dict], list[tuple[str, str]]]]:
     """Share subjects out to processes; results come in the subjects' order."""
     counts = _records_of_subjects(name, records, seed)  # (S,)
@@ -206,7 +236,15 @@ def _work(
     # A chunk starts with the first subject after each multiple of _CHUNK records.
     heads = np.flatnonzero(np.diff(starts // _CHUNK, prepend=-1))
     tasks = [
-        (name, str(partial), first, counts[first:last], int(starts[first]), seed)
+        (
+            name,
+            str(partial),
+            first,
+            counts[first:last],
+            int(starts[first]),
+            seed,
+            variety,
+        )
         for first, last in zip(heads, [*heads[1:], len(counts)], strict=True)
     ]
     jobs = min(jobs or os.cpu_count() or 1, len(tasks))
@@ -230,11 +268,13 @@ def _chunk(task: tuple) -> tuple[list[dict], list[tuple[str, str]]]:
 
     The matrices are too small for more than one thread.
     """
-    name, partial, first_subject, counts, record, seed = task
+    name, partial, first_subject, counts, record, seed, variety = task
     folder, rows = Folder(Path(partial)), []
     with threadpool_limits(1):
         for subject, count in enumerate(counts.tolist(), int(first_subject)):
             rng = np.random.default_rng(_seed(name, seed, subject))
-            rows += SOURCES[name].subject_records(folder, subject, record, count, rng)
+            rows += SOURCES[name].subject_records(
+                folder, subject, record, count, rng, variety
+            )
             record += count
     return rows, folder.sums

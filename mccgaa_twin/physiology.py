@@ -91,6 +91,18 @@ class Heart:
     dower: np.ndarray = field(default_factory=lambda: torso.DOWER.copy())  # (8, 3)
     limb_gain: float = 1.0
     chest_gain: float = 1.0
+    # What `variety` changes; as here, hearts are alike in shape
+    variety: float = 0.0
+    delay: np.ndarray = field(default_factory=lambda: np.zeros(22))  # activation, ms
+    breadth: np.ndarray = field(default_factory=lambda: np.ones(22))  # of its dipoles
+    patches: np.ndarray = field(default_factory=lambda: np.zeros(22))  # of territories
+    t_delay: np.ndarray = field(default_factory=lambda: np.zeros(22))  # ms
+    t_power: float = 2.0  # of T's exponent: 2 is a Gaussian
+    st_slope: float = 0.0  # share by which ST rises from J to T
+    st_bow: float = 0.0  # > 0: convex, < 0: concave
+    p_turn: np.ndarray = field(default_factory=lambda: np.eye(3))
+    p_centres: tuple[float, float] = (0.36, 0.64)  # of both atria, share of P
+    p_sharpness: float = 5.6  # P's duration over one atrium's standard deviation
     # Ectopic and paced beats
     pacing: str | None = None  # None | ventricular | atrial | dual
     focus: int = anatomy.RV_APEX  # segment where they start
@@ -225,7 +237,8 @@ def _stretched(
 def activate_intact(heart: Heart) -> Activation:
     """Activate the heart without block and scar: QRS lasts `heart.own_qrs`."""
     dipoles = anatomy.NORMALS * (heart.mass * heart.gain)[:, None]
-    return _stretched(dipoles, _open_times(), _WIDTHS, heart.own_qrs)
+    times, widths = _open_times() + heart.delay, _WIDTHS * heart.breadth
+    return _stretched(dipoles, times, widths, heart.own_qrs)
 
 
 def activate(
@@ -254,7 +267,7 @@ def activate(
     # Slow wavefronts are ragged, so that their dipoles cancel in part.
     strength = heart.mass * heart.alive * heart.gain * (1 - 0.35 * slow)
     if focus is not None:
-        widths = _WIDTHS * (1 + 0.6 * slow)
+        widths = _WIDTHS * heart.breadth * (1 + 0.6 * slow)
         return _stretched(directions * strength[:, None], times, widths, target)
     late = times - _open_times()  # (22,) ms that the block costs
     septum = anatomy.SEPTUM

@@ -155,7 +155,10 @@ def _draw_diagnoses(who: Population, rng: Rng) -> list[str]:
 
 
 def draw_statements(
-    rng: Rng, who: Population = PTBXL, age: float | None = None
+    rng: Rng,
+    who: Population = PTBXL,
+    age: float | None = None,
+    variety: float = 0.0,
 ) -> dict[str, float]:
     """Draw one record's statements and how marked each is.
 
@@ -163,9 +166,10 @@ def draw_statements(
         rng: draws them.
         who: the population's rates.
         age: years; the young are normal more often. None takes the population's mean.
+        variety: of strengths, see `findings.draw_strengths`.
 
     Returns:
-        Statement codes with strengths in [0.45, 1.6], diagnoses first.
+        Statement codes with strengths, diagnoses first.
     """
     # One percentage point fewer normal records per year of age.
     older = 0.0 if age is None else age - who.mean_age
@@ -190,22 +194,25 @@ def draw_statements(
         present.append(rhythm)
     if rhythm in ("BIGU", "TRIGU") and rng.random() < 0.5 and "PVC" not in present:
         present.append("PVC")
-    return draw_strengths(present, rng)
+    return draw_strengths(present, rng, variety)
 
 
-def draw_visits(rng: Rng, who: Population, age: float) -> Iterator[dict[str, float]]:
+def draw_visits(
+    rng: Rng, who: Population, age: float, variety: float = 0.0
+) -> Iterator[dict[str, float]]:
     """Draw the statements of one subject's records, one record after the other.
 
     Args:
         rng: draws them.
         who: the population's rates.
         age: of the subject in years.
+        variety: as in `draw_statements`.
 
     Yields:
         As `draw_statements`; the same as before with the chance `who.unchanged`.
     """
-    codes = draw_statements(rng, who, age)
+    codes = draw_statements(rng, who, age, variety)
     while True:
         yield codes
         if rng.random() > who.unchanged:
-            codes = draw_statements(rng, who, age)
+            codes = draw_statements(rng, who, age, variety)

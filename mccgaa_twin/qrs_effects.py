@@ -171,9 +171,13 @@ def raise_voltage(heart: Heart, strength: float, rng: Rng) -> None:
 
 
 def lengthen_pr(low: float, high: float) -> Change:
-    """Make a change: PR drawn in [low, high] ms, short ones more often."""
+    """Make a change: PR drawn in [low, high] ms, short ones more often.
+
+    Variety raises the upper end by up to 70 ms.
+    """
 
     def change(heart: Heart, strength: float, rng: Rng) -> None:
-        heart.pr = float(low + (high - low) * rng.beta(1.3, 2.6))
+        most = high + 70 * heart.variety
+        heart.pr = float(low + (most - low) * rng.beta(1.3, 2.6))
 
     return change

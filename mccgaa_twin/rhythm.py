@@ -43,7 +43,9 @@ def _sinus_intervals(heart: Heart, duration: float, rng: Rng) -> np.ndarray:
     """
     mean = 60.0 / heart.rate
     breath = heart.rhythm_options.get("breath", 0.025 * mean**1.5)
-    breath = breath * rng.lognormal(0, 0.35)
+    breath = breath * rng.lognormal(0, 0.35 + 0.35 * heart.variety)
+    if heart.variety and "breath" not in heart.rhythm_options:
+        breath = min(breath, 0.045 / mean)  # PP differ by less than in an arrhythmia
     count = int((duration + _LEAD_IN) / (mean * 0.6)) + 6
     frequency, phase = rng.uniform(0.17, 0.32), rng.uniform(0, 2 * np.pi)  # Hz
     time = np.arange(count) * mean
@@ -83,7 +85,8 @@ def _fibrillation(heart: Heart, duration: float, rng: Rng) -> Timeline:
     count = int((duration + _LEAD_IN) / mean * 2) + 12
     intervals = floor + rng.gamma(shape, scale, count)
     times = _onsets(intervals, duration, rng)
-    line = Timeline(background="fibrillation", background_rate=rng.uniform(5.0, 8.0))
+    waves = rng.uniform(5.0 - 0.5 * heart.variety, 8.0 + 0.8 * heart.variety)  # Hz
+    line = Timeline(background="fibrillation", background_rate=waves)
     line.ventricular = [(t, "normal") for t in times]
     return line
 
@@ -98,11 +101,21 @@ def _flutter(heart: Heart, duration: float, rng: Rng) -> Timeline:
     ratios = [2, 3, 4]
     ratio = ratios[rng.choice(3, p=[0.45, 0.15, 0.40])]
     variable = rng.random() < 0.35
-    time = -_LEAD_IN
+    # Two ratios in turn, as when a block lies at two levels of the AV node.
+    turns = heart.variety and rng.random() < 0.2 * heart.variety
+    other = ratios[rng.integers(3)] if turns else ratio
+    jitter = 0.004 + 0.008 * heart.variety  # seconds
+    time, beat = -_LEAD_IN, 0
     while time < duration + _TAIL:
-        line.ventricular.append((time + rng.normal(0, 0.004), "normal"))
-        step = ratios[rng.choice(3, p=[0.4, 0.2, 0.4])] if variable else ratio
+        line.ventricular.append((time + rng.normal(0, jitter), "normal"))
+        step = (ratio, other)[beat % 2]
+        if variable and not turns:
+            step = ratios[rng.choice(3, p=[0.4, 0.2, 0.4])]
+            # Now and then the node lets nothing through for longer.
+            if heart.variety and rng.random() < 0.08 * heart.variety:
+                step = int(rng.integers(5, 7))
         time += step / rate
+        beat += 1
     return line
 
 
@@ -115,6 +128,7 @@ def _supraventricular(heart: Heart, duration: float, rng: Rng) -> Timeline:
     mean = 60.0 / heart.rate
     line = Timeline()
     hidden = rng.random() < 0.5
+    late = 0.085 + (heart.variety and rng.uniform(-0.025, 0.05) * heart.variety)
     start = rng.uniform(2, 5) if heart.rhythm_options.get("paroxysmal") else -np.inf
     time = -_LEAD_IN + rng.uniform(0, mean)
     while time < duration + _TAIL:
@@ -126,7 +140,7 @@ def _supraventricular(heart: Heart, duration: float, rng: Rng) -> Timeline:
             continue
         line.ventricular.append((time, "normal"))
         if not hidden:
-            line.atrial.append((time + 0.085, "low"))
+            line.atrial.append((time + late, "low"))
         time += mean * (1 + rng.normal(0, 0.006))
     return line
 
@@ -275,29 +289,56 @@ def add_ectopy(line: Timeline, heart: Heart, duration: float, rng: Rng) -> Timel
     chosen = _premature_beats(beats, heart.rhythm_options, duration, rng)
     if chosen is None:
         return line
-    early = rng.uniform(0.55, 0.72)  # share of the RR interval that a beat waits
+    # The share of the RR interval that a premature beat waits, and its spread.
+    varied = heart.variety
+    early = rng.uniform(0.55 - 0.08 * varied, 0.72 + 0.10 * varied)
+    spread = 0.02 + 0.04 * varied
     pr = heart.pr / 1000
     new_atrial, new_beats = [], []
     replaced: list[tuple[float, float]] = []  # windows whose P waves are not seen
     resets: list[tuple[float, float]] = []  # from when, by how much P waves move
     shift = 0.0  # seconds by which the resets so far move the beats
+    conducted = 0  # premature atrial beats so far that a QRS follows
     for i, (time, kind) in enumerate(beats):
         if i not in chosen:
             new_beats.append((time + shift, kind))
             continue
         before = beats[i - 1][0]
-        premature = before + (time - before) * (early + rng.normal(0, 0.02))
+        wait = early + rng.normal(0, spread)
+        if varied:
+            wait = min(max(wait, 0.42), 0.86)
+        premature = before + (time - before) * wait
         replaced.append((time - 0.45, time + 0.02))
         if chosen[i] == "pvc":
+            if varied and time - before > 0.8 and rng.random() < 0.12 * varied:
+                # Interpolated: the beat that was due comes, and no pause follows.
+                replaced.pop()
+                premature = before + (time - before) * rng.uniform(0.44, 0.52)
+                new_beats += [(premature + shift, "pvc"), (time + shift, kind)]
+                continue
             # The beat that was due is missing: its P falls into the refractory time.
             # The next one comes when it would have come anyway.
             new_beats.append((premature + shift, "pvc"))
             continue
         if line.background is None:  # no P wave while the atria fibrillate or flutter
-            new_atrial.append((premature - 0.95 * pr + shift, "ectopic"))
-        new_beats.append((premature + shift, kind))
+            focus, lead = "ectopic", 0.95
+            if varied:
+                focus = str(rng.choice(["ectopic", "low", "left"], p=[0.5, 0.25, 0.25]))
+                lead = rng.uniform(0.95 - 0.15 * varied, 0.95 + 0.25 * varied)
+            new_atrial.append((premature - lead * pr + shift, focus))
+        answered, share = True, 0.75
+        if varied:
+            # From no reset, a fully compensatory pause, to a reset with none.
+            share = rng.uniform(0.75 - 0.75 * varied, 0.75 + 0.25 * varied)
+            # A very early one may find the AV node, or a bundle branch, refractory.
+            answered = not (conducted and rng.random() < 0.3 * (wait < 0.6))
+            if wait < 0.65 and kind == "normal" and rng.random() < 0.25 * varied:
+                kind = "aberrant"
+        if answered:
+            new_beats.append((premature + shift, kind))
+            conducted += 1
         # The sinus node starts anew, so that all that follows comes earlier.
-        reset = (time - premature) * 0.75
+        reset = (time - premature) * share
         resets.append((time + 0.02, -reset))
         shift -= reset
     for time, kind in sorted(line.atrial):

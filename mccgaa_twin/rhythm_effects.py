@@ -19,13 +19,18 @@ def sinus_rhythm(heart: Heart, strength: float, rng: Rng) -> None:
 
 def sinus_tachycardia(heart: Heart, strength: float, rng: Rng) -> None:
     """Sinus rhythm faster than 100 per minute."""
-    heart.rate = float(np.clip(101 + rng.gamma(2.0, 8.0), 101.5, 155))
+    most = 155 + 15 * heart.variety
+    heart.rate = float(np.clip(101 + rng.gamma(2.0, 8.0), 101.5, most))
     heart.pr = float(np.clip(heart.pr * 0.9, 115, 190)) if heart.pr < 200 else heart.pr
 
 
 def sinus_bradycardia(heart: Heart, strength: float, rng: Rng) -> None:
     """Sinus rhythm slower than 60 per minute."""
-    heart.rate = float(np.clip(59 - rng.gamma(1.8, 3.2), 36, 58.5))
+    slower = rng.gamma(1.8, 3.2 + 1.3 * heart.variety)
+    heart.rate = float(np.clip(59 - slower, 36 - 5 * heart.variety, 58.5))
+    if heart.variety:  # the vagus that slows the heart swings with the breath
+        breath = 0.025 * (60 / heart.rate) ** 1.5 * rng.uniform(0.5, 3.0)
+        heart.rhythm_options["breath"] = float(min(breath, 0.09))
 
 
 def sinus_arrhythmia(heart: Heart, strength: float, rng: Rng) -> None:
@@ -38,7 +43,8 @@ def sinus_arrhythmia(heart: Heart, strength: float, rng: Rng) -> None:
 def atrial_fibrillation(heart: Heart, strength: float, rng: Rng) -> None:
     """No P waves, fibrillatory waves, irregular RR; the response slow to fast."""
     heart.rhythm = "fibrillation"
-    heart.rate = float(np.clip(rng.normal(88, 22), 48, 160))
+    low, high = 48 - 6 * heart.variety, 160 + 20 * heart.variety
+    heart.rate = float(np.clip(rng.normal(88, 22 + 6 * heart.variety), low, high))
 
 
 def atrial_flutter(heart: Heart, strength: float, rng: Rng) -> None:
@@ -50,7 +56,8 @@ def atrial_flutter(heart: Heart, strength: float, rng: Rng) -> None:
 def tachycardia(heart: Heart, strength: float, rng: Rng) -> None:
     """A regular narrow tachycardia without P waves before QRS."""
     heart.rhythm = "supraventricular"
-    heart.rate = float(rng.uniform(140, 200))
+    low, high = 140 - 10 * heart.variety, 200 + 10 * heart.variety
+    heart.rate = float(rng.uniform(low, high))
 
 
 def paroxysm(heart: Heart, strength: float, rng: Rng) -> None:
@@ -115,6 +122,8 @@ def premature(kind: str) -> Change:
     def change(heart: Heart, strength: float, rng: Rng) -> None:
         where = ("pvc" if rng.random() < 0.5 else "pac") if kind == "any" else kind
         count = 1 + int(rng.geometric(0.5))
+        if heart.variety and rng.random() < 0.5 * heart.variety:
+            count = 1  # as in many a record of ten seconds
         before = heart.rhythm_options.get(where, 0)
         heart.rhythm_options[where] = max(before, min(count, 5))
 

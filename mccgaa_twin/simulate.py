@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
 
-from mccgaa_twin import anatomy, device, findings, rhythm, torso
+from mccgaa_twin import anatomy, device, findings, rhythm, torso, variety
 from mccgaa_twin.physiology import (
     PRE_MS,
     RATE,
@@ -44,7 +44,8 @@ class Truth:
     t_axis: float  # degrees
     rhythm: str  # a key of rhythm.RHYTHMS
     onsets: list[float] = field(default_factory=list)  # s, QRS onsets in the record
-    kinds: list[str] = field(default_factory=list)  # normal | pvc | paced | escape
+    # normal | aberrant | pvc | paced | escape
+    kinds: list[str] = field(default_factory=list)
     p_duration: float = 0.0  # ms
     noise: dict[str, bool] = field(default_factory=dict)  # what a reader would mention
 
@@ -56,12 +57,14 @@ class Subject:
     age: float  # years
     sex: int  # 0 male, 1 female, as PTB-XL codes it
     seed: int  # of the body: torso, masses, usual intervals
+    variety: float = 0.0  # in [0, 1]: how far shapes and noises vary
 
 
-def draw_subject(rng: Rng, mean_age: float = 62.0) -> Subject:
+def draw_subject(rng: Rng, mean_age: float = 62.0, variety: float = 0.0) -> Subject:
     """Draw a person: age 18 to 95, either sex, a body of their own."""
     age = float(np.clip(rng.normal(mean_age, 17), 18, 95))
-    return Subject(round(age), int(rng.random() < 0.48), int(rng.integers(2**31)))
+    female = int(rng.random() < 0.48)
+    return Subject(round(age), female, int(rng.integers(2**31)), variety)
 
 
 def _healthy_heart(subject: Subject, rng: Rng) -> Heart:
@@ -116,6 +119,9 @@ def _healthy_heart(subject: Subject, rng: Rng) -> Heart:
     # Where the electrodes were put this time.
     heart.chest = heart.chest + rng.normal(0, 0.5, (6, 3))
     heart.axis += float(rng.normal(0, 4))
+    if subject.variety:
+        variety.vary_heart(heart, subject.variety, body)
+        variety.vary_visit(heart, subject.variety, rng)
     return heart
 
 
@@ -128,6 +134,11 @@ def _kinds(
     def of(kind: str) -> Ventricle:
         if kind == "normal":
             activation = normal
+        elif kind == "aberrant":  # the right bundle branch is still refractory
+            open_ones = {k: v for k, v in heart.entries.items() if k != "right"}
+            wide = min(heart.qrs + rng.uniform(18, 45), 165.0)
+            late = replace(heart, entries=open_ones, qrs=max(wide, heart.qrs))
+            activation = activate(late, intact)
         elif kind == "pvc":
             activation = activate(heart, intact, heart.focus, rng.uniform(132, 175))
         else:  # paced at the right ventricle's apex; escape from either ventricle
@@ -157,8 +168,18 @@ def _flutter_waves(rate: float, chest: Chest, samples: int, rng: Rng) -> np.ndar
     saw = np.where(turn < fast, 1 - 2 * turn / fast, 2 * (turn - fast) / (1 - fast) - 1)
     size = rng.uniform(0.09, 0.20)  # mV
     second = np.sin(2 * np.pi * phase + rng.uniform(0.8, 1.6))
-    down = chest.vector(np.array([0.12, 1.0, 0.05])) * size  # (8,)
-    front = chest.vector(np.array([0.1, 0.0, -0.7])) * size * 0.6
+    axes = np.array([[0.12, 1.0, 0.05], [0.1, 0.0, -0.7]])  # of saw-tooth and sine
+    amount = chest.heart.variety
+    if amount:
+        axes = axes + amount * rng.normal(0, 0.2, (2, 3))
+        if rng.random() < 0.2 * amount:  # the circuit runs clockwise
+            axes = -axes
+        size *= rng.lognormal(0, 0.4 * amount)
+        # From a sharp saw-tooth to a wave that hardly differs from a sine.
+        soft = amount * rng.uniform(0, 0.8)
+        saw = (1 - soft) * saw + soft * np.sin(2 * np.pi * phase + rng.uniform(0, 1))
+    down = chest.vector(axes[0]) * size  # (8,)
+    front = chest.vector(axes[1]) * size * 0.6
     return down[:, None] * saw + front[:, None] * second
 
 
@@ -170,7 +191,7 @@ def _fibrillatory_waves(
     Three sources, each a sum of three sines whose phases walk at random.
     """
     time = np.arange(samples) / RATE
-    size = rng.lognormal(np.log(0.035), 0.45)  # mV
+    size = rng.lognormal(np.log(0.035), 0.45 + 0.2 * chest.heart.variety)  # mV
     waves = np.zeros((3, samples))
     for partial, share in ((1.0, 1.0), (1.6, 0.5), (2.3, 0.3)):
         # A random walk with 20 steps per second, between them straight.
@@ -204,7 +225,8 @@ def _ventricular_waves(
     intervals = np.diff(times, prepend=times[0] - 60.0 / heart.rate)
     # Breathing turns the heart: 1 to 6 % of the amplitude, of either sign by lead.
     breath, phase = rng.uniform(0.18, 0.32), rng.uniform(0, 2 * np.pi)  # Hz, radians
-    depth = rng.uniform(0.01, 0.06) * np.array([1, 0.6, 1, 1, 0.8, 0.8, 1, 1.2])
+    most = 0.06 + 0.04 * heart.variety
+    depth = rng.uniform(0.01, most) * np.array([1, 0.6, 1, 1, 0.8, 0.8, 1, 1.2])
     depth = depth * rng.choice([-1, 1], 8)
     waves: dict[tuple[str, int], np.ndarray] = {}
     rr = 60.0 / heart.rate
@@ -323,6 +345,8 @@ def render(
     findings.apply(heart, statements, rng)
     for change in changes:
         change(heart, 1.0, rng)
+    if heart.variety:  # P does not move into the QRS before it
+        heart.pr = min(heart.pr, max(210.0, 0.5 * 60_000 / heart.rate))
     return _synthesise(heart, rng, duration)
 
 
@@ -356,5 +380,5 @@ def simulate_record(
     if source is None:
         return torso.twelve_leads(body), truth
     cart = device.DEVICES[source]
-    steps, truth.noise = device.record(body, cart, RATE, rng)
+    steps, truth.noise = device.record(body, cart, RATE, rng, subject.variety)
     return steps * cart.lsb, truth

@@ -51,7 +51,7 @@ def _draw_classes(rng: Rng) -> list[int]:
     return [first] if pair in _APART else [first, second]
 
 
-def _statements(classes: list[int], rng: Rng) -> dict[str, float]:
+def _statements(classes: list[int], rng: Rng, variety: float) -> dict[str, float]:
     """The statements that make the classes, with strengths; one rhythm."""
     codes = dict.fromkeys(code for row in classes for code in _CLASSES[row][3])
     if "AFIB" in codes:
@@ -59,7 +59,7 @@ def _statements(classes: list[int], rng: Rng) -> dict[str, float]:
     elif "NORM" not in codes and rng.random() < 0.2:
         codes.pop("SR")
         codes[str(rng.choice(["STACH", "SBRAD", "SARRH"]))] = None
-    strengths = findings.draw_strengths(codes, rng)
+    strengths = findings.draw_strengths(codes, rng, variety)
     for code in ("STD_", "STE_"):  # labelled here only when it is obvious
         if code in strengths:
             strengths[code] = max(strengths[code], 0.9) * 1.3
@@ -93,15 +93,20 @@ def _mat_struct(signal: np.ndarray, age: float, sex: int) -> bytes:
 
 
 def subject_records(
-    folder: Folder, subject: int, first: int, count: int, rng: Rng
+    folder: Folder,
+    subject: int,
+    first: int,
+    count: int,
+    rng: Rng,
+    variety: float = 0.0,
 ) -> list[dict]:
     """Write the one record of a subject; give its row of `REFERENCE.csv`."""
     classes = _draw_classes(rng)
-    person = simulate.draw_subject(rng, 45.0 if classes == [0] else 64.0)
-    codes = _statements(classes, rng)
+    person = simulate.draw_subject(rng, 45.0 if classes == [0] else 64.0, variety)
+    codes = _statements(classes, rng, variety)
     body, _ = simulate.render(codes, rng, person, _draw_duration(rng))
     cart = device.DEVICES[NAME]
-    steps, _ = device.record(body, cart, simulate.RATE, rng)
+    steps, _ = device.record(body, cart, simulate.RATE, rng, variety)
     name = f"A{first + 1:04d}"
     folder.write(f"{name}.mat", _mat_struct(steps * cart.lsb, person.age, person.sex))
     labels = [_CLASSES[row][1] for row in classes]

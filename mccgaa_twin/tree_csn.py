@@ -65,17 +65,17 @@ def _draw_conditions(rng: Rng) -> list[Condition]:
 
 
 def _render(
-    drawn: list[Condition], extra: list[str], rng: Rng
+    drawn: list[Condition], extra: list[str], rng: Rng, variety: float
 ) -> tuple[np.ndarray, simulate.Subject]:
     """Render 10 s with conditions and further statements.
 
     Returns:
         (8, 5000) mV without noise, and the person.
     """
-    person = simulate.draw_subject(rng, _MEAN_AGE)
+    person = simulate.draw_subject(rng, _MEAN_AGE, variety)
     codes = dict.fromkeys(code for c in drawn for code in c.statements)
     codes.update(dict.fromkeys(extra))
-    strengths = findings.draw_strengths(codes, rng)
+    strengths = findings.draw_strengths(codes, rng, variety)
     changes = [c.change for c in drawn if c.change is not None]
     body, _ = simulate.render(strengths, rng, person, changes=changes)
     return body, person
@@ -129,7 +129,12 @@ def _header(
 
 
 def subject_records(
-    folder: Folder, subject: int, first: int, count: int, rng: Rng
+    folder: Folder,
+    subject: int,
+    first: int,
+    count: int,
+    rng: Rng,
+    variety: float = 0.0,
 ) -> list[dict]:
     """Write the one record of a subject; the labels are in its header."""
     drawn = _draw_conditions(rng)
@@ -138,9 +143,9 @@ def subject_records(
         if rng.random() < one.share:
             codes.append(one.snomed)
             extra += one.statements
-    body, person = _render(drawn, extra, rng)
+    body, person = _render(drawn, extra, rng, variety)
     cart = device.DEVICES[NAME]
-    steps, _ = device.record(body, cart, simulate.RATE, rng)
+    steps, _ = device.record(body, cart, simulate.RATE, rng, variety)
     stored = to_int16(np.rint(steps * cart.lsb * 1000))
     # A hundred records per folder, ten such folders in one.
     upper, lower = first // 1000 + 1, first // 100 % 10

@@ -64,20 +64,25 @@ def _measurements(truth: simulate.Truth, rng: Rng) -> dict[str, int]:
 
 
 def subject_records(
-    folder: Folder, subject: int, first: int, count: int, rng: Rng
+    folder: Folder,
+    subject: int,
+    first: int,
+    count: int,
+    rng: Rng,
+    variety: float = 0.0,
 ) -> list[dict]:
     """Write one subject's records; a row holds the columns of both tables."""
-    person = simulate.draw_subject(rng, population.MIMIC.mean_age)
+    person = simulate.draw_subject(rng, population.MIMIC.mean_age, variety)
     time = datetime.datetime(2110, 1, 1) + datetime.timedelta(
         minutes=int(rng.integers(0, 60 * 24 * 365 * 90))
     )
     cart = device.DEVICES[NAME]
     gain = f"{1 / cart.lsb:.1f}(0)/mV"
-    visits = population.draw_visits(rng, population.MIMIC, person.age)
+    visits = population.draw_visits(rng, population.MIMIC, person.age, variety)
     rows: list[dict] = []
     for study, codes in zip(range(first, first + count), visits, strict=False):
         body, truth = simulate.render(codes, rng, person)
-        steps, truth.noise = device.record(body, cart, simulate.RATE, rng)
+        steps, truth.noise = device.record(body, cart, simulate.RATE, rng, variety)
         report = write_report(codes, truth, rng, _STYLE)
         subject_id, study_id = _numbers(subject, study)
         path = f"files/p{subject_id // 10_000}/p{subject_id}/s{study_id}/{study_id}"

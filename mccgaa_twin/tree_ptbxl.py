@@ -115,20 +115,25 @@ def _findings(
 
 
 def subject_records(
-    folder: Folder, subject: int, first: int, count: int, rng: Rng
+    folder: Folder,
+    subject: int,
+    first: int,
+    count: int,
+    rng: Rng,
+    variety: float = 0.0,
 ) -> list[dict]:
     """Write one subject's records; give their rows of `ptbxl_database.csv`."""
-    person = simulate.draw_subject(rng, population.PTBXL.mean_age)
+    person = simulate.draw_subject(rng, population.PTBXL.mean_age, variety)
     cart = device.DEVICES[NAME]
     fold = _fold(subject)
     day = datetime.datetime(1984, 11, 9) + datetime.timedelta(
         minutes=int(rng.integers(0, 60 * 24 * 365 * 12))
     )
-    visits = population.draw_visits(rng, population.PTBXL, person.age)
+    visits = population.draw_visits(rng, population.PTBXL, person.age, variety)
     rows: list[dict] = []
     for ecg, codes in zip(range(first + 1, first + count + 1), visits, strict=False):
         body, truth = simulate.render(codes, rng, person)
-        steps, truth.noise = device.record(body, cart, simulate.RATE, rng)
+        steps, truth.noise = device.record(body, cart, simulate.RATE, rng, variety)
         report = write_report(codes, truth, rng)
         stem = f"{ecg // 1000 * 1000:05d}/{ecg:05d}"
         _write_signals(folder, stem, steps, cart.lsb)

@@ -36,6 +36,7 @@ _P_WAVES = {
     "sinus": (_RIGHT_ATRIUM, _LEFT_ATRIUM, 1.0),
     "ectopic": (np.array([0.1, 0.5, -0.6]), np.array([0.5, 0.2, 0.1]), 0.9),
     "low": (np.array([0.2, -0.7, -0.1]), np.array([0.2, -0.6, 0.2]), 0.9),
+    "left": (np.array([-0.5, 0.3, -0.5]), np.array([-0.4, 0.5, -0.7]), 1.0),
 }
 
 
@@ -74,9 +75,13 @@ class Ventricle:
         time = np.arange(-PRE_MS, qt + 2.5 * down + 160 * (heart.u_wave > 0), _STEP)
         wave = np.zeros((8, len(time)))
         wave[:, : self.qrs.shape[1]] = self.qrs[:, : len(time)]
-        offset = time[None] - (peak + _DISPERSION)[:, None]  # (22, T)
+        peaks = peak + _DISPERSION + heart.t_delay  # (22,) ms
+        offset = time[None] - peaks[:, None]  # (22, T)
         width = np.where(offset < 0, up, down)
-        wave += self.t_weights @ np.exp(-0.5 * (offset / width) ** 2)
+        fall = (offset / width) ** 2
+        if heart.t_power != 2.0:
+            fall **= heart.t_power / 2
+        wave += self.t_weights @ np.exp(-0.5 * fall)
         if self.st.any():
             wave += self.st[:, None] * self._st_course(time, peak, down)
         if heart.u_wave:  # 90 ms after T's end at a QT of 400 ms, as wide as 32 ms
@@ -106,7 +111,9 @@ class Ventricle:
             "sag": 0.45 + 2.2 * part * (1.3 - part),  # digitalis: a scoop
             "dome": 0.7 + 1.2 * part * (1.3 - part),  # convex, as in infarction
         }[self.heart.st_shape]
-        return rise * fall * shape
+        heart = self.heart
+        bend = heart.st_slope * (part - 0.5) + heart.st_bow * part * (1.0 - part)
+        return rise * fall * shape * (1 + bend)
 
 
 def _notches(heart: Heart, chest: Chest, duration: float, rng: Rng, grid: np.ndarray):
@@ -164,7 +171,7 @@ def p_wave(heart: Heart, chest: Chest, kind: str = "sinus") -> np.ndarray:
     Args:
         heart: gives P's duration and the amplitudes of both atria.
         chest: the torso.
-        kind: "sinus", "ectopic" or "low".
+        kind: "sinus", "ectopic", "low" or "left".
 
     Returns:
         (8, T) mV, from 20 ms before P onset.
@@ -173,8 +180,10 @@ def p_wave(heart: Heart, chest: Chest, kind: str = "sinus") -> np.ndarray:
     duration = heart.p_duration * scale  # ms
     time = np.arange(-20, duration + 30, _STEP)
     # The right atrium is activated first; two Gaussians make P, notched if it is wide.
-    centres, width = np.array([0.36, 0.64]) * duration, duration / 5.6
+    centres = np.array(heart.p_centres) * duration
+    width = duration / heart.p_sharpness
     field = chest.atrial_field()
     pair = [right * heart.right_atrium, left * heart.left_atrium]
+    field = field @ heart.p_turn
     dipoles = np.stack([field @ dipole for dipole in pair], axis=1)  # (8, 2)
     return envelope(dipoles, centres, np.array([width, width]), time)

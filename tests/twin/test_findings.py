@@ -11,13 +11,14 @@ LEAD = {name: i for i, name in enumerate(torso.LEADS)}
 COUNT = 16  # records on which a finding is judged
 
 
-def _records(codes, strength=None, count=COUNT, source=None):
+def _records(codes, strength=None, count=COUNT, source=None, variety=0.0):
     """Noiseless records with the same seeds whatever the findings."""
     made = []
     for seed in range(count):
         rng = np.random.default_rng([77, seed])
         given = codes if strength is None else dict.fromkeys(codes, strength)
-        made.append(simulate.simulate_record(given, rng, source=source))
+        person = simulate.draw_subject(rng, variety=variety)
+        made.append(simulate.simulate_record(given, rng, subject=person, source=source))
     return made
 
 

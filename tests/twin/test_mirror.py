@@ -213,7 +213,7 @@ def test_an_unknown_dataset_is_refused_with_the_known_ones(tmp_path):
 def test_a_tree_has_as_many_records_as_asked_for(name, records, tmp_path, monkeypatch):
     counted = []
 
-    def count_only(folder, subject, first, count, rng):
+    def count_only(folder, subject, first, count, rng, variety):
         assert count >= 1 and first == sum(counted) and subject == len(counted)
         counted.append(count)
         return [{}] * count
@@ -227,7 +227,7 @@ def test_a_tree_has_as_many_records_as_asked_for(name, records, tmp_path, monkey
 def test_records_are_made_with_one_thread(tmp_path, monkeypatch):
     threads = []
 
-    def look(folder, subject, first, count, rng):
+    def look(folder, subject, first, count, rng, variety):
         threads.extend(pool["num_threads"] for pool in threadpool_info())
         return []
 
