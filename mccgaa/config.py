@@ -32,7 +32,7 @@ TASKS = ("super", "sub", "form", "rhythm", "cpsc2018", "csn")
 Gate = Literal["sigmoid", "double-sigmoid"]
 Pooling = Literal["cls", "mean", "pooler"]
 Style = Literal["name", "full"]
-LossKind = Literal["symmetric", "one-sided", "clip", "siglip"]
+LossKind = Literal["symmetric", "one-sided", "clip", "siglip", "statements"]
 Augmentation = Literal[
     "standard",
     "crop-resize",
@@ -172,12 +172,16 @@ class LossConfig:
     uma_weight: float = 1.0  # of L_uma
     uma: Literal["maps", "dropout"] = "maps"  # eq 31 to the letter: dropout
     dropout: tuple[float, float] = (0.1, 0.1)  # theta^1, theta^2 of eq 31
+    balance: float = later(0.0)  # statements: weights follow count**-balance
 
     def __post_init__(self) -> None:
         check_choices(self, "loss")
         require(0 < self.tau < math.inf, "loss.tau", self.tau, "more than 0")
         for name in ("cma_weight", "uma_weight"):
             check_range(f"loss.{name}", getattr(self, name), 0)
+        check_range("loss.balance", self.balance, 0)
+        sets = self.kind == "statements" or not self.balance
+        require(sets, "loss.balance", self.balance, "0 unless loss.kind is statements")
         rates = len(self.dropout) == 2 and all(0 <= r < 1 for r in self.dropout)
         require(rates, "loss.dropout", self.dropout, "two rates in [0, 1)")
 
@@ -192,6 +196,12 @@ class ModelConfig:
     gafa: GafaConfig = field(default_factory=GafaConfig)
     loss: LossConfig = field(default_factory=LossConfig)
 
+    def __post_init__(self) -> None:
+        graph = self.gafa.graph
+        fits = self.loss.kind != "statements" or graph != "pair"
+        expected = "none or bipartite: statements are no pairs (loss.kind: statements)"
+        require(fits, "gafa.graph", graph, expected)
+
 
 @dataclass(frozen=True)
 class PretrainConfig:
@@ -205,6 +215,10 @@ class PretrainConfig:
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW
     precision: Literal["bf16", "fp32"] = "bf16"  # autocast; loss is always fp32
     text: Literal["report", "knowledge"] = "report"  # the text of each ECG
+    min_count: int = later(3)  # training records that a statement must be of
+    unseen: tuple[str, ...] = later(())  # classes left out with all of their records
+    start: str | None = None  # folder of a model whose weights the run takes on
+    ema: float = later(0.0)  # decay of the average of the weights; 0: none
     selection: Literal["last", "best-retrieval"] = "last"  # never downstream labels
     augment: float = 0.0  # strength in [0, 1] of the signal augmentation; paper: none
     augmentations: tuple[Augmentation, ...] = later(())  # which; none: augment.simple
@@ -219,7 +233,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_choices(self, "pretrain")
-        for name in ("epochs", "batch_size", "checkpoint_every"):
+        for name in ("epochs", "batch_size", "checkpoint_every", "min_count"):
             check_range(f"pretrain.{name}", getattr(self, name), 1)
         for name in (
             "weight_decay",
@@ -232,6 +246,9 @@ class PretrainConfig:
             check_range(f"pretrain.{name}", getattr(self, name), 0)
         check_range("pretrain.min_lr", self.min_lr, 0, self.lr)
         check_range("pretrain.augment", self.augment, 0, 1)
+        check_range("pretrain.ema", self.ema, 0, 0.999999)
+        for name in self.unseen:
+            require(bool(name.strip()), "pretrain.unseen", name, "the name of a class")
         for beta in self.betas:
             check_range("pretrain.betas", beta, 0, 0.999999)
         for name in self.augmentations:
@@ -241,6 +258,7 @@ class PretrainConfig:
 
 
 # Settings of PretrainConfig that change how a run is made and none of its numbers.
+# `start` is a place; what lies there decides, by its fingerprint in RunConfig.start.
 SILENT = (
     "workers",
     "store_on",
@@ -248,6 +266,7 @@ SILENT = (
     "checkpoint_every",
     "checkpoint_minutes",
     "snapshots",
+    "start",
 )
 
 
@@ -266,6 +285,7 @@ class RunConfig:
     store: str = ""  # fingerprint of the signal store
     texts: str = ""  # fingerprint of the texts of its records
     text_encoder: str = ""  # fingerprint of the frozen encoder of the texts
+    start: str = later("")  # fingerprint of the weights that the run starts from
 
     def __post_init__(self) -> None:
         leads = self.model.encoder.leads
@@ -283,7 +303,7 @@ class RunConfig:
         pretrain = decisive(self.pretrain)
         for name in (*SILENT, "batch_size"):
             pretrain.pop(name, None)
-        return {
+        found = {
             "method": METHOD,
             "model": decisive(self.model),
             "pretrain": pretrain,
@@ -292,6 +312,7 @@ class RunConfig:
             "texts": self.texts,
             "text_encoder": self.text_encoder,
         }
+        return found | ({"start": self.start} if self.start else {})
 
     @property
     def hash(self) -> str:

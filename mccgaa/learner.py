@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mccgaa.augment import augment
+from mccgaa.average import Average
 from mccgaa.config import RunConfig
 from mccgaa.model import MCCGAA
 from mccgaa.runtime import autocast, seed_step, world
+from mccgaa.start import Start
 
 
 class Learner:
@@ -29,14 +31,22 @@ class Learner:
     Args:
         config: of the run; its seed decides the first weights.
         device: to learn on.
+        start: the model whose weights are the first, instead of the seed's.
+
+    Raises:
+        RunError: `start` is no model of this configuration.
     """
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, device: torch.device, start: Start | None = None
+    ) -> None:
         self.config, self.device = config, device
         self.rank, processes = world()
         settings = config.pretrain
         seed_step(settings.seed)
         self.model = MCCGAA(config.model).to(device)
+        if start:
+            start.give(self.model)
         self.model.chunk = settings.chunk
         self.module: nn.Module = self.model
         if device.type == "cuda":
@@ -52,15 +62,22 @@ class Learner:
             weight_decay=settings.weight_decay,
             fused=True,  # one pass over the weights, on a CPU too
         )
+        self.average = Average(self.model, settings.ema) if settings.ema else None
 
-    def step(self, step: int, lr: float, signals: Tensor, vectors: Tensor) -> Tensor:
+    @property
+    def result(self) -> MCCGAA:
+        """The model that is evaluated and kept: the average of the weights, if any."""
+        return self.average.model if self.average else self.model
+
+    def step(self, step: int, lr: float, signals: Tensor, *texts: Tensor) -> Tensor:
         """Take one step of AdamW.
 
         Args:
             step: its number in the run.
             lr: learning rate.
             signals: (B, D, T) float32 on the device.
-            vectors: (B, d) of their texts, on the device.
+            texts: what `MCCGAA.forward` takes behind the signals, on the device:
+                vectors (B, d) of their texts, say.
 
         Returns:
             (3,) on the device: the loss, L_cma and L_uma.
@@ -79,10 +96,12 @@ class Learner:
             standardised=given.transform == "bandpass-zscore",
         )
         with autocast(self.device, settings.precision):
-            output = self.module(signals, vectors)
+            output = self.module(signals, *texts)
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         self.optimizer.step()
+        if self.average:
+            self.average.update(self.model, step)
         return torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
 
     def compile(self) -> bool:
@@ -118,9 +137,12 @@ class Learner:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "average": self.average.model.state_dict() if self.average else {},
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go back to where `state` was called."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.model.load_state_dict(state["average"])

@@ -5,6 +5,9 @@ CLIP, summed over the two directions instead of averaged; `kind` keeps the readi
 apart. In a distributed run every process gathers all embeddings with `gather`, runs
 GAFA and the loss on the whole batch, and DDP's mean over processes is then the
 gradient that a single process would have had.
+
+`statement_loss` is no part of the paper: it replaces its loss, and its graph, where
+`loss.kind` is "statements".
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from mccgaa.config import LossKind
 
 SIGLIP_BIAS = -10.0  # where the bias of the "siglip" loss starts
+STATEMENT_BIAS = -6.0  # and that of the "statements" loss: 1 statement in 400 is true
+BLOCK = 2048  # statements whose logits are in memory at a time
 
 
 def alignment_loss(
@@ -71,6 +77,83 @@ def alignment_loss(
             return x2r + x2r  # eq 29 and 30, literally
         r2x = -_log_probability(logits.T).diagonal().mean()
         return x2r + r2x  # eq 30
+
+
+def statement_loss(
+    x: Tensor,
+    q: Tensor,
+    targets: Tensor,
+    tau: float | Tensor = 0.1,
+    *,
+    bias: float | Tensor = STATEMENT_BIAS,
+    weights: Tensor | None = None,
+    block: int = BLOCK,
+) -> Tensor:
+    r"""Say of every ECG which of all statements are true of it.
+
+    A report is a set of statements. Each of the S distinct ones of pretraining is a
+    yes-or-no question about each of the B ECGs, asked by its text:
+
+    .. math::
+        z_{is} &= X'_i \cdot Q'_s / \tau + b \\
+        loss &= -\frac{1}{B} \sum_{i=1}^{B} \sum_{s=1}^{S} w_s \left[
+            y_{is} \log \sigma(z_{is}) + (1 - y_{is}) \log \sigma(-z_{is}) \right]
+
+    with y_is = 1 where statement s is in the report of ECG i. ECGs of equal findings
+    have equal targets, and are never each other's negatives. The loss is a mean over
+    ECGs and a sum over statements: an ECG has a few true statements whatever S is, and
+    a mean over S would divide their pull by S; the bias starts where the many untrue
+    ones weigh little. A mean over rows is also what DDP's mean over processes keeps
+    exact, so nothing has to be gathered.
+
+    Relatives: SigLIP [zhai2023siglip] asks the same question of the B x B pairs of a
+    batch, where a caption is one text and an equal caption elsewhere is a negative.
+    SuPreME [cai2025supreme] takes entities out of reports with a language model and
+    trains a head with one output per entity, queried by cross-attention; here a
+    statement is a sentence as it is written, and the classifier is the cosine itself.
+
+    Args:
+        x: (B, width) ECG embeddings; normalised here (eq 25).
+        q: (S, width) embeddings of all statements; normalised here.
+        targets: (B, S) in [0, 1], whether statement s is true of ECG i.
+        tau: temperature above 0, the inverse of SigLIP's scale.
+        bias: b.
+        weights: (S,) w_s; all 1 where it is None.
+        block: statements whose logits (B, block) are computed, and in the backward
+            pass computed again, at a time; S up to this are computed at once. The
+            result does not depend on it.
+
+    Returns:
+        The loss, a scalar in fp32 (fp64 for fp64 embeddings), whatever autocast says.
+
+    Raises:
+        ValueError: a temperature not above 0, or shapes that do not fit.
+    """
+    _check_temperature(tau)
+    wanted = (len(x), len(q))
+    fits = x.ndim == q.ndim == 2 and x.shape[1] == q.shape[1] and 0 not in wanted
+    if not fits or targets.shape != wanted:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}, q {tuple(q.shape)} and targets "
+            f"{tuple(targets.shape)}; expected (B, width), (S, width) and (B, S)."
+        )
+    with torch.autocast(x.device.type, enabled=False):
+        x, q = F.normalize(_full(x), dim=1), F.normalize(_full(q), dim=1)
+        weights = x.new_ones(len(q)) if weights is None else weights.to(x)
+
+        def part(x: Tensor, q: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            logits = x @ q.T / tau + bias  # (B, block)
+            return F.binary_cross_entropy_with_logits(
+                logits, y.to(logits), weight=w, reduction="sum"
+            )
+
+        blocks = zip(
+            q.split(block), targets.split(block, 1), weights.split(block), strict=True
+        )
+        if len(q) <= block:
+            return part(x, q, targets, weights) / len(x)
+        options = {"use_reentrant": False, "preserve_rng_state": False}
+        return sum(checkpoint(part, x, *one, **options) for one in blocks) / len(x)
 
 
 class UnimodalAlignment(nn.Module):
@@ -163,13 +246,18 @@ def _full(t: Tensor) -> Tensor:
 
 
 def _check(x: Tensor, q: Tensor, tau: float | Tensor, kind: str) -> None:
-    if kind not in get_args(LossKind):
-        known = ", ".join(get_args(LossKind))
+    kinds = [known for known in get_args(LossKind) if known != "statements"]
+    if kind not in kinds:
+        known = ", ".join(kinds)
         raise ValueError(f"The loss kind is {kind!r}; expected one of {known}.")
     if x.ndim != 2 or x.shape != q.shape or not len(x):
         raise ValueError(
             f"x has shape {tuple(x.shape)} and q has {tuple(q.shape)}; expected two "
             "matrices of one shape, row i of x paired with row i of q."
         )
+    _check_temperature(tau)
+
+
+def _check_temperature(tau: float | Tensor) -> None:
     if not isinstance(tau, Tensor) and not (math.isfinite(tau) and tau > 0):
         raise ValueError(f"tau is {tau}; expected a finite temperature above 0.")

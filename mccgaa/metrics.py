@@ -218,6 +218,38 @@ def retrieval(x: NDArray[np.floating], q: NDArray[np.floating]) -> dict[str, flo
     best = np.full(len(texts), -np.inf)  # (U,)
     np.maximum.at(best, own, mine)
     to_ecg = (similarity > best[None, :]).sum(axis=0)  # (U,)
+    return _recalls(to_text, to_ecg)
+
+
+def set_retrieval(
+    similarity: NDArray[np.floating], own: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Rank each ECG's own statements among all, and each statement's own ECGs.
+
+    As `retrieval`, which it equals where every ECG has one text: ranks count the
+    candidates that are not one's own and strictly more similar.
+
+    Args:
+        similarity: (n, S) of n ECGs and S statements.
+        own: (n, S) whether the statement is the ECG's; True at least once.
+
+    Returns:
+        As `retrieval`: ECG to text over all pairs of an ECG and a statement of its own,
+        text to ECG over the statements that are of an ECG.
+    """
+    to_text: list[int] = []
+    for row, mine in zip(similarity, own, strict=True):  # (S,)
+        others = np.sort(row[~mine])
+        # How many of the others are above each of the ECG's own.
+        to_text += list(len(others) - np.searchsorted(others, row[mine], "right"))
+    found = own.any(axis=0)
+    best = np.where(own, similarity, -np.inf).max(axis=0)[found]  # of own ECGs
+    to_ecg = (similarity[:, found] > best).sum(axis=0)
+    return _recalls(np.array(to_text), to_ecg)
+
+
+def _recalls(to_text: NDArray[np.int64], to_ecg: NDArray[np.int64]) -> dict[str, float]:
+    """Summarise how many candidates came before the right one, each way."""
     return {
         "ecg_to_text_r1": float((to_text < 1).mean()),
         "ecg_to_text_r5": float((to_text < 5).mean()),

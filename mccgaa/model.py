@@ -26,8 +26,17 @@ from mccgaa.config import ModelConfig
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.gafa import Gafa
-from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss, gather
-from mccgaa.settings import from_dict
+from mccgaa.gather import Group, mean
+from mccgaa.loss import (
+    SIGLIP_BIAS,
+    STATEMENT_BIAS,
+    UnimodalAlignment,
+    alignment_loss,
+    gather,
+    statement_loss,
+)
+from mccgaa.runtime import world
+from mccgaa.settings import from_dict, require
 from mccgaa.text import TextEncoder, TextProjection
 
 FILES = ("config.json", "model.safetensors")
@@ -61,7 +70,7 @@ class ModelOutput(NamedTuple):
     cma: Tensor  # cross-modal alignment (eq 32)
     uma: Tensor  # unimodal alignment (eq 32)
     x: Tensor  # (B, M) ECG embeddings of length one
-    q: Tensor  # (B, M) text embeddings of length one
+    q: Tensor  # (B, M) text embeddings of length one; (S, M) of statements
 
 
 def scale_input(x: Tensor, scaling: str) -> Tensor:
@@ -122,11 +131,15 @@ class MCCGAA(
         self.unimodal = UnimodalAlignment(
             width, config.loss.dropout, maps=config.loss.uma == "maps"
         )
+        if not config.loss.uma_weight:  # DDP would wait for their gradients
+            self.unimodal.requires_grad_(False)
         if config.loss.learn_tau:
             self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.loss.tau)))
-        self.bias: float | nn.Parameter = SIGLIP_BIAS  # learned with tau, as SigLIP's
-        if config.loss.learn_tau and config.loss.kind == "siglip":
-            self.bias = nn.Parameter(torch.tensor(SIGLIP_BIAS))
+        statements = config.loss.kind == "statements"
+        bias = STATEMENT_BIAS if statements else SIGLIP_BIAS
+        self.bias: float | nn.Parameter = bias  # learned with tau, as SigLIP's
+        if config.loss.learn_tau and (statements or config.loss.kind == "siglip"):
+            self.bias = nn.Parameter(torch.tensor(bias))
         self._text_encoder: TextEncoder | None = None
         self.chunk = 0  # ECGs encoded at a time in `forward`; 0: the whole batch
         self.compiled: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None  # local
@@ -190,41 +203,109 @@ class MCCGAA(
         with torch.autocast(weight.device.type, enabled=False):
             return self.projection(text.to(weight))  # its device and precision
 
-    def alignment(self, x: Tensor, q: Tensor) -> Tensor:
-        """Compute loss_all of two views of one batch (eq 25-30).
+    def alignment(
+        self,
+        x: Tensor,
+        q: Tensor,
+        targets: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Compute loss_all of two views of one batch (eq 25-30), or of statements.
 
         Args:
             x: (B, width) one side, such as fused ECG embeddings.
-            q: (B, width) the other side, row i belonging to row i of `x`.
+            q: (B, width) the other side, row i belonging to row i of `x`; with
+                `targets` (S, width), all statements.
+            targets: (B, S) as in `statement_loss`, where `loss.kind` is "statements".
+            weights: (S,) likewise.
         """
-        return alignment_loss(x, q, self.tau, self.config.loss.kind, bias=self.bias)
+        kind = self.config.loss.kind
+        if targets is not None:
+            options = {"bias": self.bias, "weights": weights}
+            return statement_loss(x, q, targets, self.tau, **options)
+        # The two views of eq 32 are pairs whatever the texts are.
+        kind = "symmetric" if kind == "statements" else kind
+        return alignment_loss(x, q, self.tau, kind, bias=self.bias)
 
-    def forward(self, x: Tensor, q_vectors: Tensor) -> ModelOutput:
+    def probability(self, cosine: Tensor) -> Tensor:
+        """Turn cosines of ECGs and statements into probabilities.
+
+        Args:
+            cosine: of embeddings of ECGs and texts, any shape.
+
+        Returns:
+            sigmoid(cosine / tau + bias), which `statement_loss` fits to how often a
+            statement is in the reports of pretraining; shape, device and type as given.
+
+        Raises:
+            ConfigError: the model was trained with another loss, whose cosines stand
+                for no probability.
+        """
+        expected = "statements, the loss that fits probabilities"
+        kind = self.config.loss.kind
+        require(kind == "statements", "loss.kind", kind, expected)
+        tau, bias = (torch.as_tensor(t).to(cosine) for t in (self.tau, self.bias))
+        return torch.sigmoid(cosine / tau + bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        q_vectors: Tensor,
+        targets: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> ModelOutput:
         """Encode one batch of pairs and compute both losses (eq 2-32).
 
         In a distributed run the losses are those of all processes' pairs together.
 
         Args:
             x: (B, leads, T), as in `encode_ecg`.
-            q_vectors: (B, d) vectors of the texts, row i belonging to ECG i.
+            q_vectors: (B, d) vectors of the texts, row i belonging to ECG i; with
+                `loss.kind` "statements" (S, d), of all statements.
+            targets: (B, S) whether statement s is true of ECG i, as in
+                `statement_loss`; of that kind alone.
+            weights: (S,) weights of the statements.
 
         Raises:
-            ValueError: shapes that the parts do not take.
+            ValueError: shapes that the parts do not take, targets with another kind of
+                loss, or none with this one.
         """
+        statements = self.config.loss.kind == "statements"
+        if statements != (targets is not None):
+            raise ValueError(
+                f"loss.kind is {self.config.loss.kind!r} and targets are "
+                f"{'missing' if statements else 'given'}: the kind statements, and it "
+                "alone, compares ECGs with targets."
+            )
         if self.config.loss.learn_tau and self.training:
             with torch.no_grad():
                 self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         x_local, source = self._in_chunks(self._scaled(x))  # (B, M) each
         q_local = self.encode_text(q_vectors)  # (B, M)
         with torch.autocast(x_local.device.type, enabled=False):
-            first, second = (gather(view) for view in self.unimodal(source))  # eq 31
-            # From here on the rows are those of all processes: (B x processes, ...).
-            fused = self.gafa(gather(x_local), gather(q_local))  # eq 17-24
-            cma = self.alignment(*fused)  # eq 25-30 on eq 24
-            uma = self.alignment(first, second)  # eq 32
-            weights = self.config.loss
-            loss = weights.cma_weight * cma + weights.uma_weight * uma
+            if targets is None:
+                # The rows are those of all processes: (B x processes, ...).
+                fused = self.gafa(gather(x_local), gather(q_local))  # eq 17-24
+                cma = self.alignment(*fused)  # eq 25-30 on eq 24
+            else:
+                cma = self._of_statements(x_local, q_local, targets, weights)
+            loss = self.config.loss.cma_weight * cma
+            uma = loss.new_zeros(())
+            if self.config.loss.uma_weight:
+                first, second = (gather(v) for v in self.unimodal(source))  # eq 31
+                uma = self.alignment(first, second)  # eq 32
+                loss = loss + self.config.loss.uma_weight * uma
         return ModelOutput(loss, cma, uma, x_local, q_local)
+
+    def _of_statements(
+        self, x: Tensor, q: Tensor, targets: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        """Compare ECGs (B, M) with all statements (S, M)."""
+        if self.config.gafa.graph == "none":  # each row by itself
+            return mean(self.alignment(x, q, targets, weights), Group(*world()))
+        # In a graph an ECG depends on all others, those of other processes included.
+        fused = self.gafa(gather(x), q)
+        return self.alignment(*fused, gather(targets), weights)
 
     def local(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Encode scaled ECGs (B, leads, T), without a look at the rest of their batch.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Protocol
+from functools import cache, cached_property
+from itertools import chain
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query, named_in
 from mccgaa.runtime import pick_device, rank_zero_first, world
+from mccgaa.statements import Statements, Targets, digest, split_report
 from mccgaa.text import TextEncoder
 
 
@@ -49,15 +51,44 @@ def record_texts(
     """
     if pretrain.text == "report":
         return [t if isinstance(t, str) and t else None for t in store.records["text"]]
+    vocabulary = _vocabulary(store)
+    labels = [() if names is None else names for names in store.records["statements"]]
+    queried = iter(f_query([y for y in labels if y], knowledge, vocabulary, text.style))
+    return [next(queried) if y else None for y in labels]
+
+
+def _vocabulary(store: SignalStore) -> str:
+    """Name the vocabulary that a store's labels are from."""
     vocabulary = VOCABULARIES.get(store.meta["source"])
     if vocabulary is None:
         raise RunError(
             f"{store.path} was packed from {store.meta['source']}, whose records carry "
             "no statements of the knowledge base; pretrain it with text: report."
         )
-    labels = [() if names is None else names for names in store.records["statements"]]
-    queried = iter(f_query([y for y in labels if y], knowledge, vocabulary, text.style))
-    return [next(queried) if y else None for y in labels]
+    return vocabulary
+
+
+def record_statements(
+    store: SignalStore, pretrain: PretrainConfig, text: TextConfig, knowledge: Knowledge
+) -> list[list[str]]:
+    """The statements of each record: the sentences of its report, or its labels' texts.
+
+    Args and raises as `record_texts`.
+
+    Returns:
+        For each record its statements, each once; none where it has no text.
+    """
+    if pretrain.text == "report":
+        split = cache(split_report)  # equal reports are split once
+        texts = record_texts(store, pretrain, text, knowledge)
+        return [split(t) if t else [] for t in texts]
+    vocabulary = _vocabulary(store)
+    labels = [() if y is None else y for y in store.records["statements"]]
+    worded = {
+        y: knowledge.text(vocabulary, y, text.style)
+        for y in {*chain.from_iterable(labels)}
+    }
+    return [list(dict.fromkeys(worded[y] for y in one)) for one in labels]
 
 
 @dataclass(frozen=True)
@@ -73,6 +104,7 @@ class Pairs:
     encoder: Encoder
     progress: bool = False  # show a bar while texts are encoded
     named: Mapping[str, bool] | None = None  # class text of K -> training texts hold it
+    statements: Statements | None = None  # of loss.kind "statements": `distinct`
 
     @classmethod
     def build(
@@ -118,6 +150,46 @@ class Pairs:
             progress,
         )
 
+    @classmethod
+    def of_statements(
+        cls,
+        store: SignalStore,
+        sets: Sequence[Sequence[str]],
+        encoder: Encoder,
+        progress: bool = False,
+        min_count: int = 1,
+    ) -> Pairs:
+        """Pair a store with sets of statements; nothing is encoded yet.
+
+        Args:
+            store, encoder, progress: as in `build`.
+            sets: for each record of the store its statements.
+            min_count: leave out statements of fewer training records, and then the
+                records that keep none.
+
+        Raises:
+            RunError: no training record keeps a statement.
+        """
+        train, held_out = store.indices(split="train"), store.indices(split="val")
+        statements = Statements.build(sets, train, min_count)
+        if not len(statements):
+            raise RunError(
+                f"{store.path} has no statement that {min_count} training records "
+                "share; lower pretrain.min_count, or pretrain with text: knowledge."
+            )
+        carries = statements.sizes > 0  # (N,)
+        return cls(
+            store,
+            train[carries[train]],
+            held_out[carries[held_out]],
+            np.where(carries, 0, -1),
+            statements.texts,
+            digest(sets),
+            encoder,
+            progress,
+            statements=statements,
+        )
+
     @cached_property
     def vectors(self) -> Tensor:
         """The distinct texts' vectors, (U, d) float32, encoded at the first call.
@@ -128,6 +200,17 @@ class Pairs:
         with rank_zero_first():
             return self.encoder.encode(list(self.distinct), progress=self.progress)
 
+    def facts(self, kind: str) -> dict[str, Any]:
+        """Say what was read, for metrics.json; `kind` is `pretrain.text`."""
+        read: dict[str, Any] = {"kind": kind, "named": self.named}
+        if self.statements is not None:
+            read["statements"] = True
+        count = {"train": len(self.train), "held_out": len(self.held_out)}
+        return {
+            "pairs": {**count, "distinct_texts": len(self.distinct)},
+            "texts": read,
+        }
+
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Read some pairs.
 
@@ -135,10 +218,44 @@ class Pairs:
             rows: B rows of the store, of `train` or `held_out`.
 
         Returns:
-            signals (B, D, T) float32, and the vectors (B, d) of their texts.
+            signals (B, D, T) float32, and the vectors (B, d) of their texts; with
+            statements the rows (B,), from which `statements.Targets` has the targets.
         """
         signals = torch.from_numpy(self.store.batch(rows))  # (B, D, T)
+        if self.statements is not None:
+            return signals, torch.from_numpy(rows)
         return signals, self.vectors[self.text_of[rows]]  # (B, d)
+
+
+class DeviceTexts:
+    """What a model takes of a batch beside its signals, looked up on the device.
+
+    Args:
+        pairs: whose texts are encoded, if no cache has them.
+        device: of the model.
+        balance: of the statements' weights, as in `Statements.weights`.
+    """
+
+    def __init__(
+        self, pairs: Pairs, device: torch.device, balance: float = 0.0
+    ) -> None:
+        self.vectors = pairs.vectors.to(device)  # (U, d), or (S, d) of statements
+        self.text_of = torch.from_numpy(pairs.text_of).to(device)  # (N,)
+        self.targets: Targets | None = None
+        if pairs.statements is not None:
+            self.targets = Targets(pairs.statements, device)
+            self.weights = pairs.statements.weights(balance).to(device)  # (S,)
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Look up what belongs to rows of the store (B,), on the device.
+
+        Returns:
+            The arguments of `MCCGAA.forward` behind the signals: vectors (B, d), or of
+            all statements the vectors (S, d), targets (B, S) and weights (S,).
+        """
+        if self.targets is None:
+            return (self.vectors[self.text_of[rows]],)
+        return self.vectors, self.targets(rows), self.weights
 
 
 def epoch_order(rows: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
@@ -192,15 +309,21 @@ def load_pairs(
 
     Args:
         store: packed records.
-        config: `pretrain.text` and `model.text` are used.
+        config: `pretrain.text`, `model.text` and `model.loss.kind` are used.
         knowledge: the clinical knowledge base K.
         device: where texts are encoded that no cache has, as `runtime.pick_device`.
         progress: show a bar while texts are encoded.
     """
-    texts = record_texts(store, config.pretrain, config.model.text, knowledge)
-    encoder = TextEncoder(config.model.text, device=pick_device(device))
-    pairs = Pairs.build(store, texts, encoder, progress)
-    read = {texts[i] for i in pairs.train}
+    settings, text = config.pretrain, config.model.text
+    encoder = TextEncoder(text, device=pick_device(device))
+    if config.model.loss.kind == "statements":
+        sets = record_statements(store, settings, text, knowledge)
+        pairs = Pairs.of_statements(store, sets, encoder, progress, settings.min_count)
+        read = set(pairs.distinct)
+    else:
+        texts = record_texts(store, settings, text, knowledge)
+        pairs = Pairs.build(store, texts, encoder, progress)
+        read = {texts[i] for i in pairs.train}
     class_texts = knowledge.texts(config.model.text.style)
     met = named_in(class_texts, read)
     return replace(pairs, named=dict(zip(class_texts, met, strict=True)))

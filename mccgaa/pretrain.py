@@ -20,19 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from mccgaa.config import METHOD, RunConfig
 from mccgaa.errors import RunError
 from mccgaa.files import bar
+from mccgaa.held_out import held_out
 from mccgaa.learner import Learner
-from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.pairs import Pairs, check_input, epoch_order, shares
+from mccgaa.pairs import DeviceTexts, Pairs, check_input, epoch_order, shares
 from mccgaa.reader import DeviceReader
 from mccgaa.run_folder import RunFolder
 from mccgaa.runtime import (
-    autocast,
     effective_precision,
     facts,
     from_rank_zero,
@@ -40,6 +39,7 @@ from mccgaa.runtime import (
     process_group,
     world,
 )
+from mccgaa.start import Start
 
 WORTH_COMPILING = 2000  # steps
 FLUSH = 50  # steps between two looks at the losses: each look waits for the device
@@ -82,6 +82,7 @@ def pretrain(
         WriteError: the disk is full, or `out` cannot be written.
     """
     chosen = pick_device(device)
+    start = Start(config.pretrain.start) if config.pretrain.start else None
     with process_group(chosen) as (_, processes):
         config = replace(
             config,
@@ -89,11 +90,12 @@ def pretrain(
             store=pairs.store.meta["fingerprint"],
             texts=pairs.fingerprint,
             text_encoder=pairs.encoder.fingerprint,
+            start=start.fingerprint if start else "",
         )
         folder = RunFolder(Path(out) / config.folder)
         if not from_rank_zero(lambda: folder.finished):
             check_input(pairs.store, config.model.input)
-            trainer = Trainer(config, pairs, folder, chosen, progress)
+            trainer = Trainer(config, pairs, folder, chosen, progress, start)
             with contextlib.ExitStack() as stack:
                 from_rank_zero(lambda: stack.enter_context(folder.lock()))
                 trainer.train(note or {})
@@ -113,9 +115,11 @@ class Trainer:
         folder: of the run.
         device: to train on.
         progress: show a bar.
+        start: the model whose weights the run starts from.
 
     Raises:
-        RunError: too few records for one batch, or none to choose the best epoch.
+        RunError: too few records for one batch, or none to choose the best epoch; a
+            start that does not fit.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class Trainer:
         folder: RunFolder,
         device: torch.device,
         progress: bool,
+        start: Start | None = None,
     ) -> None:
         self.config, self.pairs = config, pairs
         self.folder, self.device = folder, device
@@ -145,7 +150,8 @@ class Trainer:
         self.precision = effective_precision(device, settings.precision)
         self.progress = progress and self.rank == 0
 
-        self.learner = Learner(config, device)
+        self.start = start
+        self.learner = Learner(config, device, start)
         self.model = self.learner.model
         self.compiled = False  # whether torch.compile made the steps
         self.step = 0  # steps done
@@ -161,7 +167,7 @@ class Trainer:
             note: facts to keep in metrics.json.
         """
         settings = self.config.pretrain
-        texts = len(self.texts[0])  # encodes them, if no cache has them
+        _ = self.texts  # encodes them, if no cache has them
         self.resume()
         _ = self.reader  # takes the store to the device, if it fits
         if self.worth_compiling:
@@ -176,8 +182,8 @@ class Trainer:
         saved = self.clock = time.perf_counter()
         with steps:
             for epoch in range(self.step // self.steps_per_epoch, settings.epochs):
-                for signals, vectors in self.batches(epoch):
-                    self.train_step(epoch, signals, vectors)
+                for signals, *texts in self.batches(epoch):
+                    self.train_step(epoch, signals, *texts)
                     steps.update()
                     epoch_ends = self.step % self.steps_per_epoch == 0
                     minutes = (time.perf_counter() - saved) / 60
@@ -195,7 +201,7 @@ class Trainer:
                         saved = time.perf_counter()
                     if epoch_ends or save:
                         self.clock = time.perf_counter()  # that was not training
-        from_rank_zero(lambda: self.finish(note, texts))
+        from_rank_zero(lambda: self.finish(note))
 
     @property
     def worth_compiling(self) -> bool:
@@ -220,31 +226,27 @@ class Trainer:
         )
 
     @cached_property
-    def texts(self) -> tuple[Tensor, Tensor]:
-        """Vectors (U, d) of the distinct texts, and which record (N,) has which."""
-        text_of = torch.from_numpy(self.pairs.text_of)
-        return self.pairs.vectors.to(self.device), text_of.to(self.device)
+    def texts(self) -> DeviceTexts:
+        """The texts on the device, and which record has which."""
+        return DeviceTexts(self.pairs, self.device, self.config.model.loss.balance)
 
-    def read(
-        self, rows: Sequence[NDArray[np.int64]]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Read batches of rows: signals (B, D, T) and text vectors (B, d)."""
-        vectors, text_of = self.texts
+    def read(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[tuple[Tensor, ...]]:
+        """Read batches of rows: what `MCCGAA.forward` takes."""
         for at, signals in self.reader.batches(rows):
-            yield signals, vectors[text_of[at]]
+            yield signals, *self.texts(at)
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """Read the rest of an epoch, as `read` does."""
         settings = self.config.pretrain
         order = epoch_order(self.pairs.train, settings.seed, epoch)
         done = self.step - epoch * self.steps_per_epoch
         return self.read(shares(order, settings.batch_size)[done:])
 
-    def train_step(self, epoch: int, signals: Tensor, vectors: Tensor) -> None:
+    def train_step(self, epoch: int, signals: Tensor, *texts: Tensor) -> None:
         """Take one step of AdamW; its losses stay on the device until `flush`."""
         settings = self.config.pretrain
         lr = learning_rate(self.step, self.total_steps, settings.lr, settings.min_lr)
-        losses = self.learner.step(self.step, lr, signals, vectors)  # (3,)
+        losses = self.learner.step(self.step, lr, signals, *texts)  # (3,)
         self.waiting.append((self.step, epoch, lr, losses))
         self.step += 1
 
@@ -292,34 +294,17 @@ class Trainer:
         score = row.get("ecg_to_text_r5", 0.0) + row.get("text_to_ecg_r5", 0.0)
         if settings.selection == "best-retrieval" and score > self.best:
             self.best = score
-            self.folder.keep(self.model, self.folder.best)
+            self.folder.keep(self.learner.result, self.folder.best)
         if epoch + 1 in settings.snapshots:
-            self.folder.keep(self.model, self.folder.snapshot(epoch + 1))
+            self.folder.keep(self.learner.result, self.folder.snapshot(epoch + 1))
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Loss and retrieval on the held-out pairs, with and without the fused part."""
-        self.model.eval()
+        """Loss and retrieval on the held-out pairs."""
         size = self.config.global_batch  # GAFA's graph is that of a training step
         rows = self.pairs.held_out
-        sides: dict[str, list[Tensor]] = {"x": [], "q": [], "x_fuse": [], "q_fuse": []}
-        total = 0.0
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-        for signals, vectors in self.read(parts):
-            with autocast(self.device, self.config.pretrain.precision):
-                x = self.model.encode_ecg(signals).float()  # (B, M)
-            q = self.model.encode_text(vectors).float()  # (B, M)
-            x_fuse, q_fuse = self.model.gafa(x, q)  # (B, F) each
-            total += self.model.alignment(x_fuse, q_fuse).item() * len(signals)
-            for side, part in zip(sides.values(), (x, q, x_fuse, q_fuse), strict=True):
-                side.append(nn.functional.normalize(part, dim=-1).cpu())
-        x, q, x_fuse, q_fuse = (torch.cat(side).numpy() for side in sides.values())
-        fused = retrieval(x_fuse, q_fuse)
-        return {
-            "held_out_cma": total / len(rows),
-            **retrieval(x, q),
-            **{f"fused_{name}": value for name, value in fused.items()},
-        }
+        precision = self.config.pretrain.precision
+        return held_out(self.learner.result, self.read(parts), precision)
 
     def facts(self) -> dict[str, Any]:
         """What must not change between the start of a run and its continuation."""
@@ -360,9 +345,9 @@ class Trainer:
             self.best = state["best"]
             self.epochs = state["epochs"]
 
-    def finish(self, note: dict[str, Any], texts: int) -> None:
+    def finish(self, note: dict[str, Any]) -> None:
         """Write the finished model, and what it was made of."""
-        model = self.model
+        model = self.learner.result
         if self.config.pretrain.selection == "best-retrieval":
             model = MCCGAA.from_pretrained(self.folder.best)
         store = self.pairs.store
@@ -372,12 +357,7 @@ class Trainer:
             "method": METHOD,
             "hash": self.config.hash,
             "store": {"source": store.meta["source"], "fingerprint": self.config.store},
-            "pairs": {
-                "train": len(self.pairs.train),
-                "held_out": len(self.pairs.held_out),
-                "distinct_texts": texts,
-            },
-            "texts": {"kind": self.config.pretrain.text, "named": self.pairs.named},
+            **self.pairs.facts(self.config.pretrain.text),
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "last_epoch": self.epochs[-1] if self.epochs else {},
@@ -388,4 +368,6 @@ class Trainer:
                 "compiled": self.compiled,
             },
         }
+        if self.start:
+            metrics["start"] = self.start.facts
         self.folder.finish(model, metrics)

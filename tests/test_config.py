@@ -162,8 +162,40 @@ def test_what_decides_nothing_does_not_name_a_run():
         snapshots=(1,),
         store_on="host",
         compile="off",
+        start="a place",
     )
     assert identified(pretrain=silent).folder == identified().folder
+
+
+def test_a_run_is_named_by_the_weights_that_it_starts_from():
+    names = {identified(start=start).folder for start in ("", "one", "two")}
+    assert len(names) == 3
+    assert "start" not in identified().identity, "older runs keep their names"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"min_count": 0}, r"pretrain\.min_count is 0; expected 1 or more"),
+        ({"ema": 1.0}, r"pretrain\.ema is 1\.0; expected 0 to 0\.999999"),
+        ({"unseen": ("",)}, r"pretrain\.unseen is ''; expected the name of a class"),
+    ],
+)
+def test_impossible_settings_of_pretraining_are_refused(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        PretrainConfig(**settings)
+
+
+def test_statements_are_no_pairs_and_have_weights_of_their_own():
+    statements = LossConfig(kind="statements", balance=0.5)
+    for graph in ("none", "bipartite"):
+        ModelConfig(gafa=GafaConfig(graph=graph), loss=statements)
+    with pytest.raises(ConfigError, match=r"gafa\.graph is 'pair'; expected none or"):
+        ModelConfig(loss=statements)
+    with pytest.raises(ConfigError, match=r"loss\.balance is 0\.5; expected 0 unless"):
+        LossConfig(balance=0.5)
+    with pytest.raises(ConfigError, match=r"loss\.balance is -1\.0; expected 0 or more"):
+        LossConfig(kind="statements", balance=-1.0)
 
 
 def test_the_global_batch_names_a_run_however_many_processes_share_it():

@@ -10,10 +10,17 @@ import torch.multiprocessing as mp
 from fake_device import fake_gpu
 from torch import Tensor, nn
 
-from mccgaa.config import GafaConfig, LossConfig
+from mccgaa.config import (
+    EncoderConfig,
+    GafaConfig,
+    LossConfig,
+    ModelConfig,
+    TextConfig,
+)
 from mccgaa.errors import ConfigError
 from mccgaa.gafa import Gafa
 from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss, gather
+from mccgaa.model import MCCGAA
 
 KINDS = ("symmetric", "one-sided", "clip", "siglip")
 TAU, BIAS = 0.1, -2.0
@@ -248,6 +255,35 @@ def batch() -> tuple[Tensor, Tensor]:
     return matrix(8, 6, 3), matrix(8, 5, 4)
 
 
+def statement_model(graph: str) -> MCCGAA:
+    """A whole model, in float64 and with batch norm by its running statistics."""
+    torch.manual_seed(0)
+    loss = LossConfig(kind="statements", tau=TAU, learn_tau=True, uma_weight=0.0)
+    model = MCCGAA(
+        ModelConfig(
+            encoder=EncoderConfig(
+                embedding_dim=8, widths=(4, 4, 4, 4), pool_heads=2, positions=2
+            ),
+            text=TextConfig(encoder="none: vectors are given", dim=5, hidden=4),
+            gafa=GafaConfig(hidden=8, heads=2, output=4, graph=graph),
+            loss=loss,
+        )
+    ).double()
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+    return model
+
+
+def statement_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Signals, vectors of 3 statements, and targets that differ between the halves."""
+    signals = matrix(8, 12 * 40, 3).view(8, 12, 40)
+    targets = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 1]] * 2)
+    targets[5:] = 1
+    weights = torch.tensor([0.5, 1.0, 1.5])
+    return signals, matrix(3, 5, 4), targets, weights
+
+
 def rank_main(rank: int, world: int, folder: str) -> None:
     """One process: its own rows, DDP's mean of gradients, results to a file."""
     torch.set_num_threads(1)
@@ -265,6 +301,14 @@ def rank_main(rank: int, world: int, folder: str) -> None:
             loss.backward()
             grads = {n: p.grad for n, p in model.module.named_parameters()}
             results[f"{graph} {kind}"] = loss.detach(), grads
+    for graph in ("none", "bipartite"):
+        model = nn.parallel.DistributedDataParallel(statement_model(graph))
+        signals, texts, targets, weights = statement_batch()
+        rows = slice(rank * 8 // world, (rank + 1) * 8 // world)
+        loss = model(signals[rows], texts, targets[rows], weights).loss
+        loss.backward()
+        grads = {n: p.grad for n, p in model.module.named_parameters()}
+        results[f"{graph} statements"] = loss.detach(), grads
     torch.save(results, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
@@ -274,8 +318,12 @@ def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path):
     for rank in range(2):
         for name, (loss, grads) in torch.load(tmp_path / f"rank{rank}.pt").items():
             graph, kind = name.split()
-            model = Towers(graph)
-            expected = model(*batch(), kind)
+            if kind == "statements":
+                model = statement_model(graph)
+                expected = model(*statement_batch()).loss
+            else:
+                model = Towers(graph)
+                expected = model(*batch(), kind)
             expected.backward()
             torch.testing.assert_close(loss, expected.detach())
             for parameter, value in model.named_parameters():

@@ -1,0 +1,74 @@
+"""Start a run from the weights of another: first the twin, say, and then patients."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mccgaa.errors import RunError
+from mccgaa.model import MCCGAA
+
+# Parts that must be the same; the loss may be another.
+PARTS = ("input", "encoder", "text", "gafa")
+OF_THE_LOSS = ("logit_scale", "bias", "unimodal.")
+KEPT = ("hash", "synthetic", "store", "texts", "unseen", "start")
+
+
+class Start:
+    """A model that a run takes its first weights from.
+
+    Args:
+        folder: of the model; a run's folder is one.
+
+    Raises:
+        RunError: there is no model there.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.model = MCCGAA.from_pretrained(folder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name the weights by their content, wherever they are."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+            digest.update(weight.contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its run says of what it was trained on; None where it says nothing."""
+        try:
+            found = json.loads((self.folder / "metrics.json").read_text("utf-8"))
+        except FileNotFoundError:
+            found = {}
+        except ValueError as error:
+            raise RunError(
+                f"{self.folder / 'metrics.json'} is no JSON ({error})."
+            ) from error
+        return {"weights": self.fingerprint, **{key: found.get(key) for key in KEPT}}
+
+    def give(self, model: MCCGAA) -> None:
+        """Copy the weights into a model; the loss's own where both have them.
+
+        Raises:
+            RunError: another input, encoder, text side or graph.
+        """
+        for part in PARTS:
+            have, want = (getattr(m.config, part) for m in (self.model, model))
+            if have != want:
+                raise RunError(
+                    f"pretrain.start: the model in {self.folder} has {have}, but this "
+                    f"run has {want}: start from a model of the same {part}."
+                )
+        given, own = self.model.state_dict(), model.state_dict()
+        for name in own.keys() ^ given.keys():
+            assert name.startswith(OF_THE_LOSS), name
+        shared = {name: given.get(name, own[name]) for name in own}
+        model.load_state_dict(shared)
