@@ -60,7 +60,7 @@ class Learner:
             lr=settings.lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
-            fused=True,  # one pass over the weights, on a CPU too
+            fused=device.type == "cuda",
         )
         self.average = Average(self.model, settings.ema) if settings.ema else None
 

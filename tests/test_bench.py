@@ -1,0 +1,102 @@
+"""The benchmarks compute what they say they time."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mccgaa.config import EncoderConfig
+from mccgaa.encoder import EcgEncoder
+
+BENCH = Path(__file__).parents[1] / "bench"
+NARROW = EncoderConfig(widths=(4, 4, 8, 8), embedding_dim=8, positions=4)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What the GPU benchmark finds in tiny sizes, with nothing to compile."""
+    path = tmp_path_factory.mktemp("bench") / "gpu.json"
+    load("gpu").main(
+        ["--small", "--variants=eager,max", f"--json={path}", "--seconds=600"]
+    )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_every_section_of_the_gpu_benchmark_runs(found):
+    failed = {name: row for name, row in found.items() if "error" in str(row)}
+    assert not failed
+    assert found["complete"]
+    assert not found["skipped"]
+    assert {"facts", "store", "profile", "limit", "score"} <= found.keys()
+    for name in ("usual loop", "usual loop, cached texts", "train eager 8", "short"):
+        assert found[name]["samples_per_second"] > 0
+        assert len(found[name]["windows"]) >= 3
+
+
+def test_a_step_of_the_benchmark_is_the_step_of_the_package(found):
+    for name in ("train eager 8", "train max 8"):
+        for what, error in found[name]["beside_the_package_in_fp32"].items():
+            assert error < (1e-4 if found["facts"]["device"] == "cpu" else 0.1), what
+
+
+def test_what_no_longer_fits_the_time_is_named(tmp_path):
+    path = tmp_path / "gpu.json"
+    load("gpu").main(["--small", "--variants=max", f"--json={path}", "--seconds=0"])
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["skipped"].keys() == {"facts", "store"}
+
+
+def test_the_least_traffic_of_a_step_is_that_of_its_maps():
+    gpu = load("gpu")
+    layers = {one["layer"]: one for one in gpu.needs(gpu.Sizes().config(1).model)}
+    assert len(layers) == 21
+    # 64 channels at 2500 moments, in 2 bytes: a convolution and its two gradients
+    # touch two such maps each, normalisation and ReLU touch eight.
+    assert layers["0.0.0"]["bytes"] == 6 * 2 * 64 * 2500
+    assert layers["0.0.0"]["bytes_after"] == 8 * 2 * 64 * 2500
+    assert layers["0.0.0"]["flops"] == 3 * 2 * 64 * 64 * 3 * 2500
+    assert layers["stem"]["flops"] == 2 * 2 * 12 * 64 * 7 * 2500
+
+
+def load(name: str) -> ModuleType:
+    """Import a script of bench/, which is no package."""
+    sys.path.insert(0, str(BENCH))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(BENCH))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"gate": "double-sigmoid"}, {"cam": "none"}, {"depth": 50}],
+    ids=str,
+)
+def test_the_fused_encoder_is_the_encoder(changes: dict, training: bool):
+    torch.manual_seed(0)
+    plain = EcgEncoder(replace(NARROW, **changes)).double().train(training)
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # slopes of both signs
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+    fused = copy.deepcopy(plain)
+    x = torch.randn(5, 12, 83, dtype=torch.float64)
+    want, got = plain.features(x), load("fused").features(fused, x)
+    torch.testing.assert_close(got, want)
+    direction = torch.randn_like(want)
+    want.backward(direction)
+    got.backward(direction)
+    for (name, a), b in zip(plain.named_parameters(), fused.parameters(), strict=True):
+        if a.grad is not None:
+            torch.testing.assert_close(b.grad, a.grad, msg=f"gradient of {name}")
+    for (name, a), b in zip(plain.named_buffers(), fused.buffers(), strict=True):
+        torch.testing.assert_close(b, a, msg=name)
