@@ -2,7 +2,7 @@
 
 One-dimensional convolutions are written as Conv2d of height one in channels-last
 order: the same numbers, and twice the throughput on a CPU in bfloat16. What goes in
-stays (B, leads, T).
+stays (B, leads, T). `fast_conv` computes wide convolutions with fewer multiplications.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mccgaa.config import EncoderConfig, Gate
+from mccgaa.fast_conv import Convolution
 
 STRIDE = 16  # samples from one moment of the last map to the next; the shortest input
 STAGES = {  # depth -> blocks per stage, and whether they are bottlenecks (Table 5)
@@ -24,19 +25,12 @@ STAGES = {  # depth -> blocks per stage, and whether they are bottlenecks (Table
 }
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """Convolve over time (eq 2-4): 1 x k, padded so that stride 1 keeps T."""
-    return nn.Conv2d(
-        inputs, outputs, (1, kernel), (1, stride), (0, kernel // 2), bias=False
-    )
-
-
 class PointwiseConv(nn.Conv2d):
     """Convolve every `step`-th sample with a kernel of one.
 
-    The same function and parameters as `conv(inputs, outputs, 1, step)`, without its
-    stride: the backward pass of a strided 1x1 convolution with few channels crashes in
-    oneDNN 3.12 on CPUs with AVX512 bfloat16.
+    The same function and parameters as a convolution of kernel one and stride `step`,
+    without its stride: the backward pass of a strided 1x1 convolution with few channels
+    crashes in oneDNN 3.12 on CPUs with AVX512 bfloat16.
     """
 
     def __init__(self, inputs: int, outputs: int, step: int) -> None:
@@ -134,7 +128,7 @@ class Block(nn.Module):
         channels = (inputs, *[width] * (len(kernels) - 1), self.outputs)
         layers: list[nn.Module] = []
         for i, (kernel, step) in enumerate(zip(kernels, strides, strict=True)):
-            layers.append(conv(channels[i], channels[i + 1], kernel, step))
+            layers.append(Convolution(channels[i], channels[i + 1], kernel, step))
             layers.append(nn.BatchNorm2d(channels[i + 1]))
             layers.append(nn.ReLU(inplace=True))
         self.branch = nn.Sequential(*layers[:-1])  # the last ReLU follows the sum
@@ -240,7 +234,9 @@ class EcgEncoder(nn.Module):
         blocks, bottleneck = STAGES[config.depth]
         first = config.widths[0]
         self.stem = nn.Sequential(
-            conv(config.leads, first, 7, 2), nn.BatchNorm2d(first), nn.ReLU(True)
+            Convolution(config.leads, first, 7, 2),
+            nn.BatchNorm2d(first),
+            nn.ReLU(inplace=True),
         )
         stages, channels = [], first
         for number, (width, depth) in enumerate(

@@ -60,7 +60,7 @@ class Learner:
             lr=settings.lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
-            fused=device.type == "cuda",
+            fused=True,  # one pass over the weights, on a CPU too
         )
         self.average = Average(self.model, settings.ema) if settings.ema else None
 

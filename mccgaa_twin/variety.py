@@ -71,29 +71,31 @@ def _vary_depolarisation(heart: Heart, amount: float, rng: Rng) -> None:
     """Masses, order and sharpness of activation: R progression, q, r', slurs."""
     heart.mass *= np.exp(0.16 * amount * smooth_field(rng))
     # The right ventricle's share decides r and S of V1-V2 and the terminal r'.
-    heart.mass[anatomy.RV] *= rng.lognormal(-0.15 * amount, 0.2 * amount)
+    heart.mass[anatomy.RV] *= rng.lognormal(-0.3 * amount, 0.2 * amount)
     heart.mass[anatomy.SEPTUM] *= rng.lognormal(0, 0.2 * amount)
-    heart.delay = amount * (3.0 * smooth_field(rng) + rng.normal(0, 1.5, 22))  # ms
+    heart.delay = amount * (2.0 * smooth_field(rng) + rng.normal(0, 1.0, 22))  # ms
     heart.breadth = np.exp(0.12 * amount * smooth_field(rng))
-    heart.breadth = heart.breadth * rng.lognormal(0, 0.12 * amount)
+    heart.breadth = heart.breadth * rng.lognormal(0.12 * amount, 0.12 * amount)
     heart.fragments *= float(rng.lognormal(0, 0.6 * amount))
     qrs = heart.qrs + amount * rng.normal(0, 5)
     heart.qrs = heart.own_qrs = float(np.clip(qrs, 68, 107))
     heart.pr = float(np.clip(heart.pr + amount * rng.normal(0, 12), 122, 197))
-    heart.axis = float(np.clip(heart.axis + amount * rng.normal(-10, 9), -28, 88))
+    heart.axis = float(np.clip(heart.axis + amount * rng.normal(-10, 7), -28, 88))
     heart.turn += amount * float(rng.normal(0, 9))
 
 
 def _vary_repolarisation(heart: Heart, amount: float, rng: Rng) -> None:
     """T of each segment in size and time, T's shape, the ST segment's course."""
     heart.t_gain = heart.t_gain * np.exp(0.15 * amount * smooth_field(rng))
+    # T is low or negative in V1 of many adults.
+    heart.t_gain[anatomy.RV] *= rng.lognormal(-0.4 * amount, 0.4 * amount)
     heart.t_amplitude *= float(rng.lognormal(0, 0.12 * amount))
     heart.t_delay = amount * 6.0 * smooth_field(rng)  # ms
     heart.t_width *= float(np.clip(rng.lognormal(0, 0.16 * amount), 0.7, 1.5))
     heart.t_skew = float(np.clip(heart.t_skew + amount * rng.normal(0, 0.3), 1.05, 2.4))
     # Below 2 T is pointed, above it is a dome.
     heart.t_power = float(2.0 * np.clip(rng.lognormal(0, 0.18 * amount), 0.7, 1.6))
-    heart.qtc = float(np.clip(heart.qtc + amount * rng.normal(0, 8), 360, 435))
+    heart.qtc = float(np.clip(heart.qtc + amount * rng.normal(0, 14), 355, 435))
     heart.st_vector = heart.st_vector + amount * rng.normal(0, 0.007, 3)  # mV
     heart.st_slope = amount * float(rng.normal(0, 0.4))
     heart.st_bow = amount * float(rng.normal(0, 0.8))
@@ -113,7 +115,7 @@ def _vary_atria(heart: Heart, amount: float, rng: Rng) -> None:
 
 def _vary_torso(heart: Heart, amount: float, rng: Rng) -> None:
     """Where the heart lies, how the body conducts, how tall the chest is."""
-    heart.dower = heart.dower @ _tilt(6 * amount, rng)
+    heart.dower = heart.dower @ _tilt(5 * amount, rng)
     # The nearer an electrode lies to the heart, the more the wall between them counts.
     near = np.array([0.5, 0.5, 1.2, 2.0, 2.0, 1.5, 1.0, 0.8])[:, None]  # (8, 1)
     heart.dower = heart.dower * rng.lognormal(0, 0.10 * amount * near)

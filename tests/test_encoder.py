@@ -22,10 +22,10 @@ from mccgaa.encoder import (
     EcgEncoder,
     MeanPool,
     PointwiseConv,
-    conv,
     unit,
 )
 from mccgaa.errors import ConfigError
+from mccgaa.fast_conv import Convolution
 
 SMALL = EncoderConfig(widths=(4, 6, 8, 10), embedding_dim=8, pool_heads=2, positions=5)
 
@@ -64,7 +64,7 @@ def naive_convolution(x: Tensor, w: Tensor, stride: int) -> Tensor:
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (7, 2)])
 def test_convolution_is_equation_2(kernel: int, stride: int) -> None:
-    layer = conv(3, 2, kernel, stride).double()
+    layer = Convolution(3, 2, kernel, stride).double()
     x = random(2, 3, 11)
     ours = layer(x.unsqueeze(2)).squeeze(2)
     torch.testing.assert_close(
@@ -74,7 +74,7 @@ def test_convolution_is_equation_2(kernel: int, stride: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 9, 10])
 def test_every_second_sample_is_a_convolution_of_stride_2(length: int) -> None:
-    ours, strided = PointwiseConv(3, 5, 2).double(), conv(3, 5, 1, 2).double()
+    ours, strided = PointwiseConv(3, 5, 2).double(), Convolution(3, 5, 1, 2).double()
     strided.load_state_dict(ours.state_dict())
     x = random(2, 3, 1, length).requires_grad_()
     y = x.detach().clone().requires_grad_()
