@@ -41,7 +41,7 @@ from mccgaa.runtime import (
 )
 from mccgaa.start import Start
 
-WORTH_COMPILING = 2000  # steps
+WORTH_COMPILING = 10_000  # steps: compiling takes a minute
 FLUSH = 50  # steps between two looks at the losses: each look waits for the device
 
 

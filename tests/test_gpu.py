@@ -26,6 +26,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     return numbered_pairs(numbered_store(tmp_path_factory.mktemp("toys") / "store"))
 
 
+@pytest.fixture(autouse=True)
+def all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolve in float32, not in TF32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture
 def no_waiting() -> Iterator[None]:
     """Fail where the host waits for the device."""

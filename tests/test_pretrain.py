@@ -380,13 +380,13 @@ def test_where_the_store_lies_and_who_reads_it_change_no_weight(
 @pytest.mark.parametrize(
     ("settings", "processes", "steps", "expected"),
     [
-        ({}, 1, 2000, True),
-        ({}, 1, 1999, False),
-        ({}, 2, 2000, False),
-        ({"compile": "off"}, 1, 2000, False),
+        ({}, 1, 10_000, True),
+        ({}, 1, 9_999, False),
+        ({}, 2, 10_000, False),
+        ({"compile": "off"}, 1, 10_000, False),
         ({"compile": "on"}, 2, 1, True),
-        ({"compile": "on", "chunk": 4}, 1, 2000, False),
-        ({"chunk": 4}, 1, 2000, False),
+        ({"compile": "on", "chunk": 4}, 1, 10_000, False),
+        ({"chunk": 4}, 1, 10_000, False),
     ],
 )
 def test_long_runs_on_one_gpu_are_worth_compiling(
