@@ -74,13 +74,14 @@ class _Gather(torch.autograd.Function):
     def forward(ctx, t: Tensor, processes: int) -> Tensor:
         ctx.processes = processes
         joined = t.new_empty(processes * len(t), *t.shape[1:])
-        dist.all_gather_into_tensor(joined, t.contiguous())
+        dist.all_gather(list(joined.chunk(processes)), t.contiguous())
         return joined
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        own = grad.new_empty(len(grad) // ctx.processes, *grad.shape[1:])
-        dist.reduce_scatter_tensor(own, grad.contiguous())
+        parts = list(grad.contiguous().chunk(ctx.processes))  # one for each process
+        own = torch.empty_like(parts[0])
+        dist.reduce_scatter(own, parts)
         return own, None
 
 

@@ -2,9 +2,9 @@
 
 Section 3.4 of the paper (eq 25-32). Its "log-sum-exp" loss is the cross-entropy of
 CLIP, summed over the two directions instead of averaged; `kind` keeps the readings
-apart. In a distributed run every process gathers all embeddings with `gather`, runs
-GAFA and the loss on the whole batch, and DDP's mean over processes is then the
-gradient that a single process would have had.
+apart. In a distributed run each process computes the loss of its own rows against the
+rows of all, and the mean over processes is the loss of the whole batch; see
+`mccgaa.gather`.
 
 `statement_loss` is no part of the paper: it replaces its loss, and its graph, where
 `loss.kind` is "statements".
@@ -13,19 +13,22 @@ gradient that a single process would have had.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mccgaa.config import LossKind
+from mccgaa.gather import ALONE, Group, gather
 
 SIGLIP_BIAS = -10.0  # where the bias of the "siglip" loss starts
 STATEMENT_BIAS = -6.0  # and that of the "statements" loss: 1 statement in 400 is true
 BLOCK = 2048  # statements whose logits are in memory at a time
+SIMILARITIES = 2**24  # of pairs (rows x B) in memory at a time: 64 MB in fp32
 
 
 def alignment_loss(
@@ -35,6 +38,7 @@ def alignment_loss(
     kind: LossKind = "symmetric",
     *,
     bias: float | Tensor = SIGLIP_BIAS,
+    group: Group = ALONE,
 ) -> Tensor:
     r"""Draw row i of `x` to row i of `q` and away from the others (eq 25-30).
 
@@ -52,6 +56,8 @@ def alignment_loss(
             diagonal changes nothing, so twice eq 28. "clip": the mean of the two
             cross-entropies. "siglip": a sigmoid for each of the B x B pairs.
         bias: added to the similarities, "siglip" only; -10 is where SigLIP starts.
+        group: processes whose rows together are the batch; each passes its own and
+            gets their share of the loss, whose mean over processes is the loss.
 
     Returns:
         The loss, a scalar in fp32 (fp64 for fp64 embeddings), whatever autocast says.
@@ -63,20 +69,18 @@ def alignment_loss(
     _check(x, q, tau, kind)
     with torch.autocast(x.device.type, enabled=False):
         x, q = F.normalize(_full(x), dim=1), F.normalize(_full(q), dim=1)  # eq 25
-        logits = x @ q.T / tau  # (B, B), eq 26
+        everyone = gather(torch.cat([x, q], dim=1), group)  # (B, 2 width), of all
+        all_x, all_q = everyone.chunk(2, dim=1)  # (B, width) each
+        first = group.rank * len(x)  # row of `all_q` that belongs to row 0 of `x`
         if kind == "siglip":
-            # +1 where row and column are a pair, -1 everywhere else
-            sign = 2 * torch.eye(len(x), dtype=logits.dtype, device=logits.device) - 1
-            return -F.logsigmoid(sign * (logits + bias)).sum() / len(x)
-        if kind == "clip":
-            target = torch.arange(len(x), device=x.device)
-            rows, columns = (F.cross_entropy(s, target) for s in (logits, logits.T))
-            return (rows + columns) / 2
-        x2r = -_log_probability(logits).diagonal().mean()  # eq 28
+            pairs = partial(_sigmoids, tau=tau, bias=bias)
+            return _mean_over_rows(pairs, x, all_q, first)
+        one_of_all = partial(_cross_entropy, tau=tau)
+        x2r = _mean_over_rows(one_of_all, x, all_q, first)  # eq 28
         if kind == "one-sided":
             return x2r + x2r  # eq 29 and 30, literally
-        r2x = -_log_probability(logits.T).diagonal().mean()
-        return x2r + r2x  # eq 30
+        r2x = _mean_over_rows(one_of_all, q, all_x, first)
+        return (x2r + r2x) / 2 if kind == "clip" else x2r + r2x  # eq 30
 
 
 def statement_loss(
@@ -202,43 +206,58 @@ class UnimodalAlignment(nn.Module):
         return self.view1(x), self.view2(x)
 
 
-def gather(t: Tensor) -> Tensor:
-    """Join the same tensor of all processes, keeping its gradient.
+def _cross_entropy(x: Tensor, all_q: Tensor, own: int, tau: float | Tensor) -> Tensor:
+    """Compute -f_prob(i, i) of each row (eq 26, 27).
 
     Args:
-        t: (B, ...) this process's rows; the same shape in every process.
+        x: (n, width) rows of one side.
+        all_q: (B, width) the whole other side.
+        own: row of `all_q` that belongs to the first row of `x`.
+        tau: as in `alignment_loss`.
 
     Returns:
-        (B x processes, ...), in order of rank; `t` itself in a single process. The
-        gradient of `t` is the sum over processes of the gradients of its rows, so that
-        DDP's mean equals the single-process gradient.
+        (n,)
     """
-    if not (dist.is_available() and dist.is_initialized()):
-        return t
-    return t if dist.get_world_size() == 1 else _Gather.apply(t)
+    logits = x @ all_q.T / tau  # (n, B), eq 26
+    return logits.logsumexp(dim=1) - logits.diagonal(own)
 
 
-class _Gather(torch.autograd.Function):
-    """All-gather forwards, sum over processes backwards."""
-
-    @staticmethod
-    def forward(ctx, t: Tensor) -> Tensor:
-        parts = [torch.empty_like(t) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, t.contiguous())
-        ctx.rows = len(t)
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        start = ctx.rows * dist.get_rank()
-        return grad[start : start + ctx.rows]
+def _sigmoids(
+    x: Tensor, all_q: Tensor, own: int, tau: float | Tensor, bias: float | Tensor
+) -> Tensor:
+    """Sum the B binary losses of each row: a pair, or not; as `_cross_entropy`."""
+    logits = x @ all_q.T / tau + bias  # (n, B)
+    # Where row and column are a pair the loss is that of +logit, else of -logit.
+    signed = torch.diagonal_scatter(-logits, logits.diagonal(own), own)
+    return -F.logsigmoid(signed).sum(dim=1)
 
 
-def _log_probability(logits: Tensor) -> Tensor:
-    """Log-softmax of each row by log-sum-exp (eq 27)."""
-    return logits - logits.logsumexp(dim=1, keepdim=True)
+def _mean_over_rows(
+    losses: Callable[[Tensor, Tensor, int], Tensor],
+    x: Tensor,
+    others: Tensor,
+    own: int,
+) -> Tensor:
+    """Average the losses of rows; see `_cross_entropy`.
+
+    Of a large batch, blocks of rows are computed one after the other and again in the
+    backward pass, so that no (B, B) matrix is kept.
+    """
+    rows = max(1, SIMILARITIES // len(others))
+    if len(x) <= rows:
+        return losses(x, others, own).mean()
+    blocks = [
+        checkpoint(
+            losses,
+            block,
+            others,
+            own + i * rows,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for i, block in enumerate(x.split(rows))
+    ]
+    return torch.cat(blocks).mean()
 
 
 def _full(t: Tensor) -> Tensor:

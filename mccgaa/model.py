@@ -26,13 +26,12 @@ from mccgaa.config import ModelConfig
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.gafa import Gafa
-from mccgaa.gather import Group, mean
+from mccgaa.gather import ALONE, Group, gather, mean
 from mccgaa.loss import (
     SIGLIP_BIAS,
     STATEMENT_BIAS,
     UnimodalAlignment,
     alignment_loss,
-    gather,
     statement_loss,
 )
 from mccgaa.runtime import world
@@ -209,6 +208,7 @@ class MCCGAA(
         q: Tensor,
         targets: Tensor | None = None,
         weights: Tensor | None = None,
+        group: Group = ALONE,
     ) -> Tensor:
         """Compute loss_all of two views of one batch (eq 25-30), or of statements.
 
@@ -218,6 +218,7 @@ class MCCGAA(
                 `targets` (S, width), all statements.
             targets: (B, S) as in `statement_loss`, where `loss.kind` is "statements".
             weights: (S,) likewise.
+            group: processes that share a batch of pairs, as in `alignment_loss`.
         """
         kind = self.config.loss.kind
         if targets is not None:
@@ -225,7 +226,7 @@ class MCCGAA(
             return statement_loss(x, q, targets, self.tau, **options)
         # The two views of eq 32 are pairs whatever the texts are.
         kind = "symmetric" if kind == "statements" else kind
-        return alignment_loss(x, q, self.tau, kind, bias=self.bias)
+        return alignment_loss(x, q, self.tau, kind, bias=self.bias, group=group)
 
     def probability(self, cosine: Tensor) -> Tensor:
         """Turn cosines of ECGs and statements into probabilities.
@@ -256,7 +257,9 @@ class MCCGAA(
     ) -> ModelOutput:
         """Encode one batch of pairs and compute both losses (eq 2-32).
 
-        In a distributed run the losses are those of all processes' pairs together.
+        In a distributed run the losses are those of all processes' pairs together,
+        and DDP's mean of the gradients is theirs. Only batch normalisation sees the
+        rows of one process alone, unless it is made synchronous.
 
         Args:
             x: (B, leads, T), as in `encode_ecg`.
@@ -283,29 +286,33 @@ class MCCGAA(
         x_local, source = self._in_chunks(self._scaled(x))  # (B, M) each
         q_local = self.encode_text(q_vectors)  # (B, M)
         with torch.autocast(x_local.device.type, enabled=False):
+            group = Group(*world())
             if targets is None:
-                # The rows are those of all processes: (B x processes, ...).
-                fused = self.gafa(gather(x_local), gather(q_local))  # eq 17-24
-                cma = self.alignment(*fused)  # eq 25-30 on eq 24
+                fused = self.gafa(x_local, q_local, group)  # eq 17-24
+                cma = self.alignment(*fused, group=group)  # eq 25-30 on eq 24
             else:
-                cma = self._of_statements(x_local, q_local, targets, weights)
-            loss = self.config.loss.cma_weight * cma
-            uma = loss.new_zeros(())
+                cma = self._of_statements(x_local, q_local, targets, weights, group)
+            uma = cma.new_zeros(())
             if self.config.loss.uma_weight:
-                first, second = (gather(v) for v in self.unimodal(source))  # eq 31
-                uma = self.alignment(first, second)  # eq 32
-                loss = loss + self.config.loss.uma_weight * uma
+                first, second = self.unimodal(source)  # eq 31, (B, M) each
+                uma = self.alignment(first, second, group=group)  # eq 32
+            cma, uma = mean(torch.stack([cma, uma]), group)
+            loss = self.config.loss.cma_weight * cma + self.config.loss.uma_weight * uma
         return ModelOutput(loss, cma, uma, x_local, q_local)
 
     def _of_statements(
-        self, x: Tensor, q: Tensor, targets: Tensor, weights: Tensor | None
+        self,
+        x: Tensor,
+        q: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        group: Group,
     ) -> Tensor:
-        """Compare ECGs (B, M) with all statements (S, M)."""
-        if self.config.gafa.graph == "none":  # each row by itself
-            return mean(self.alignment(x, q, targets, weights), Group(*world()))
-        # In a graph an ECG depends on all others, those of other processes included.
-        fused = self.gafa(gather(x), q)
-        return self.alignment(*fused, gather(targets), weights)
+        """Compare this process's ECGs (B, M) with all statements (S, M)."""
+        if self.config.gafa.graph != "none":  # an ECG depends on those of all processes
+            x, q = self.gafa(gather(x, group), q)
+            x = x.chunk(group.processes)[group.rank]
+        return self.alignment(x, q, targets, weights)
 
     def local(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Encode scaled ECGs (B, leads, T), without a look at the rest of their batch.

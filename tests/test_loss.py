@@ -1,26 +1,16 @@
-"""The losses against equations 25-32 as loops, and two processes against one."""
+"""The losses against equations 25-32, written out as loops in float64."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from fake_device import fake_gpu
-from torch import Tensor, nn
+from torch import Tensor
 
-from mccgaa.config import (
-    EncoderConfig,
-    GafaConfig,
-    LossConfig,
-    ModelConfig,
-    TextConfig,
-)
+from mccgaa import loss as loss_module
+from mccgaa.config import LossConfig
 from mccgaa.errors import ConfigError
-from mccgaa.gafa import Gafa
-from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss, gather
-from mccgaa.model import MCCGAA
+from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss
 
 KINDS = ("symmetric", "one-sided", "clip", "siglip")
 TAU, BIAS = 0.1, -2.0
@@ -85,6 +75,44 @@ def test_gradients_are_those_of_finite_differences(kind):
         return alignment_loss(x, q, tau, kind, bias=bias)
 
     assert torch.autograd.gradcheck(loss, (x, q, tau, bias))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", [1, 20])
+def test_loss_in_blocks_of_rows_is_that_of_the_whole(kind, block, monkeypatch):
+    tau, bias = (torch.tensor(v, dtype=torch.float64) for v in (TAU, BIAS))
+    inputs = [matrix(7, 4, 1), matrix(7, 4, 2), tau, bias]
+    inputs = [t.requires_grad_() for t in inputs]
+    rows: list[int] = []
+
+    def watch(name: str) -> None:
+        losses = getattr(loss_module, name)
+
+        def watched(x, *rest, **settings):
+            rows.append(len(x))
+            return losses(x, *rest, **settings)
+
+        monkeypatch.setattr(loss_module, name, watched)
+
+    watch("_cross_entropy")
+    watch("_sigmoids")
+
+    def loss_and_gradients() -> list[Tensor]:
+        loss = alignment_loss(*inputs[:3], kind, bias=inputs[3])
+        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+        return [loss, *(g for g in gradients if g is not None)]
+
+    whole = loss_and_gradients()
+    assert set(rows) == {7}
+    rows.clear()
+    monkeypatch.setattr(
+        loss_module, "SIMILARITIES", block
+    )  # one row, or two, at a time
+    for one, other in zip(whole, loss_and_gradients(), strict=True):
+        torch.testing.assert_close(one, other)
+    assert max(rows) == (1 if block == 1 else 2)
+    sides = 1 if kind in ("one-sided", "siglip") else 2
+    assert sum(rows) == 2 * sides * 7, "each block again in the backward pass"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -233,141 +261,3 @@ def test_siglip_starts_at_a_bias_of_minus_ten():
     x, q = matrix(6, 4, 1), matrix(6, 4, 2)
     ours = alignment_loss(x, q, TAU, "siglip").item()
     assert ours == pytest.approx(naive_loss(x, q, TAU, "siglip", bias=-10.0))
-
-
-class Towers(nn.Module):
-    """Two linear encoders, GAFA and a learned temperature: all that needs gathering."""
-
-    def __init__(self, graph: str) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.ecg, self.text = nn.Linear(6, 4), nn.Linear(5, 4)
-        self.gafa = Gafa(GafaConfig(hidden=8, heads=2, output=4, graph=graph), 4)
-        self.tau = nn.Parameter(torch.tensor(0.2))
-        self.double()
-
-    def forward(self, signals: Tensor, texts: Tensor, kind: str) -> Tensor:
-        x, q = gather(self.ecg(signals)), gather(self.text(texts))
-        return alignment_loss(*self.gafa(x, q), self.tau, kind, bias=BIAS)
-
-
-def batch() -> tuple[Tensor, Tensor]:
-    return matrix(8, 6, 3), matrix(8, 5, 4)
-
-
-def statement_model(graph: str) -> MCCGAA:
-    """A whole model, in float64 and with batch norm by its running statistics."""
-    torch.manual_seed(0)
-    loss = LossConfig(kind="statements", tau=TAU, learn_tau=True, uma_weight=0.0)
-    model = MCCGAA(
-        ModelConfig(
-            encoder=EncoderConfig(
-                embedding_dim=8, widths=(4, 4, 4, 4), pool_heads=2, positions=2
-            ),
-            text=TextConfig(encoder="none: vectors are given", dim=5, hidden=4),
-            gafa=GafaConfig(hidden=8, heads=2, output=4, graph=graph),
-            loss=loss,
-        )
-    ).double()
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eval()
-    return model
-
-
-def statement_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Signals, vectors of 3 statements, and targets that differ between the halves."""
-    signals = matrix(8, 12 * 40, 3).view(8, 12, 40)
-    targets = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 1]] * 2)
-    targets[5:] = 1
-    weights = torch.tensor([0.5, 1.0, 1.5])
-    return signals, matrix(3, 5, 4), targets, weights
-
-
-def rank_main(rank: int, world: int, folder: str) -> None:
-    """One process: its own rows, DDP's mean of gradients, results to a file."""
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", world)  # no port that could be taken
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
-    results = {}
-    for graph in ("pair", "bipartite"):
-        for kind in KINDS:
-            model = nn.parallel.DistributedDataParallel(
-                Towers(graph), find_unused_parameters=True
-            )
-            rows = slice(rank * 8 // world, (rank + 1) * 8 // world)
-            signals, texts = batch()
-            loss = model(signals[rows], texts[rows], kind)
-            loss.backward()
-            grads = {n: p.grad for n, p in model.module.named_parameters()}
-            results[f"{graph} {kind}"] = loss.detach(), grads
-    for graph in ("none", "bipartite"):
-        model = nn.parallel.DistributedDataParallel(statement_model(graph))
-        signals, texts, targets, weights = statement_batch()
-        rows = slice(rank * 8 // world, (rank + 1) * 8 // world)
-        loss = model(signals[rows], texts, targets[rows], weights).loss
-        loss.backward()
-        grads = {n: p.grad for n, p in model.module.named_parameters()}
-        results[f"{graph} statements"] = loss.detach(), grads
-    torch.save(results, f"{folder}/rank{rank}.pt")
-    dist.destroy_process_group()
-
-
-def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path):
-    mp.spawn(rank_main, args=(2, str(tmp_path)), nprocs=2)
-    for rank in range(2):
-        for name, (loss, grads) in torch.load(tmp_path / f"rank{rank}.pt").items():
-            graph, kind = name.split()
-            if kind == "statements":
-                model = statement_model(graph)
-                expected = model(*statement_batch()).loss
-            else:
-                model = Towers(graph)
-                expected = model(*batch(), kind)
-            expected.backward()
-            torch.testing.assert_close(loss, expected.detach())
-            for parameter, value in model.named_parameters():
-                torch.testing.assert_close(grads[parameter], value.grad)
-
-
-@pytest.mark.parametrize("initialised", [False, True])
-def test_gather_asks_no_other_process_where_there_is_none(initialised, monkeypatch):
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: initialised)
-    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 1)
-    t = matrix(3, 2, 1)
-    assert gather(t) is t
-
-
-class TwoRanks:
-    """`torch.distributed` as one of two ranks sees it, the other being tensors."""
-
-    def __init__(self, rank: int, rows: Tensor, grad: Tensor) -> None:
-        self.rank, self.rows, self.grad = rank, rows, grad
-
-    def __getattr__(self, name: str):
-        answers = {"is_available": True, "is_initialized": True, "get_world_size": 2}
-        answers["get_rank"] = self.rank
-        return lambda: answers[name]
-
-    def all_gather(self, parts: list[Tensor], own: Tensor) -> None:
-        assert own.is_contiguous()
-        for part, t in zip(parts, [own, self.rows][:: 1 - 2 * self.rank], strict=True):
-            part.copy_(t)
-
-    def all_reduce(self, grad: Tensor) -> None:
-        assert grad.is_contiguous()
-        grad += self.grad
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_gather_joins_rows_by_rank_and_sums_their_gradients(rank, monkeypatch):
-    own, other = matrix(2, 3, 1).T, matrix(3, 2, 2)  # (3, 2); `own` is not contiguous
-    weight, of_other = matrix(2, 6, 3).T, matrix(6, 2, 4)
-    monkeypatch.setattr("mccgaa.loss.dist", TwoRanks(rank, other, of_other))
-    own.requires_grad_()
-    joined = gather(own)
-    assert torch.equal(joined, torch.cat([own, other] if not rank else [other, own]))
-    kept = weight.clone()
-    joined.backward(weight)
-    assert torch.equal(weight, kept)  # autograd's own tensor is not written to
-    torch.testing.assert_close(own.grad, (weight + of_other)[3 * rank : 3 * rank + 3])

@@ -5,10 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -504,49 +500,36 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         MCCGAA.from_pretrained("nobody/nothing", local_files_only=True)
 
 
-WORKER = """
-import sys, torch, torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
-sys.path.insert(0, sys.argv[1])
-from test_model import SMALL, batch, make
+class BesideItsCopy:
+    """`torch.distributed` where the other of two processes holds the same rows."""
 
-dist.init_process_group("gloo")
-rank = dist.get_rank()
-model = make().double().eval()  # batch norm by running statistics: same in any split
-signals, vectors = (t.double()[rank * 3 : rank * 3 + 3] for t in batch(6))
-parallel = DistributedDataParallel(model)
-output = parallel(signals, vectors)
-output.loss.backward()
-if rank == 0:
-    gradients = {n: p.grad for n, p in model.named_parameters()}
-    torch.save({"loss": output.loss.detach(), **gradients}, sys.argv[2])
-dist.destroy_process_group()
-"""
+    def all_gather(self, parts: list[Tensor], own: Tensor) -> None:
+        for part in parts:
+            part.copy_(own)
+
+    def reduce_scatter(self, own: Tensor, parts: list[Tensor]) -> None:
+        # What this process asks of the other's rows, the other asks of this one's.
+        own.copy_(parts[0] + parts[1])
+
+    def all_reduce(self, t: Tensor) -> None:
+        t *= 2
 
 
-def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    script, result = tmp_path / "worker.py", tmp_path / "result.pt"
-    script.write_text(WORKER, "utf-8")
-    network = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, script, str(Path(__file__).parent), result],
-            env=os.environ | network | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    try:
-        assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
-    finally:
-        for worker in workers:
-            worker.kill()
-    two = torch.load(result, weights_only=True)
-    model = make().double().eval()
-    output = model(*(t.double() for t in batch(6)))
-    output.loss.backward()
-    torch.testing.assert_close(two.pop("loss"), output.loss.detach())
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(two[name], parameter.grad, msg=name)
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("graph", ["pair", "bipartite", "none"])
+def test_a_process_has_the_losses_and_gradients_of_the_batch_it_shares(
+    rank: int, graph: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(SMALL, gafa=replace(SMALL.gafa, graph=graph))
+    alone, shared = make(config).double(), make(config).double()
+    signals, vectors = (t.double() for t in batch())
+    whole = alone(torch.cat([signals, signals]), torch.cat([vectors, vectors]))
+    whole.loss.backward()
+    monkeypatch.setattr("mccgaa.gather.dist", BesideItsCopy())
+    monkeypatch.setattr(model_module, "world", lambda: (rank, 2))
+    part = shared(signals, vectors)
+    part.loss.backward()
+    torch.testing.assert_close(part[:3], whole[:3])
+    assert part.x.shape == (5, 8)
+    for one, other in zip(shared.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)

@@ -42,6 +42,7 @@ MODULES = {  # module -> the tests that must notice
     "fast_conv": ["test_fast_conv.py"],
     "gafa": ["test_gafa.py"],
     "loss": ["test_loss.py"],
+    "gather": ["test_gather.py"],
     "text": ["test_text.py"],
     "knowledge": ["test_knowledge.py"],
     "model": ["test_model.py"],
