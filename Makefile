@@ -43,8 +43,8 @@ book: install ## build the published book
 check: install ## say which pages of the book are stale or failed
 	$(BIN)/mccgaa book check
 
-bench: install ## time a training step and packing; prints the ratios
-	@for script in bench/*.py; do $(BIN)/python "$$script" || exit 1; done
+bench: install ## run every benchmark; prints one table of what was measured and wanted
+	$(BIN)/python bench/run.py
 
 mutants: install ## see which wrong versions of the program no test notices [MODULE=loss]
 	$(BIN)/python tests/mutants/run.py $(MODULE)
