@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -148,7 +149,9 @@ class DeviceReader:
     def _read_ahead(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Read batches in threads, some ahead of the one that is asked for."""
         waiting: deque[Future[Tensor]] = deque()
-        pool = ThreadPoolExecutor(self.threads)
+        # A new thread would use the first GPU, whichever this process has.
+        use = partial(torch.cuda.set_device, self.device) if self.on_gpu else None
+        pool = ThreadPoolExecutor(self.threads, initializer=use)
         try:
             for batch in rows:
                 waiting.append(pool.submit(self._read, batch))

@@ -73,6 +73,8 @@ def test_raw_records_come_as_they_are_stored_in_the_order_asked_for(store):
     given = np.zeros((5, 12, 200), dtype=np.int16)
     assert store.raw(np.array(index), out=given) is given
     np.testing.assert_array_equal(given, raw)
+    with pytest.raises(IndexError):
+        store.raw([0, 6])
 
 
 def test_opening_a_store_needs_neither_packing_nor_readers():
