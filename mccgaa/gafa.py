@@ -9,19 +9,12 @@ answer, a bipartite node does not.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import GATConv
 
 from mccgaa.config import GafaConfig
-from mccgaa.gather import ALONE, Group, gather, gather_both
-
-NEGATIVE_SLOPE = 0.2  # of LeakyReLU inside the attention, as in the original GAT
-BLOCK = 2**28  # scores (heads x rows x nodes) of dense attention to hold at once: 1 GB
+from mccgaa.gather import ALONE, Group, Links, gather_both
 
 
 class Gafa(nn.Module):
@@ -74,6 +67,9 @@ class Gafa(nn.Module):
         node_in = 2 * embedding_dim if pair else embedding_dim
         node_out = config.output if pair else config.output // 2
         if config.graph != "none":
+            # torch-geometric takes seconds to load, and a model without a graph none.
+            from mccgaa.attention import GraphAttention
+
             self.layer1 = GraphAttention(node_in, hidden, config.heads)
             self.layer2 = GraphAttention(hidden, node_out, 1)
         self.output1: nn.Module = nn.Identity()  # W_O of layer 1
@@ -239,95 +235,6 @@ class Gafa(nn.Module):
                 'node of each ECG and its own text. Use graph="bipartite" to join '
                 "ECGs to a different number of texts."
             )
-
-
-class Links(NamedTuple):
-    """Which of this process's nodes attend to which nodes of all, themselves apart."""
-
-    ecgs: Tensor  # (B, all texts) bool; (B, all pairs) in the pair graph
-    texts: Tensor | None  # (C, all ECGs) bool; None in the pair graph
-    group: Group
-
-
-class GraphAttention(GATConv):
-    """A layer of eq 20-22, on edges or on masks.
-
-    It is torch-geometric's layer, with its weights; with masks the same attention is
-    computed for all pairs of nodes at once, and no list of edges is made.
-
-    Args:
-        inputs: width of a node.
-        width: of the output, all heads together.
-        heads: N.
-    """
-
-    def __init__(self, inputs: int, width: int, heads: int) -> None:
-        super().__init__(
-            inputs, width // heads, heads=heads, negative_slope=NEGATIVE_SLOPE
-        )
-
-    def forward(self, nodes: Tensor, links: Links | Tensor, **options: Any) -> Any:
-        """Let every node attend to itself and to the nodes it is joined to.
-
-        Args:
-            nodes: (n, inputs); with the bipartite graph the ECGs and then the texts.
-            links: masks, or edges (2, E).
-            options: of torch-geometric's layer, which reads edges.
-
-        Returns:
-            (n, width).
-        """
-        if isinstance(links, Tensor):
-            return super().forward(nodes, links, **options)
-        CW = self.lin(nodes)  # (n, N * F), eq 20
-        if links.texts is None:
-            return self._attend(CW, gather(CW, links.group), links.ecgs)
-        ecgs, texts = CW.tensor_split([len(links.ecgs)])
-        all_ecgs, all_texts = gather_both(ecgs, texts, links.group)
-        x_topo = self._attend(ecgs, all_texts, links.ecgs)  # (B, N * F)
-        q_topo = self._attend(texts, all_ecgs, links.texts)  # (C, N * F)
-        return torch.cat([x_topo, q_topo])
-
-    def _attend(self, own: Tensor, others: Tensor, joined: Tensor) -> Tensor:
-        """Split the work where its scores are too many; see `_attend_rows`."""
-        rows = max(1, BLOCK // (self.heads * max(1, len(others))))
-        if len(own) <= rows:
-            return self._attend_rows(own, others, joined)
-        parts = [
-            # Computed again in the backward pass, instead of kept until then.
-            checkpoint(
-                self._attend_rows,
-                some,
-                others,
-                mask,
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-            for some, mask in zip(own.split(rows), joined.split(rows), strict=True)
-        ]
-        return torch.cat(parts)
-
-    def _attend_rows(self, own: Tensor, others: Tensor, joined: Tensor) -> Tensor:
-        """Compute eq 20 and 21 for some nodes and the nodes they may attend to.
-
-        Args:
-            own: (n, N * F) nodes times W; each attends to itself.
-            others: (m, N * F) nodes times W.
-            joined: (n, m) bool.
-        """
-        shape = (-1, self.heads, self.out_channels)
-        own, others = own.view(shape), others.reshape(shape)  # (n | m, N, F)
-        # The vector a in halves: s_i for the node that attends, t_j for its neighbour.
-        s = (own * self.att_dst).sum(-1).T  # (N, n)
-        t_own = (own * self.att_src).sum(-1).T  # (N, n)
-        t = (others * self.att_src).sum(-1).T  # (N, m)
-        scores = s[:, :, None] + t[:, None, :]  # (N, n, m)
-        scores = scores.masked_fill(~joined, -torch.inf)
-        scores = torch.cat([scores, (s + t_own)[:, :, None]], dim=2)  # last: itself
-        beta = F.leaky_relu(scores, self.negative_slope).softmax(2)  # (N, n, m + 1)
-        h = beta[:, :, :-1] @ others.transpose(0, 1)  # (N, n, F), eq 20
-        h = h + beta[:, :, -1:] * own.transpose(0, 1)
-        return h.transpose(0, 1).flatten(1) + self.bias  # (n, N * F)
 
 
 def _dense(edges: Tensor, weights: Tensor, n: int) -> Tensor:

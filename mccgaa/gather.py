@@ -25,6 +25,14 @@ class Group(NamedTuple):
 ALONE = Group(0, 1)
 
 
+class Links(NamedTuple):
+    """Which of this process's nodes attend to which nodes of all, themselves apart."""
+
+    ecgs: Tensor  # (B, all texts) bool; (B, all pairs) in the pair graph
+    texts: Tensor | None  # (C, all ECGs) bool; None in the pair graph
+    group: Group
+
+
 def gather(t: Tensor, group: Group = ALONE) -> Tensor:
     """Join the same tensor of all processes, keeping its gradient.
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -35,14 +33,16 @@ from mccgaa.loss import (
     statement_loss,
 )
 from mccgaa.runtime import world
-from mccgaa.settings import from_dict, require
+from mccgaa.settings import from_dict, require, to_dict
 from mccgaa.text import TextEncoder, TextProjection
 
 FILES = ("config.json", "model.safetensors")
 MAX_LOGIT_SCALE = 100.0  # of a learned 1 / tau
 
 CARD = """---
-{{ card_data }}
+library_name: mccgaa
+license: mit
+tags: [ecg, zero-shot-classification]
 ---
 # MCCGAA
 
@@ -101,14 +101,7 @@ def scale_input(x: Tensor, scaling: str) -> Tensor:
     return scaled.where(present, 0)  # (B, leads, T)
 
 
-class MCCGAA(
-    nn.Module,
-    PyTorchModelHubMixin,
-    library_name="mccgaa",
-    license="mit",
-    tags=["ecg", "zero-shot-classification"],
-    model_card_template=CARD,
-):
+class MCCGAA(nn.Module):
     """The whole model of figure 1.
 
     Args:
@@ -352,6 +345,24 @@ class MCCGAA(
         """Take signals to the model's device and scale them as it expects."""
         return scale_input(x.to(self.device), self.config.input.scaling)
 
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write configuration, weights and a card, for `from_pretrained` or the hub.
+
+        Args:
+            folder: made where it is not there.
+
+        Raises:
+            OSError, SafetensorError: it cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config_file, weights_file = (folder / name for name in FILES)
+        settings = json.dumps(to_dict(self.config), indent=2, sort_keys=True)
+        config_file.write_text(settings + "\n", encoding="utf-8")
+        weights = {name: t.contiguous() for name, t in self.state_dict().items()}
+        save_file(weights, weights_file, metadata={"format": "pt"})
+        (folder / "README.md").write_text(CARD, encoding="utf-8")
+
     @classmethod
     def from_pretrained(
         cls,
@@ -417,6 +428,10 @@ def _locate(name: str | Path, hub: dict[str, Any]) -> Path:
     """Find the folder of a saved model, fetching it from the hub if need be."""
     folder = Path(name)
     if not folder.is_dir():
+        # Loaded where it is needed: it brings a whole client for the network.
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
+
         try:
             folder = Path(snapshot_download(str(name), allow_patterns=FILES, **hub))
         except (OSError, ValueError, RuntimeError, HFValidationError) as error:

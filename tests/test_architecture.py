@@ -50,6 +50,7 @@ STOREYS = (
     {"profile"},
     {"runtime", "metrics", "fast_conv"},
     {"data", "knowledge", "text_cache", "gather"},
+    {"attention"},
     {"augment", "average", "encoder", "text", "gafa", "loss", "statements", "unseen"},
     {"model", "pairs", "reader"},
     {"held_out", "run_folder", "start"},

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 from torch.nn.functional import normalize
 
+from mccgaa.attention import GraphAttention
 from mccgaa.config import GafaConfig
 from mccgaa.errors import ConfigError
-from mccgaa.gafa import Gafa, GraphAttention
+from mccgaa.gafa import Gafa
 
 B, M, HIDDEN, HEADS, OUT = 5, 3, 6, 2, 4
 
@@ -277,7 +278,7 @@ def test_masks_and_edges_give_the_same_numbers_and_gradients(
 def test_attention_in_blocks_of_rows_is_that_of_the_whole(graph, block, monkeypatch):
     gafa, x, q = make(graph), embeddings(B, 1), embeddings(B, 2)
     whole = fused_with_gradients(gafa, x, q)
-    monkeypatch.setattr("mccgaa.gafa.BLOCK", block)  # one row, or two, at a time
+    monkeypatch.setattr("mccgaa.attention.BLOCK", block)  # one row, or two, at a time
     largest, attend = 0, GraphAttention._attend_rows
 
     def watched(layer, own, others, joined):

@@ -40,6 +40,7 @@ SHARE = 0.9  # of a module's mutants that its tests must kill
 MODULES = {  # module -> the tests that must notice
     "encoder": ["test_encoder.py"],
     "fast_conv": ["test_fast_conv.py"],
+    "attention": ["test_gafa.py"],
     "gafa": ["test_gafa.py"],
     "loss": ["test_loss.py"],
     "gather": ["test_gather.py"],
