@@ -20,9 +20,8 @@ import gc
 import io
 import math
 import os
+import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import traceback
@@ -69,7 +68,7 @@ VARIANTS = {
     "whole": "as fused, with GAFA and losses compiled, too",
     "tuned": "as fused, its kernels tuned on the device",
 }
-LEADERS = ("fused", "reduce", "compile", "max", "eager")  # the first that works leads
+PLAIN = ("eager", "max")  # nothing to compile
 
 
 @dataclass
@@ -160,15 +159,17 @@ class Bench:
 
         Args:
             name: under which it is kept.
-            needs: seconds that it takes at least.
+            needs: seconds that it takes at least; it is stopped where none are left.
             work: returns what is kept, as plain data.
         """
+        print(f"-- {name} ({self.left:.0f} s left)", flush=True)
         if self.left < needs:
             self.found["skipped"][name] = f"needs {needs:.0f} s, {self.left:.0f} left"
-            print(f"-- {name}: skipped, {self.found['skipped'][name]}", flush=True)
+            print(f"   skipped: {self.found['skipped'][name]}", flush=True)
             return None
         start, result = time.perf_counter(), None
         try:
+            signal.setitimer(signal.ITIMER_REAL, max(1.0, self.left))
             result = self.found[name] = work()
         except Exception as error:
             # Told in full, and the other sections go on.
@@ -177,13 +178,14 @@ class Bench:
                 "trace": traceback.format_exc()[-4000:],
             }
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             self.clean()
         took = self.found["seconds"][name] = round(time.perf_counter() - start, 1)
         said = self.found[name]
         short = said.get("error") or {
             k: v for k, v in said.items() if isinstance(v, int | float | str)
         }
-        print(f"-- {name} ({took} s): {str(short)[:400]}", flush=True)
+        print(f"   {took} s: {str(short)[:400]}", flush=True)
         self.save()
         return result
 
@@ -282,39 +284,6 @@ class Bench:
             "whole": records == wanted,
         }
 
-    def warm(self, jobs: list[tuple[str, int]]) -> dict[str, Any]:
-        """Compile for all jobs at once, each in a process of its own.
-
-        What they compile is found again in a cache on the disk.
-        """
-        found = {}
-        processes = {}
-        threads = str(max(2, (os.cpu_count() or 2) // max(1, len(jobs))))
-        for variant, batch in jobs:
-            job = f"{variant}:{batch}"
-            command = [sys.executable, __file__, "--warm", job]
-            with (self.folder / f"{job}.log").open("w") as log:
-                processes[job] = subprocess.Popen(
-                    command + ["--small"] * self.small,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": threads},
-                )
-        start = time.perf_counter()
-        limit = 0.5 * self.left
-        for job, process in processes.items():
-            try:
-                process.wait(max(1, limit - (time.perf_counter() - start)))
-                found[job] = round(time.perf_counter() - start, 1)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                found[job] = "too slow"
-            if process.returncode:
-                log = (self.folder / f"{job}.log").read_text(errors="replace")
-                found[job] = f"{found[job]}: {log[-1500:]}"
-        return found
-
     def agreement(self, learner: Learner, batch: int) -> dict[str, Any]:
         """Compare a learner's step with the package's own in float32, on one batch.
 
@@ -364,6 +333,7 @@ class Bench:
         for _ in range(3):
             step()
         each = (self.wait() - begin) / 3
+        print(f"   warm after {first:.1f} s, {each:.4f} s per step", flush=True)
         steps, windows = fit(each, self.sizes.steps, seconds)
         speeds, losses = [], []
         begin = self.wait()
@@ -527,8 +497,8 @@ class Bench:
         batch = min(self.sizes.scored, len(self.texts[1]))
         learner = Learner(self.sizes.config(batch), self.device)
         encoder = learner.model.encoder
-        if variant == "max":
-            apply("max", learner)
+        if variant in PLAIN:
+            apply(variant, learner)
         else:
             encoder.features = partial(fused.features, encoder)
             encoder.forward = torch.compile(encoder.forward, dynamic=False)
@@ -864,53 +834,47 @@ def table(found: dict[str, Any]) -> str:
 
 
 def run(bench: Bench) -> None:
-    """Do all sections, the most telling first."""
+    """Do all sections: what nothing can keep from running first, compilers last."""
     small, middle, large = bench.sizes.batches
     wanted = bench.variants
-    scale = bench.left / 120  # of the time for windows
+    scale = min(2.0, bench.left / 120)  # of the time for windows
     tick = 0.0 if bench.small else 1.0  # every section has its turn in tiny sizes
 
-    def train(variant: str, batch: int, seconds: float, before: float) -> bool:
+    def train(variant: str, batch: int, seconds: float, before: float) -> None:
         name, seconds = f"train {variant} {batch}", seconds * scale
         work = partial(bench.training, variant, batch, seconds)
-        return bench.section(name, tick * (seconds + before), work) is not None
+        bench.section(name, tick * (seconds + before), work)
 
     bench.section("facts", 0, bench.facts)
-    leaders = [v for v in LEADERS if v in wanted]
-    jobs = [(v, middle) for v in wanted if v not in ("eager", "max", "tuned")]
-    if jobs:
-        jobs += [(leaders[0], batch) for batch in (large, small)]
-        bench.section("compiling ahead", 0, lambda: bench.warm(jobs))
     if bench.section("store", 0, bench.store) is None:
         return
-    lead = next((v for v in leaders if train(v, middle, 11, 0)), None)
-    if lead is None:
-        return
+    plain = [v for v in wanted if v in PLAIN]
+    for variant in plain:
+        train(variant, middle, 5, 0)
+    lead = max(plain, key=lambda v: speed(bench.found.get(f"train {v} {middle}")))
+    bench.section("usual loop", 6 * tick, lambda: bench.usual(False, 6 * scale))
+    cached = "usual loop, cached texts"
+    bench.section(cached, 6 * tick, lambda: bench.usual(True, 4 * scale))
+    bench.section("limit", 0, bench.limit)
+    train(lead, large, 8, 3)
     bench.section("profile", 2 * tick, lambda: bench.profile(lead, middle))
-    usual = bench.usual
-    bench.section("usual loop", 6 * tick, lambda: usual(False, 8 * scale))
-    bench.section("usual loop, cached texts", 6 * tick, lambda: usual(True, 5 * scale))
-    bench.section("limit", 0, bench.limit)
-    others = [v for v in wanted if v not in (lead, "tuned")]
-    if "eager" in others:
-        train("eager", middle, 6, 3)
-    train(lead, large, 14, 6)
-    train(lead, small, 4, 6)
-    train(f"{lead}+graph", small, 4, 2)
-    bench.section("score", 4 * tick, lambda: bench.scoring("max", 3))
-    for variant in others:
-        if variant != "eager":
-            train(variant, middle, 6, 6)
-    bench.section("short", 8 * tick, lambda: short(bench, "max"))
-    for batch in (large, small):
-        if "eager" in others:
-            train("eager", batch, 6, 3)
-    if "fused" in wanted:
-        bench.section("score, fused", 25 * tick, lambda: bench.scoring("fused", 3))
+    train(lead, small, 3, 3)
+    train(f"{lead}+graph", small, 3, 2)
+    bench.section("score", 4 * tick, lambda: bench.scoring(lead, 3))
+    bench.section("short", 5 * tick, lambda: short(bench, lead))
+    for variant in wanted:
+        if variant not in PLAIN:
+            train(variant, middle, 5, 30)
     bench.section("convolutions", 15 * tick, bench.convolutions)
-    if "tuned" in wanted:
-        train("tuned", middle, 5, 60)
+    for variant in plain:
+        if variant != lead:
+            train(variant, large, 6, 3)
     bench.section("limit", 0, bench.limit)
+
+
+def speed(row: dict[str, Any] | None) -> float:
+    """ECGs per second of a section; 0 where it failed."""
+    return (row or {}).get("samples_per_second", 0.0)
 
 
 def short(bench: Bench, variant: str) -> dict[str, Any]:
@@ -947,18 +911,9 @@ class Brief(Resident):
         return Plain(**{**vars(whole), "length": length})
 
 
-def compile_only(job: str, sizes: Sizes) -> None:
-    """Compile one variant for one batch, and take a step: the work of `Bench.warm`."""
-    variant, _, batch = job.partition(":")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learner = Learner(sizes.config(int(batch)), device)
-    apply(variant, learner)
-    signals = torch.randn(int(batch), 12, sizes.length, device=device)
-    vectors = torch.randn(int(batch), sizes.text.dim, device=device)
-    for step in range(2):
-        learner.step(step, 1e-3, signals, vectors)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+def stop(*_: Any) -> None:
+    """Stop a section whose time is up."""
+    raise TimeoutError("its time is up")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -970,20 +925,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="tiny sizes, for a test")
     parser.add_argument(
         "--variants",
-        default="fused,eager,reduce,compile,max,whole",
+        default="eager,max,fused,reduce,compile",
         help=f"of the training step: {', '.join(VARIANTS)}",
     )
-    parser.add_argument("--warm", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
-    if args.warm:
-        compile_only(args.warm, SMALL if args.small else Sizes())
-        return
     if not (args.small or torch.cuda.is_available()):
         print("No GPU here. `--small` runs every section in tiny sizes, on a CPU too.")
         return
+    signal.signal(signal.SIGALRM, stop)
     bench = Bench(args)
-    # Shared with the processes that compile ahead.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(bench.folder / "cache"))
     try:
         run(bench)
         bench.found["complete"] = True
