@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from mccgaa.config import LEADS
 from mccgaa.data import matlab
@@ -93,6 +92,8 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     Raises:
         RecordError: unreadable, not numbers, or without a rate.
     """
+    import pandas as pd
+
     rate = _required_rate(path, sampling_rate)
     try:
         content = path.read_bytes()

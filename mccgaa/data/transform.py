@@ -20,7 +20,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy import signal as dsp
 
 from mccgaa.config import LEADS, InputConfig
 from mccgaa.data.record import NORMALISED, Record
@@ -73,6 +72,36 @@ def prepare(
             f"{record.path} lasts {record.duration:g} s; this dataset's records last "
             f"{seconds:g} s."
         )
+    kept = round((_FIRST[policy] or config.duration) * config.sampling_rate)
+    first = round(start * config.sampling_rate)
+    return _cut(_whole(record, config), record, config, first, min(kept, config.length))
+
+
+def prepare_windows(record: Record, config: InputConfig) -> np.ndarray:
+    """Turn a record of any length into as many inputs of a model as it takes.
+
+    Args:
+        record: what `read_record` returned.
+        config: rate (Hz), duration (s) and transform.
+
+    Returns:
+        float32 (W, 12, config.length), as `prepare` gives them. Windows lie end to
+        end; where the record is no whole number of them, the last one ends with the
+        record and overlaps the one before. A record that is shorter than one is
+        padded with zeros.
+
+    Raises:
+        RecordError: as `prepare`.
+    """
+    signal = _whole(record, config)  # (12, T)
+    length = config.length
+    last = max(0, signal.shape[1] - length)
+    starts = [*range(0, last, length), last]
+    return np.stack([_cut(signal, record, config, at, length) for at in starts])
+
+
+def _whole(record: Record, config: InputConfig) -> np.ndarray:
+    """Filter and resample a whole record -> (12, T) at the wanted rate."""
     standardise = config.transform == "bandpass-zscore"
     if not standardise and record.units != "mV":
         why = "z-scored" if record.units == NORMALISED else "without a stated gain"
@@ -84,13 +113,18 @@ def prepare(
     # NU came to us filtered and z-scored; a second pass would narrow its band.
     if standardise and record.units != NORMALISED:
         signal = _bandpass(record, signal)
-    signal = _resample(signal, record.sampling_rate, config.sampling_rate)
-    first = round(start * config.sampling_rate)
-    kept = round((_FIRST[policy] or config.duration) * config.sampling_rate)
-    window = signal[:, first : first + min(kept, config.length)]
+    return _resample(signal, record.sampling_rate, config.sampling_rate)
+
+
+def _cut(
+    signal: np.ndarray, record: Record, config: InputConfig, first: int, kept: int
+) -> np.ndarray:
+    """Cut at most `kept` samples from `first` on out of (12, T); scale and pad them."""
+    window = signal[:, first : first + kept]
     if window.shape[1] < 2:
+        start = first / config.sampling_rate
         raise RecordError(f"{record.path} has nothing {start:g} s after its start.")
-    if standardise:
+    if config.transform == "bandpass-zscore":
         window = _zscore(window, record)
     out = np.zeros((len(LEADS), config.length), dtype=np.float32)
     out[:, : window.shape[1]] = window
@@ -134,11 +168,15 @@ def _fill_gaps(record: Record) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _filter(sampling_rate: float) -> np.ndarray:
+    from scipy import signal as dsp
+
     return dsp.butter(_ORDER, BAND, "bandpass", fs=sampling_rate, output="sos")
 
 
 def _bandpass(record: Record, signal: np.ndarray) -> np.ndarray:
     """Filter without shifting anything in time."""
+    from scipy import signal as dsp  # which takes a second to load
+
     if record.sampling_rate <= 2 * BAND[1]:
         raise RecordError(
             f"{record.path} has {record.sampling_rate:g} Hz; the band up to "
@@ -156,6 +194,8 @@ def _resample(signal: np.ndarray, have: float, want: float) -> np.ndarray:
     """Change the rate; ends are extended along a line, so offsets make no edge."""
     if have == want:
         return signal
+    from scipy import signal as dsp
+
     ratio = Fraction(want / have).limit_denominator(1000)
     return dsp.resample_poly(
         signal, ratio.numerator, ratio.denominator, axis=1, padtype="line"

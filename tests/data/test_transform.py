@@ -10,7 +10,7 @@ from scipy import signal as dsp
 
 from mccgaa.config import LEADS, InputConfig
 from mccgaa.data.record import read_record
-from mccgaa.data.transform import prepare
+from mccgaa.data.transform import prepare, prepare_windows
 from mccgaa.errors import RecordError
 
 
@@ -206,3 +206,18 @@ def test_what_cannot_hold_the_band_is_refused(record_of, ecg):
 def test_an_unknown_policy_is_refused(record_of, ecg):
     with pytest.raises(RecordError, match="'last-10s' is no length policy"):
         prepare(record_of(ecg(1, 500)), InputConfig(), "last-10s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"), [(4, [0]), (10, [0]), (20, [0, 10]), (23, [0, 10, 13])]
+)
+@pytest.mark.parametrize("transform", ["raw", "bandpass-zscore"])
+def test_a_record_of_any_length_is_windows_that_cover_it(
+    record_of, ecg, seconds, starts, transform
+):
+    record, config = record_of(ecg(seconds, 500)), InputConfig(100, 10.0, transform)
+    windows = prepare_windows(record, config)
+    assert windows.shape == (len(starts), 12, 1000)
+    for window, start in zip(windows, starts, strict=True):
+        np.testing.assert_array_equal(window, prepare(record, config, start=start))
+    assert not windows[0][:, 100 * seconds :].any()  # padding, where it is short
