@@ -96,7 +96,7 @@ def test_in_millivolts_noise_is_added_and_the_signal_keeps_its_size():
 @pytest.mark.parametrize("name", ADDED)
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_noise_has_up_to_its_share_of_each_leads_deviation(name, strength):
-    rate = 500
+    rate = 1000  # muscle noise then has a quarter of the frequencies, and all its power
     size = torch.tensor([1.0, 100.0]).repeat(6)[:, None]  # (12, 1)
     signals = standard_normal(64, 5000) * size
     added = changed(name, signals, strength, rate) - signals
@@ -104,6 +104,7 @@ def test_noise_has_up_to_its_share_of_each_leads_deviation(name, strength):
     most = ADDED[name] * strength
     slack = 1.5 if name == "wander" else 1.1  # part of a period is not all of it
     assert 0.6 * most < share.max() < slack * most
+    assert share.amax(0).min() > 0.4 * most, "each lead by its own deviation"
     assert share.amax(1).min() < 0.2 * most, "some records have little of it"
 
 

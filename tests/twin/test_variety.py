@@ -229,6 +229,8 @@ def test_an_interpolated_ventricular_beat_has_no_pause():
         (i,) = [i for i, (_, kind) in enumerate(beats) if kind == "pvc"]
         around = beats[i + 1][0] - beats[i - 1][0]
         found += around == pytest.approx(1.0, abs=0.05)
+        # Every other beat has its P wave, the one after a beat squeezed in too.
+        assert len(line.atrial) == len(beats) - 1
     assert 1 <= found <= 20
 
 
