@@ -65,9 +65,8 @@ def _sentence(error: Exception) -> tuple[str, bool]:
         why = error.strerror or text
         return f"{error.filename}: {why}." if error.filename else why, False
     if isinstance(error, RuntimeError) and ("CUDA" in text or "device" in text):
-        first = text.strip().splitlines()[0]
         advice = "lower the batch size, or choose another with --device."
-        return f"The device failed ({first}); {advice}", False
+        return f"The device failed ({text.strip().splitlines()[0]}); {advice}", False
     advice = f"start the same command with {DEBUG}=1 and report the traceback."
     return f"{type(error).__name__}: {text}. This is a fault of mccgaa: {advice}", True
 
@@ -128,6 +127,10 @@ ONLY_IDS = arg("--only-ids", help="file of record ids, one per line")
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
 LEADS = arg("--allow-missing-leads", action="store_true", help="take them as zeros")
 KNOWLEDGE = arg("--knowledge", help="a knowledge base of your own (YAML, JSON)")
+PROMPTS = (
+    arg("--prompts", choices=["single", "members"], help="texts of a class (single)"),
+    arg("--reduction", choices=["max", "mean", "best-member"], help="of members (max)"),
+)
 DEVICE = arg("--device", help="cpu, cuda, cuda:1 (default: a GPU if any)")
 JSON = arg("--json", help="write the results here")
 A_PROFILE = "a profile: a file, or the name of one in params/"
@@ -174,8 +177,7 @@ def download(args: argparse.Namespace) -> None:
     """
     from mccgaa.data.download import download
 
-    options = _given(args, "jobs", "only_ids", "host")
-    print(download(args.dataset, args.root, **options))
+    print(download(args.dataset, args.root, **_given(args, "jobs", "only_ids", "host")))
 
 
 @command(
@@ -224,9 +226,8 @@ def pack(args: argparse.Namespace) -> None:
         **_given(args, "limit", "only_ids", "labels", "lengths", "file_rate"),
     )
     lost = store.meta["rejected"] + store.meta["left_out"]
-    said = f"{len(store)} records in {store.path}; {lost} left out"
-    where = f", each with its reason in {store.path / 'rejected.csv'}"
-    print(said + where if lost else said)
+    where = f", each with its reason in {store.path / 'rejected.csv'}" if lost else ""
+    print(f"{len(store)} records in {store.path}; {lost} left out{where}")
 
 
 @command(
@@ -275,6 +276,7 @@ def pretrain(args: argparse.Namespace) -> None:
     arg("--tasks", nargs="+", default=[], help="default: all that the store has"),
     arg("--split", default="test", choices=["train", "val", "test", "all"]),
     arg("--fused", action="store_true", help="score through GAFA: transductive"),
+    *PROMPTS,
     arg("--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"),
     arg("--precision", default="bf16", choices=["bf16", "fp32"], help="of the encoder"),
     KNOWLEDGE,
@@ -301,7 +303,8 @@ def zeroshot(args: argparse.Namespace) -> None:
     knowledge = Knowledge.load(args.knowledge)
     tasks = [t for word in args.tasks for t in word.split(",") if t]
     tasks = tasks or list(store.meta["tasks"])
-    how = _given(args, "fused", "precision", "bootstrap", "device")
+    names = ("fused", "prompts", "reduction", "precision", "bootstrap", "device")
+    how = _given(args, *names)
     how["split"] = None if args.split == "all" else args.split
     results = zero_shot(model, store, tasks, knowledge, progress=True, **how)
     found = protocol(args.run_folder, model, store, tasks, knowledge, **how)
@@ -318,6 +321,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     RUN,
     arg("--classes", nargs="+", required=True, help="names in plain words"),
     arg("--sampling-rate", type=float, help="Hz, where the file has none"),
+    *PROMPTS,
     LEADS,
     KNOWLEDGE,
     DEVICE,
@@ -331,17 +335,14 @@ def classify(args: argparse.Namespace) -> None:
     """
     from mccgaa.data.record import read_record
     from mccgaa.knowledge import Knowledge
-    from mccgaa.zeroshot import classify, load_model
+    from mccgaa.zeroshot import classify, load_model, ranking
 
     missing, rate = args.allow_missing_leads, args.sampling_rate
     record = read_record(args.record, allow_missing_leads=missing, sampling_rate=rate)
     model = load_model(args.run_folder, args.device)
-    rows = classify(model, record, args.classes, Knowledge.load(args.knowledge))
-    width = max(len(row["class"]) for row in rows)
-    for row in rows:
-        numbers = f"{row['cosine']:+.3f}  {row['share']:6.1%}"
-        print(f"{row['class']:{width}s}  {numbers}  {'#' * round(30 * row['share'])}")
-    print(f"Cosine with each class; shares among these classes. {DISCLAIMER}")
+    how = _given(args, "prompts", "reduction")
+    rows = classify(model, record, args.classes, Knowledge.load(args.knowledge), **how)
+    print(ranking(rows), DISCLAIMER)
     if args.json is not None:
         write_json(args.json, rows)
 

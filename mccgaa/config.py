@@ -33,6 +33,8 @@ Gate = Literal["sigmoid", "double-sigmoid"]
 Pooling = Literal["cls", "mean", "pooler"]
 Style = Literal["name", "full"]
 LossKind = Literal["symmetric", "one-sided", "clip", "siglip", "statements"]
+Prompts = Literal["single", "members"]
+Reduction = Literal["max", "mean", "best-member"]
 Augmentation = Literal[
     "standard",
     "crop-resize",

@@ -1,8 +1,9 @@
 """The clinical knowledge base K of section 3.1: a class in, its text out (eq 1).
 
 The paper's K is not published. Ours is the YAML in `knowledge_base/`: for each class a
-name, the ECG criteria in our own words, synonyms, and a SNOMED-CT code where one is
-certain. A file of the user's own, in the same form, replaces it as a whole.
+name, the ECG criteria in our own words, synonyms, further wordings, and a SNOMED-CT
+code where one is certain; a class that is a family of others names its members. A file
+of the user's own, in the same form, replaces it as a whole.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from mccgaa.errors import KnowledgeError
 from mccgaa.settings import stable_hash
 
 PACKAGED = Path(__file__).with_name("knowledge_base")
-FIELDS = ("name", "abbreviation", "snomed", "criteria", "synonyms", "same_as")
+LISTS = ("synonyms", "wordings", "members")  # fields that are lists of text
+FIELDS = ("name", "abbreviation", "snomed", "criteria", *LISTS, "same_as")
 
 # dataset -> the vocabulary of the knowledge base that its records' statements are from
 VOCABULARIES: Mapping[str, str] = {
@@ -41,6 +43,13 @@ class Entry:
     snomed: int | None = None  # SNOMED-CT concept
     criteria: str = ""  # how the ECG shows it
     synonyms: tuple[str, ...] = ()
+    wordings: tuple[str, ...] = ()  # how reports say it, beside name and synonyms
+    members: tuple[str, ...] = ()  # of a family: "vocabulary/class" of each
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Every way to say it: name, synonyms and wordings."""
+        return tuple(dict.fromkeys((self.name, *self.synonyms, *self.wordings)))
 
     def text(self, style: Style = "name") -> str:
         """Return the entry as a text for the encoder.
@@ -82,9 +91,10 @@ class Knowledge:
     def load(cls, path: Path | str | None = None) -> Knowledge:
         """Read a knowledge base from YAML or JSON.
 
-        The form is `vocabulary: {class: {name, criteria, synonyms, snomed}}`, a bare
-        string being a name alone; `same_as: vocabulary/class` takes another class's
-        fields, except those that the entry gives itself.
+        The form is `vocabulary: {class: {name, criteria, synonyms, snomed, wordings,
+        members}}`, a bare string being a name alone; `same_as: vocabulary/class` takes
+        another class's fields, except those that the entry gives itself. `members`
+        lists the classes of a family, each as `vocabulary/class`.
 
         Args:
             path: a file, or a folder of .yaml files; the packaged base when None.
@@ -115,7 +125,7 @@ class Knowledge:
         """Name the knowledge base by its content, wherever it was read from."""
         return stable_hash(
             {
-                name: {key: asdict(entry) for key, entry in classes.items()}
+                name: {key: _content(entry) for key, entry in classes.items()}
                 for name, classes in self.vocabularies.items()
             }
         )
@@ -157,6 +167,27 @@ class Knowledge:
         """
         return self.entry(task, cls).text(style)
 
+    def members(self, entry: Entry) -> list[Entry]:
+        """Return the classes that a family stands for: itself, if it is none."""
+        if not entry.members:
+            return [entry]
+        named = (ref.partition("/")[::2] for ref in entry.members)
+        found = [m for ref in named for m in self.members(self.entry(*ref))]
+        return list(dict.fromkeys(found))
+
+    def prompts(self, task: str, cls: str) -> list[tuple[str, ...]]:
+        """Return every wording of one class: for each member of it, all of its own.
+
+        Args:
+            task, cls: as in `text`.
+        """
+        return [member.said for member in self.members(self.entry(task, cls))]
+
+    def wordings(self) -> list[str]:
+        """Return all that any class is called, each once, sorted."""
+        classes = self.vocabularies.values()
+        return sorted({w for some in classes for e in some.values() for w in e.said})
+
     def texts(self, style: Style = "name") -> list[str]:
         """Return the distinct texts of all classes, sorted."""
         entries = (
@@ -174,6 +205,11 @@ class Knowledge:
             words: as a user writes them; case does not count.
             style: "name" or "full".
         """
+        found = self.find(words)
+        return found and found.text(style)
+
+    def find(self, words: str) -> Entry | None:
+        """Return the entry of the class that a user means, as `lookup`, or None."""
         said = words.strip().lower()
         # A stable sort: the statements first, the rest in their own order.
         order = sorted(self.vocabularies, key=lambda name: name != "statements")
@@ -181,11 +217,12 @@ class Knowledge:
         for terms in (
             lambda entry: (entry.name,),
             lambda entry: entry.synonyms,
+            lambda entry: entry.wordings,
             lambda entry: (entry.abbreviation,),
         ):
             for entry in entries:
                 if said in (term.lower() for term in terms(entry)):
-                    return entry.text(style)
+                    return entry
         return None
 
     def record_text(
@@ -316,17 +353,33 @@ def _entry(
                 + ("leads back to it." if target in trail else "does not exist.")
             )
         found = _entry(raw, other, cls, source, trail)
-        base = {"name": found.name, "snomed": found.snomed}
-        base |= {"criteria": found.criteria, "synonyms": found.synonyms}
+        base = asdict(found)
+        del base["abbreviation"]
     # What the entry says itself goes before what it takes from the other class.
     merged = {**base, **{k: v for k, v in fields.items() if k != "same_as"}}
     merged["abbreviation"] = merged.get("abbreviation", key)
-    return _checked(merged, where)
+    entry = _checked(merged, where)
+    for ref in entry.members:
+        other, _, cls = ref.partition("/")
+        if cls not in raw.get(other, {}):
+            raise KnowledgeError(f"{where} has the member {ref!r}, which is no class.")
+        below = (*trail, f"{vocabulary}/{key}")
+        if ref in below:
+            raise KnowledgeError(
+                f"{where} has the member {ref!r}, which it is part of."
+            )
+        _entry(raw, other, cls, source, below)  # whose members must not lead back
+    return entry
 
 
 def _checked(fields: dict[str, Any], where: str) -> Entry:
     """Check the types of an entry's fields."""
-    fields["synonyms"] = fields.get("synonyms") or ()
+    for field in LISTS:
+        value = fields.get(field) or ()
+        listed = isinstance(value, list | tuple)
+        if not listed or not all(isinstance(one, str) for one in value):
+            raise KnowledgeError(f"{where}: {field} must be a list, not {value!r}.")
+        fields[field] = tuple(value)
     for field in ("name", "abbreviation", "criteria"):
         value = fields.get(field, "")
         if not isinstance(value, str) or (field == "name" and not value.strip()):
@@ -334,11 +387,13 @@ def _checked(fields: dict[str, Any], where: str) -> Entry:
     snomed = fields.get("snomed")
     if snomed is not None and (not isinstance(snomed, int) or isinstance(snomed, bool)):
         raise KnowledgeError(f"{where}: snomed must be a number, not {snomed!r}.")
-    synonyms = fields["synonyms"]
-    listed = isinstance(synonyms, list | tuple)
-    if not listed or not all(isinstance(s, str) for s in synonyms):
-        raise KnowledgeError(f"{where}: synonyms must be a list, not {synonyms!r}.")
-    return Entry(**{**fields, "synonyms": tuple(synonyms)})
+    return Entry(**fields)
+
+
+def _content(entry: Entry) -> dict[str, Any]:
+    """Return an entry's fields, those of later versions only where they hold some."""
+    later = ("wordings", "members")
+    return {k: v for k, v in asdict(entry).items() if v or k not in later}
 
 
 class _Loader(yaml.SafeLoader):

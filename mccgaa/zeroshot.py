@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mccgaa.config import Prompts, Reduction
 from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
 from mccgaa.data.transform import prepare
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.files import bar
-from mccgaa.knowledge import Knowledge, f_query
+from mccgaa.knowledge import Entry, Knowledge, f_query
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
+from mccgaa.prompting import Prompting, texts_of
 from mccgaa.runtime import autocast, pick_device
 
 
@@ -166,6 +168,8 @@ def score_tasks(
     split: str | None = "test",
     *,
     fused: bool = False,
+    prompts: Prompts = "single",
+    reduction: Reduction = "max",
     precision: str = "bf16",
     device: str | None = None,
     progress: bool = False,
@@ -179,13 +183,16 @@ def score_tasks(
         knowledge: gives each class its text (eq 1).
         split: "train", "val", "test", or None for all records.
         fused: as in `class_scores`.
+        prompts, reduction: as in `Prompting`.
         precision, device, progress: as in `embed`.
 
     Raises:
-        ConfigError: a task that the store does not have, or as `class_scores`.
+        ConfigError: a task that the store does not have, or as `class_scores` and
+            `Prompting`.
         StoreError: no record of the task in this split, or as `embed`.
     """
     _check_graph(model, fused)
+    wording = Prompting(prompts, reduction)
     unknown = [task for task in tasks if task not in store.meta["tasks"]]
     if unknown:
         raise ConfigError(
@@ -209,8 +216,13 @@ def score_tasks(
         for task in tasks:
             labels, classes = store.labels(task, rows[task])
             texts = f_query(classes, knowledge, task, style)  # eq 1
+            worded = [
+                wording.of(knowledge.entry(task, cls), knowledge, style)
+                for cls in classes
+            ]
             own = x[np.searchsorted(index, rows[task])]  # (n, M); index is sorted
-            scores = class_scores(model, own, texts, fused=fused)
+            cosine = class_scores(model, own, texts_of(worded), fused=fused)
+            scores = wording.reduce(cosine, worded)  # (n, C)
             found[task] = _by_record(
                 store,
                 Scores(list(classes), texts, labels, scores, own, rows[task]),
@@ -263,7 +275,8 @@ def zero_shot(
         model, store, tasks, knowledge, split: as in `score_tasks`.
         bootstrap: resamples behind the 95 % intervals, of subjects where the store
             knows them and of records otherwise.
-        **options: `fused`, `precision`, `device`, `progress` of `score_tasks`.
+        **options: `fused`, `prompts`, `reduction`, `precision`, `device`, `progress` of
+            `score_tasks`.
 
     Returns:
         One result per task.
@@ -288,7 +301,13 @@ def zero_shot(
 
 @torch.no_grad()
 def classify(
-    model: MCCGAA, record: Record, classes: Sequence[str], knowledge: Knowledge
+    model: MCCGAA,
+    record: Record,
+    classes: Sequence[str],
+    knowledge: Knowledge,
+    *,
+    prompts: Prompts = "single",
+    reduction: Reduction = "max",
 ) -> list[dict[str, Any]]:
     """Rank class texts for one ECG.
 
@@ -298,26 +317,51 @@ def classify(
         classes: names in plain words; a name, abbreviation or synonym that the
             knowledge base holds is worded as the model was trained on it.
         knowledge: the clinical knowledge base.
+        prompts, reduction: as in `Prompting`.
 
     Returns:
         One row per class, best first: class, text, cosine, and the share that a softmax
         at the model's temperature gives it among these classes (no probability of
-        disease: the classes given are all it can choose from).
+        disease: the classes given are all it can choose from). Of a model of the loss
+        "statements" also the probability, as `MCCGAA.probability`.
 
     Raises:
-        ConfigError: no class to choose from.
+        ConfigError: no class to choose from, or as `Prompting`.
     """
     if not classes:
         raise ConfigError("Name at least one class, such as --classes 'sinus rhythm'.")
+    wording = Prompting(prompts, reduction)
     signal = prepare(record, model.config.input)  # (D, T)
     style = model.config.text.style
-    texts = [knowledge.lookup(name, style) or name for name in classes]
+    entries = [knowledge.find(name) or Entry(name, name) for name in classes]
+    worded = [wording.of(entry, knowledge, style) for entry in entries]
     with _lent(model, str(_device(model))) as home:
         x = model.encode_ecg(torch.from_numpy(signal)[None].to(home)).float()  # (1, M)
-        cosine = class_scores(model, x, texts)[0]  # (C,)
-    share = torch.softmax(torch.from_numpy(cosine) / float(model.tau), dim=0)  # (C,)
-    ranked = [
-        {"class": name, "text": text, "cosine": float(c), "share": float(p)}
-        for name, text, c, p in zip(classes, texts, cosine, share, strict=True)
+        cosines = class_scores(model, x, texts_of(worded))  # (1, texts)
+    cosine = torch.from_numpy(wording.reduce(cosines, worded)[0])  # (C,)
+    columns = {
+        "class": list(classes),
+        "text": [words[0][0] for words in worded],
+        "cosine": cosine.tolist(),
+        "share": torch.softmax(cosine / float(model.tau), dim=0).tolist(),
+    }
+    if model.config.loss.kind == "statements":
+        columns["probability"] = model.probability(cosine).tolist()
+    rows = [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
     ]
-    return sorted(ranked, key=lambda row: -row["cosine"])
+    return sorted(rows, key=lambda row: -row["cosine"])
+
+
+def ranking(rows: Sequence[dict[str, Any]]) -> str:
+    """Show what `classify` found: a line per class, and what its numbers are."""
+    width = max(len(row["class"]) for row in rows)
+    shown = "probability" if "probability" in rows[0] else "share"
+    lines = [
+        f"{row['class']:{width}s}  {row['cosine']:+.3f}  {row[shown]:6.1%}"
+        f"  {'#' * round(30 * row[shown])}"
+        for row in rows
+    ]
+    meaning = {"share": "shares among these classes", "probability": "its probability"}
+    return "\n".join([*lines, f"Cosine with each class; {meaning[shown]}."])

@@ -34,7 +34,7 @@ SERVICES = {
 }
 
 # Modules that go beyond the paper's sections 3 and 4, or watch over their training.
-BEYOND = {"average", "held_out", "start", "statements", "unseen"}
+BEYOND = {"average", "held_out", "prompting", "start", "statements", "unseen"}
 
 # What the twin may use of the thin package, and what a command may load when called.
 SHARED = {"mccgaa.errors", "mccgaa.files"}
@@ -51,7 +51,8 @@ STOREYS = (
     {"runtime", "metrics", "fast_conv"},
     {"data", "knowledge", "text_cache", "gather"},
     {"attention"},
-    {"augment", "average", "encoder", "text", "gafa", "loss", "statements", "unseen"},
+    {"augment", "encoder", "text", "gafa", "loss"}
+    | {"average", "prompting", "statements", "unseen"},
     {"model", "pairs", "reader"},
     {"held_out", "run_folder", "start"},
     {"learner"},
