@@ -39,6 +39,11 @@ def test_yaml_round_trip_gives_the_same_configuration(tmp_path):
     assert from_dict(RunConfig, load_yaml(tmp_path / "c.yaml")) == config
 
 
+def test_the_default_schedule_is_that_of_section_4_1():
+    settings = PretrainConfig()
+    assert (settings.epochs, settings.lr, settings.min_lr) == (20, 1e-3, 1e-8)
+
+
 def test_unknown_setting_is_refused_with_its_path_and_the_known_ones():
     with pytest.raises(ConfigError, match=r"model\.encoder has no setting 'dpeth'"):
         from_dict(ModelConfig, {"encoder": {"dpeth": 18}}, "model")

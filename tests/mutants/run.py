@@ -60,6 +60,7 @@ MODULES = {  # module -> the tests that must notice
     "config": ["test_config.py"],
 }
 NAMED_ONLY = {"config"}
+STARTS_PROCESSES = ("test_processes.py", "::test_two_processes")
 
 
 @dataclass
@@ -214,7 +215,11 @@ def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     if not reached:
         return every
     chosen = reached if reached <= every.keys() else every
-    quick = {test: every[test] for test in chosen if "processes" not in test}
+    quick = {
+        test: every[test]
+        for test in chosen
+        if not any(name in test for name in STARTS_PROCESSES)
+    }
     return quick or {test: every[test] for test in chosen}
 
 
