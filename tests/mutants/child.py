@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import resource
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -59,7 +61,14 @@ def run_pytest(copy: Path, tests: list[str], plugin: object) -> int:
     return int(pytest.main([*options, *tests], plugins=[plugin]))
 
 
-def passes(items: list[pytest.Item], seconds: dict[str, float]) -> bool:
+def verdict(code: int, until: float) -> int | None:
+    """What a child's exit code says: nothing if the end of the time stopped it."""
+    return None if code < 0 and time.time() >= until else code
+
+
+def passes(
+    items: list[pytest.Item], seconds: dict[str, float], until: float = math.inf
+) -> bool:
     """Whether the chosen tests pass, fastest first, each within its time."""
     chosen = sorted(
         (item for item in items if item.nodeid in seconds),
@@ -68,7 +77,9 @@ def passes(items: list[pytest.Item], seconds: dict[str, float]) -> bool:
     for item, following in zip(chosen, [*chosen[1:], None], strict=True):
         # Of CPU time: a machine with other work is not a mutant that hangs.
         signal.setitimer(signal.ITIMER_PROF, 8 + 10 * seconds[item.nodeid])
-        signal.setitimer(signal.ITIMER_REAL, START + 100 * seconds[item.nodeid])
+        left = max(until - time.time(), 0.1)
+        limit = START + 100 * seconds[item.nodeid]
+        signal.setitimer(signal.ITIMER_REAL, min(limit, left))
         reports = runtestprotocol(item, nextitem=following, log=False)
         if any(report.failed for report in reports):
             return False
@@ -150,9 +161,14 @@ class Judge:
     """Fork once for each mutant of a function's body, all tests being collected."""
 
     def __init__(
-        self, module: Path, measured: dict, work: list[tuple[Mutant, dict]], out: Path
+        self,
+        module: Path,
+        measured: dict,
+        work: list[tuple[Mutant, dict]],
+        until: float,
+        out: Path,
     ) -> None:
-        self.module, self.work, self.out = module, work, out
+        self.module, self.work, self.until, self.out = module, work, until, out
         self.seconds = measured["seconds"]
         contexts = {name for names in measured["lines"].values() for name in names}
         self.mutated = {c.split()[-1] for c in contexts if c.startswith("fixture ")}
@@ -191,14 +207,17 @@ class Judge:
         kept = set(base.iterdir())  # of the shared fixtures
         with self.out.open("w") as out:
             for mutant, seconds in self.work:
+                if time.time() >= self.until:
+                    break
 
                 def survives(mutant=mutant, seconds=seconds) -> int:
                     if not transplant(mutant.source, old, live):
                         return 98
-                    return 0 if passes(session.items, seconds) else 1
+                    return 0 if passes(session.items, seconds, self.until) else 1
 
                 self.module.write_text(mutant.source)  # for processes that tests start
-                out.write(json.dumps(fork(survives)) + "\n")
+                code, cpu = fork(survives)
+                out.write(json.dumps([verdict(code, self.until), cpu]) + "\n")
                 out.flush()
                 for path in set(base.iterdir()) - kept:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -242,24 +261,33 @@ def codes(source: str, file: str) -> dict[str, list[CodeType]]:
 class Select:
     """Run the chosen tests only."""
 
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: dict[str, float], until: float) -> None:
+        self.seconds, self.until = seconds, until
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        session.testsfailed = not passes(session.items, self.seconds)
+        session.testsfailed = not passes(session.items, self.seconds, self.until)
         return True
 
 
 def judge_bodies(
-    copy: Path, tests: list[str], module: Path, measured: dict, work: list, out: Path
+    copy: Path,
+    tests: list[str],
+    module: Path,
+    measured: dict,
+    work: list,
+    until: float,
+    out: Path,
 ) -> int:
     """Judge mutants of functions' bodies; `out` gets a line [code, seconds] for each.
 
-    The code is 0 for a survivor, and 98 for a mutant that has to be imported.
+    The code is 0 for a survivor, 98 for a mutant that has to be imported, and None for
+    one that there was no time for.
     """
-    return run_pytest(copy, tests, Judge(module, measured, work, out))
+    return run_pytest(copy, tests, Judge(module, measured, work, until, out))
 
 
-def judge_whole(copy: Path, tests: list[str], seconds: dict[str, float]) -> int:
+def judge_whole(
+    copy: Path, tests: list[str], seconds: dict[str, float], until: float
+) -> int:
     """Import the mutant that lies in the copy and test it; 0 says that it survived."""
-    return run_pytest(copy, tests, Select(seconds))
+    return run_pytest(copy, tests, Select(seconds, until))

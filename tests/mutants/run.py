@@ -3,39 +3,42 @@
     python tests/mutants/run.py                 every module
     python tests/mutants/run.py loss gafa       some modules
     python tests/mutants/run.py loss --write    note the survivors, reasons to be filled
+    python tests/mutants/run.py --jobs 16 --seconds 500 --json report.json
 
 A mutant is killed when a test fails, crashes or hangs on it. One that survives needs a
 test, or a reason in survivors.yaml why it changes nothing that matters. named.yaml
 holds wrong versions that were written by hand; all of them must die.
 
-This process imports what the tests import of other packages, and forks for each mutant;
-the child imports the mutant from a copy of the checkout, and runs the tests that reach
-the changed line.
+Each worker has a copy of the checkout. It imports what the tests import of other
+packages, and forks for each mutant; the child imports the mutant from the copy, and
+runs the tests that reach the changed line.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
+import math
+import multiprocessing
 import os
-import shutil
+import queue
 import signal
-import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import child
 import yaml
+from checkout import ROOT, Checkout
 from mutate import Mutant, changed_lines, mutants
+from report import HERE, Outcome, describe, read_reasons, table, write_json
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-SURVIVORS, NAMED = HERE / "survivors.yaml", HERE / "named.yaml"
-SHARE = 0.9  # of a module's mutants that its tests must kill
+NAMED = HERE / "named.yaml"
+CHUNK = 40  # mutants that a worker judges at a time, where there are several
+MINUTE = 60  # of tests, at least, for a worker to start on
+GRACE = 60  # seconds after its time in which a worker has to answer
 
 MODULES = {  # module -> the tests that must notice
     "encoder": ["test_encoder.py"],
@@ -62,130 +65,99 @@ MODULES = {  # module -> the tests that must notice
 NAMED_ONLY = {"config"}
 STARTS_PROCESSES = ("test_processes.py", "::test_two_processes")
 
+# --- in a worker ----------------------------------------------------------------------
 
-@dataclass
-class Outcome:
-    """What became of one module's mutants."""
-
-    module: str
-    made: list[Mutant] = field(default_factory=list)
-    survivors: list[Mutant] = field(default_factory=list)
-    named: int = 0
-    cpu: float = 0.0  # seconds
-    problems: list[str] = field(default_factory=list)
+_checkout: Checkout  # the worker's own
 
 
-class Copy:
-    """A copy of the checkout in which one module at a time is a mutant."""
+def start_worker(source: Path, folder: Path) -> None:
+    global _checkout
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    own = Path(tempfile.mkdtemp(dir=folder))
+    _checkout = Checkout.copy(source, own)
 
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "checkout"
-        command = [
-            "git",
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]
-        listed = subprocess.run(
-            command, cwd=ROOT, check=True, capture_output=True, text=True
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            source, target = ROOT / name, self.root / name
-            if source.is_file() and not name.startswith("book/"):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, target)
 
-    def path(self, module: str) -> Path:
-        return self.root / "mccgaa" / f"{module}.py"
+def measure(module: str, named_only: bool) -> tuple[dict, float, list[Mutant]]:
+    """What judging a module needs, the seconds of CPU time, and its mutants."""
+    source = _checkout.path(module).read_text()
+    measured, cpu = _checkout.measure(module, test_files(module))
+    if not measured.get("seconds") or measured["failed"]:
+        measured["log"] = _checkout.log()[-3000:]
+    named_only = named_only or module in NAMED_ONLY
+    return measured, cpu, [] if named_only else mutants(module, source)
 
-    def measure(self, module: str) -> tuple[dict, float]:
-        """Run the module's tests on the right program; see `child.measure`."""
-        tests, path = test_files(module), self.path(module)
-        out = self.root.parent / "measured.json"
-        out.unlink(missing_ok=True)
-        _, cpu = child.fork(lambda: child.measure(self.root, tests, path, out))
-        return json.loads(out.read_text()) if out.is_file() else {}, cpu
 
-    def judge(
-        self, module: str, measured: dict, chosen: list[Mutant]
-    ) -> tuple[list[bool], float]:
-        """Which mutants survive their tests, and the seconds of CPU time."""
-        path, tests = self.path(module), test_files(module)
-        source, stat = path.read_text(), path.stat()
-        work = [(mutant, tests_of(mutant, measured)) for mutant in chosen]
-        out = self.root.parent / "judged.txt"
-        out.unlink(missing_ok=True)
-        # What runs on import may be known to other modules and to tests' parameters,
-        # so that only bodies are changed in place.
-        bodies = [(mutant, seconds) for mutant, seconds in work if mutant.body]
-        codes: dict[int, int] = {}
-        total = 0.0
-        if bodies:
-            child.fork(
-                lambda: child.judge_bodies(
-                    self.root, tests, path, measured, bodies, out
-                )
-            )
-            lines = [json.loads(line) for line in out.read_text().splitlines()]
-            for (mutant, _), (code, cpu) in zip(bodies, lines, strict=True):
-                codes[id(mutant)] = code
-                total += cpu
-        for mutant, seconds in work:
-            if codes.get(id(mutant), 98) == 98:
-                path.write_text(mutant.source)
-                codes[id(mutant)], cpu = child.fork(
-                    lambda s=seconds: child.judge_whole(self.root, tests, s)
-                )
-                total += cpu
-        path.write_text(source)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # its bytecode holds
-        return [codes[id(mutant)] == 0 for mutant, _ in work], total
+def judge(
+    module: str, measured: dict, work: list[tuple[Mutant, dict]], until: float
+) -> tuple[list[int | None], float]:
+    """See `Checkout.judge`."""
+    for name in measured["modules"]:
+        with suppress(Exception):
+            importlib.import_module(name)
+    return _checkout.judge(module, test_files(module), measured, work, until)
+
+
+# --- in the parent --------------------------------------------------------------------
 
 
 def test_files(module: str) -> list[str]:
     return [f"tests/{name}" for name in MODULES[module]]
 
 
-def run_module(module: str, copy: Copy, known: set, *, named_only: bool) -> Outcome:
-    """Judge a module's mutants, but for the `known` survivors, and its named ones."""
-    outcome = Outcome(module)
-    measured, outcome.cpu = copy.measure(module)
-    if not measured.get("seconds") or measured["failed"]:
-        failed = ", ".join(measured.get("failed", [])) or "collection"
-        outcome.problems.append(f"{module}: fails without any mutant: {failed}")
-        print((copy.root.parent / "log.txt").read_text()[-3000:])
-        return outcome
-    for name in measured["modules"]:
-        with suppress(Exception):
-            importlib.import_module(name)
+@dataclass
+class Module:
+    """A module whose mutants are being judged."""
 
-    source = copy.path(module).read_text()
-    named = named_mutants(module, source, outcome.problems)
-    outcome.named = len(named)
-    if not (named_only or module in NAMED_ONLY):
-        outcome.made = mutants(module, source)
-    outcome.survivors = [mutant for mutant in outcome.made if mutant.key in known]
-    fresh = [mutant for mutant in outcome.made if mutant.key not in known]
-    survive, cpu = copy.judge(module, measured, [*(m for m, _ in named), *fresh])
-    outcome.cpu += cpu
-    for (_, name), survives in zip(named, survive, strict=False):
-        if survives:
-            outcome.problems.append(f"{module}: no test notices the named {name!r}")
-    for mutant, survives in zip(fresh, survive[len(named) :], strict=True):
-        if survives:
-            outcome.survivors.append(mutant)
-            print(f"{module}:{mutant.lines[0]}: {describe(mutant.key)}", flush=True)
-    return outcome
+    outcome: Outcome
+    named: dict[Mutant, str] = field(default_factory=dict)  # their names
+    codes: dict[Mutant, int | None] = field(default_factory=dict)
+
+    def chunks(self, measured: dict, source: str, options) -> list[list]:
+        """The mutants to judge with the seconds of their tests, a worker's part each.
+
+        The named ones are the first part. A worker imports and collects before it
+        starts, and sets up what tests share, which takes about as long as they all do.
+        """
+        outcome = self.outcome
+        self.named = named_mutants(outcome.module, source, outcome.problems)
+        outcome.named = len(self.named)
+        reasons = {} if options.recheck else read_reasons(outcome.module)
+        fresh = [mutant for mutant in outcome.made if not reasons.get(mutant.key)]
+        for mutant in outcome.made:
+            if reasons.get(mutant.key):
+                self.codes[mutant] = 0
+        named = [(mutant, tests_of(mutant, measured)) for mutant in self.named]
+        work = [(mutant, tests_of(mutant, measured)) for mutant in fresh]
+        if options.jobs == 1:
+            return [part for part in [named + work] if part]
+        needed = sum(sum(seconds.values()) for _, seconds in work) / 2
+        least = max(MINUTE, 3 * sum(measured["seconds"].values()))
+        parts = math.ceil(max(len(work) / CHUNK, needed / least))
+        return [
+            part for part in [named, *(work[i::parts] for i in range(parts))] if part
+        ]
+
+    def finish(self, options) -> None:
+        """Sort out what became of them."""
+        outcome, codes = self.outcome, self.codes
+        for mutant, name in self.named.items():
+            if codes.get(mutant) is None:
+                outcome.problems.append(f"{outcome.module}: no time for {name!r}")
+            elif codes[mutant] == 0:
+                problem = f"{outcome.module}: no test notices the named {name!r}"
+                outcome.problems.append(problem)
+        outcome.survivors = [m for m in outcome.made if codes.get(m) == 0]
+        outcome.not_judged = [m for m in outcome.made if codes.get(m) is None]
+        if outcome.made:
+            if options.write:
+                outcome.note()
+            outcome.check(recheck=options.recheck)
 
 
-def named_mutants(
-    module: str, source: str, problems: list[str]
-) -> list[tuple[Mutant, str]]:
-    """Apply the module's patches of named.yaml."""
-    made = []
-    for patch in yaml.safe_load(NAMED.read_text())[module]:
+def named_mutants(module: str, source: str, problems: list[str]) -> dict[Mutant, str]:
+    """Apply the module's patches of named.yaml; their names by mutant."""
+    made = {}
+    for patch in yaml.safe_load(NAMED.read_text()).get(module, []):
         was, now = patch["was"].rstrip("\n"), patch["now"].rstrip("\n")
         if source.count(was) != 1:
             problems.append(
@@ -199,7 +171,7 @@ def named_mutants(
         text = source.splitlines()[first - 1]
         body = text.startswith("    ") and was.count("\n") == now.count("\n")
         mutant = Mutant(module, "", *changed_lines(source, code), lines, body, code)
-        made.append((mutant, patch["name"]))
+        made[mutant] = patch["name"]
     return made
 
 
@@ -223,53 +195,67 @@ def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     return quick or {test: every[test] for test in chosen}
 
 
-def describe(key: tuple[str, str, str]) -> str:
-    function, was, now = key
-    return f"{function or '(module)'}: {was}  ->  {now}"
+def run(modules: dict[str, Module], pool, sources: Checkout, options) -> None:
+    """Measure every module, then judge its mutants, in as many workers as there are."""
+    answers: queue.Queue = queue.Queue()
+    open_ = 0
 
+    def ask(task, *given, then) -> None:
+        nonlocal open_
+        open_ += 1
 
-def check_reasons(outcome: Outcome, noted: list[dict], *, recheck: bool) -> None:
-    """Compare the survivors with survivors.yaml."""
-    survived = {mutant.key for mutant in outcome.survivors}
-    made = {mutant.key for mutant in outcome.made}
-    reasons = {key_of(entry): entry["why"] for entry in noted}
-    problems = []
-    if open_ := [key for key in survived if not reasons.get(key)]:
-        problems.append(f"{len(open_)} survivors have no reason in survivors.yaml")
-    problems += [
-        f"survivors.yaml has what is no mutant: {describe(key)}"
-        for key in reasons.keys() - made
-    ]
-    if recheck:
-        problems += [
-            f"survivors.yaml has what a test kills: {describe(key)}"
-            for key in (reasons.keys() & made) - survived
-        ]
-    killed = len(outcome.made) - len(outcome.survivors)
-    if killed < SHARE * len(outcome.made):
-        problems.append(f"its tests kill {killed} of {len(outcome.made)}")
-    outcome.problems += [f"{outcome.module}: {problem}" for problem in sorted(problems)]
+        def answer(found) -> None:
+            answers.put((then, found))
 
+        pool.apply_async(task, given, callback=answer, error_callback=answer)
 
-def read_noted() -> dict[str, list[dict]]:
-    return yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or {}
+    def measured(module: Module, found) -> None:
+        name = module.outcome.module
+        facts, module.outcome.cpu, module.outcome.made = found
+        if "log" in facts:
+            failed = ", ".join(facts.get("failed", [])) or "collection"
+            problem = f"{name}: fails without any mutant: {failed}"
+            module.outcome.problems.append(problem)
+            print(facts["log"])
+            return
+        for chunk in module.chunks(facts, sources.path(name).read_text(), options):
+            ask(
+                judge,
+                name,
+                facts,
+                chunk,
+                options.until,
+                then=lambda found, chunk=chunk: judged(module, chunk, found),
+            )
 
+    def judged(module: Module, chunk: list, found) -> None:
+        codes, cpu = found
+        module.outcome.cpu += cpu
+        for (mutant, _), code in zip(chunk, codes, strict=True):
+            module.codes[mutant] = code
+            if code == 0 and mutant not in module.named:
+                name = module.outcome.module
+                print(f"{name}:{mutant.lines[0]}: {describe(mutant.key)}", flush=True)
 
-def key_of(entry: dict) -> tuple[str, str, str]:
-    return entry["function"], entry["was"], entry["now"]
-
-
-def note(outcome: Outcome) -> None:
-    """Write the survivors to survivors.yaml, keeping the reasons that are there."""
-    noted = read_noted()
-    reasons = {key_of(e): e["why"] for e in noted.get(outcome.module, [])}
-    noted[outcome.module] = [
-        {"function": key[0], "was": key[1], "now": key[2], "why": reasons.get(key, "")}
-        for key in dict.fromkeys(mutant.key for mutant in outcome.survivors)
-    ]
-    ordered = {module: noted[module] for module in MODULES if noted.get(module)}
-    text = yaml.safe_dump(ordered, sort_keys=False, width=88, allow_unicode=True)
-    SURVIVORS.write_text(text, encoding="utf-8")
+    for name, module in modules.items():
+        ask(
+            measure,
+            name,
+            options.named,
+            then=lambda found, module=module: measured(module, found),
+        )
+    while open_:
+        left = None
+        if options.until < math.inf:
+            left = max(options.until + GRACE - time.time(), 0)
+        try:
+            then, found = answers.get(timeout=left)
+        except queue.Empty:
+            return
+        open_ -= 1
+        if isinstance(found, BaseException):
+            raise found
+        then(found)
 
 
 def main() -> int:
@@ -280,40 +266,37 @@ def main() -> int:
     parser.add_argument(
         "--recheck", action="store_true", help="run noted survivors again too"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="workers (default: 1)")
+    parser.add_argument(
+        "--seconds", type=float, help="stop then, and say what was not judged"
+    )
+    parser.add_argument("--json", type=Path, help="write the report to this file too")
     options = parser.parse_args()
     if unknown := set(options.modules) - set(MODULES):
         parser.error(f"unknown modules: {', '.join(sorted(unknown))}")
-    outcomes = []
+    started = time.time()
+    options.until = started + options.seconds if options.seconds else math.inf
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MCCGAA_REAL_DATA", str(ROOT.parent / "shared" / "data"))
+    modules = {name: Module(Outcome(name)) for name in options.modules or MODULES}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = Copy(Path(folder))
-        for module in options.modules or MODULES:
-            entries = read_noted().get(module, [])
-            known = (
-                set()
-                if options.recheck
-                else {key_of(entry) for entry in entries if entry["why"]}
-            )
-            outcome = run_module(module, copy, known, named_only=options.named)
-            outcomes.append(outcome)
-            if outcome.made:
-                if options.write:
-                    note(outcome)
-                    entries = read_noted().get(module, [])
-                check_reasons(outcome, entries, recheck=options.recheck)
-    print(f"\n{'module':16} mutants  killed  share  survivors  named  CPU min")
-    for o in outcomes:
-        killed = len(o.made) - len(o.survivors)
-        share = f"{killed / len(o.made):.0%}" if o.made else ""
-        print(
-            f"{o.module:16} {len(o.made):7} {killed:7} {share:>6} "
-            f"{len(o.survivors):10} {o.named:6} {o.cpu / 60:8.1f}"
-        )
+        sources = Checkout.copy(ROOT, Path(folder))
+        given = (sources.root, Path(folder))
+        with multiprocessing.get_context("fork").Pool(
+            options.jobs, start_worker, given
+        ) as pool:
+            run(modules, pool, sources, options)
+    outcomes = []
+    for module in modules.values():
+        module.finish(options)
+        outcomes.append(module.outcome)
+    print(f"\n{table(outcomes)}")
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     for problem in problems:
         print(f"error: {problem}")
+    if options.json:
+        write_json(outcomes, time.time() - started, options.json)
     return 1 if problems else 0
 
 
