@@ -45,15 +45,17 @@ MODULES = {  # module -> the tests that must notice
     "fast_conv": ["test_fast_conv.py"],
     "attention": ["test_gafa.py"],
     "gafa": ["test_gafa.py"],
-    "loss": ["test_loss.py"],
+    "loss": ["test_loss.py", "test_statement_loss.py"],
     "gather": ["test_gather.py"],
     "text": ["test_text.py"],
     "knowledge": ["test_knowledge.py"],
     "model": ["test_model.py"],
     "augment": ["test_augment.py"],
+    "statements": ["test_statements.py"],
     "pairs": ["test_pairs.py", "test_pretrain.py"],
     "learner": ["test_pretrain.py", "test_processes.py"],
     "pretrain": ["test_pretrain.py", "test_processes.py"],
+    "held_out": ["test_pretrain.py"],
     "reader": ["test_reader.py"],
     "run_folder": ["test_run_folder.py", "test_pretrain.py"],
     "zeroshot": ["test_zeroshot.py"],
@@ -73,6 +75,8 @@ _checkout: Checkout  # the worker's own
 def start_worker(source: Path, folder: Path) -> None:
     global _checkout
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # The tests may start processes, which a pool forbids its workers.
+    multiprocessing.current_process()._config["daemon"] = False
     own = Path(tempfile.mkdtemp(dir=folder))
     _checkout = Checkout.copy(source, own)
 
