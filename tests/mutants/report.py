@@ -57,9 +57,9 @@ class Outcome:
                 f"survivors.yaml has what a test kills: {describe(key)}"
                 for key in (reasons.keys() & judged) - survived
             ]
-        if self.share < SHARE:
-            judged_count = len(self.made) - len(self.not_judged)
-            problems.append(f"its tests kill {self.killed} of {judged_count}")
+        count = len(self.made) - len(self.not_judged)
+        if count and self.share < SHARE:
+            problems.append(f"its tests kill {self.killed} of {count}")
         if self.not_judged:
             problems.append(f"no time was left for {len(self.not_judged)} mutants")
         self.problems += [f"{self.module}: {problem}" for problem in sorted(problems)]
