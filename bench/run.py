@@ -61,6 +61,13 @@ def throughput(found: dict[str, Any]) -> Iterator[Row]:
     yield Row(what, found["ratio"], "times", found["wanted"])
 
 
+def gafa(found: dict[str, Any]) -> Iterator[Row]:
+    """Rows of gafa.json."""
+    for row in found["rows"]:
+        what = f"masks against edges, {row['graph']} graph of {row['batch']}"
+        yield Row(what, row["ratio"], "times")
+
+
 def packing(found: dict[str, Any]) -> Iterator[Row]:
     """Rows of packing.json."""
     wanted = found["wanted_records_a_second_a_core"]
@@ -99,6 +106,7 @@ def gpu(found: dict[str, Any]) -> Iterator[Row]:
 BENCHMARKS: dict[str, tuple[list[str], Callable[[dict], Iterator[Row]]]] = {
     "training": (["training.py"], training),
     "throughput": (["throughput.py"], throughput),
+    "gafa": (["gafa.py"], gafa),
     "packing": (["packing.py"], packing),
     "tables": (["packing.py", "--rows", "20000"], tables),
     "twin": (["twin.py"], twin),

@@ -55,32 +55,32 @@ class GraphAttention(GATConv):
         q_topo = self._attend(texts, all_ecgs, links.texts)  # (C, N * F)
         return torch.cat([x_topo, q_topo])
 
-    def _attend(self, own: Tensor, others: Tensor, joined: Tensor) -> Tensor:
+    def _attend(self, own: Tensor, others: Tensor, mask: Tensor) -> Tensor:
         """Split the work where its scores are too many; see `_attend_rows`."""
         rows = max(1, BLOCK // (self.heads * max(1, len(others))))
         if len(own) <= rows:
-            return self._attend_rows(own, others, joined)
+            return self._attend_rows(own, others, mask)
         parts = [
             # Computed again in the backward pass, instead of kept until then.
             checkpoint(
                 self._attend_rows,
                 some,
                 others,
-                mask,
+                some_mask,
                 use_reentrant=False,
                 preserve_rng_state=False,
             )
-            for some, mask in zip(own.split(rows), joined.split(rows), strict=True)
+            for some, some_mask in zip(own.split(rows), mask.split(rows), strict=True)
         ]
         return torch.cat(parts)
 
-    def _attend_rows(self, own: Tensor, others: Tensor, joined: Tensor) -> Tensor:
+    def _attend_rows(self, own: Tensor, others: Tensor, mask: Tensor) -> Tensor:
         """Compute eq 20 and 21 for some nodes and the nodes they may attend to.
 
         Args:
             own: (n, N * F) nodes times W; each attends to itself.
             others: (m, N * F) nodes times W.
-            joined: (n, m) bool.
+            mask: (n, m), as in `Links`.
         """
         shape = (-1, self.heads, self.out_channels)
         own, others = own.view(shape), others.reshape(shape)  # (n | m, N, F)
@@ -88,10 +88,12 @@ class GraphAttention(GATConv):
         s = (own * self.att_dst).sum(-1).T  # (N, n)
         t_own = (own * self.att_src).sum(-1).T  # (N, n)
         t = (others * self.att_src).sum(-1).T  # (N, m)
-        scores = s[:, :, None] + t[:, None, :]  # (N, n, m)
-        scores = scores.masked_fill(~joined, -torch.inf)
-        scores = torch.cat([scores, (s + t_own)[:, :, None]], dim=2)  # last: itself
-        beta = F.leaky_relu(scores, self.negative_slope).softmax(2)  # (N, n, m + 1)
-        h = beta[:, :, :-1] @ others.transpose(0, 1)  # (N, n, F), eq 20
-        h = h + beta[:, :, -1:] * own.transpose(0, 1)
+        scores = self._leaky(s[:, :, None] + t[:, None, :]) + mask  # (N, n, m)
+        itself = self._leaky(s + t_own)[:, :, None]  # (N, n, 1)
+        beta = torch.cat([scores, itself], dim=2).softmax(2)  # (N, n, m + 1), eq 21
+        beta, beta_own = beta.split([len(others), 1], dim=2)
+        h = beta @ others.transpose(0, 1) + beta_own * own.transpose(0, 1)  # eq 20
         return h.transpose(0, 1).flatten(1) + self.bias  # (n, N * F)
+
+    def _leaky(self, scores: Tensor) -> Tensor:
+        return F.leaky_relu(scores, self.negative_slope)

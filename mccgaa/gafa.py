@@ -186,14 +186,12 @@ class Gafa(nn.Module):
         if not self.dense:
             return nodes, self._edges(x, q)
         all_x, all_q = gather_both(x.detach(), q.detach(), group)
-        joined = self.adjacency(
-            x, all_q
-        )  # (B, all texts): what each own ECG attends to
+        joined = self.adjacency(x, all_q)  # (B, all texts)
         if self.config.graph == "pair":
             joined.diagonal(group.rank * len(x)).fill_(False)  # that is a self-loop
-            return nodes, Links(joined, None, group)
+            return nodes, Links(_mask(joined), None, group)
         joining = joined if all_x is x else self.adjacency(all_x, q)
-        return nodes, Links(joined, joining.T.contiguous(), group)
+        return nodes, Links(_mask(joined), _mask(joining.T), group)
 
     def _nodes(self, x: Tensor, q: Tensor) -> Tensor:
         """Make a node of each pair (eq 19), or one of each ECG and then each text."""
@@ -235,6 +233,11 @@ class Gafa(nn.Module):
                 'node of each ECG and its own text. Use graph="bipartite" to join '
                 "ECGs to a different number of texts."
             )
+
+
+def _mask(joined: Tensor) -> Tensor:
+    """Make what is added to scores, as in `Links`, of a bool matrix."""
+    return torch.where(joined, 0.0, -torch.inf).contiguous()
 
 
 def _dense(edges: Tensor, weights: Tensor, n: int) -> Tensor:

@@ -26,10 +26,14 @@ ALONE = Group(0, 1)
 
 
 class Links(NamedTuple):
-    """Which of this process's nodes attend to which nodes of all, themselves apart."""
+    """Which of this process's nodes attend to which nodes of all, themselves apart.
 
-    ecgs: Tensor  # (B, all texts) bool; (B, all pairs) in the pair graph
-    texts: Tensor | None  # (C, all ECGs) bool; None in the pair graph
+    A mask is added to the scores of eq 21: 0 where a node attends to another, else
+    minus infinity.
+    """
+
+    ecgs: Tensor  # (B, all texts); (B, all pairs) in the pair graph
+    texts: Tensor | None  # (C, all ECGs); None in the pair graph
     group: Group
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from mccgaa.attention import GraphAttention
 from mccgaa.config import EncoderConfig
 from mccgaa.encoder import EcgEncoder
 
@@ -100,3 +101,29 @@ def test_the_fused_encoder_is_the_encoder(changes: dict, training: bool):
             torch.testing.assert_close(b.grad, a.grad, msg=f"gradient of {name}")
     for (name, a), b in zip(plain.named_buffers(), fused.buffers(), strict=True):
         torch.testing.assert_close(b, a, msg=name)
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite"])
+def test_the_benchmark_of_gafa_takes_masks_and_edges_in_turns(graph, monkeypatch):
+    taken = []
+    forward = GraphAttention.forward
+
+    def watched(layer, nodes, links, **options):
+        taken.append("edges" if isinstance(links, torch.Tensor) else "masks")
+        return forward(layer, nodes, links, **options)
+
+    monkeypatch.setattr(GraphAttention, "forward", watched)
+    found = load("gafa").measure(graph, 6, 3, torch.device("cpu"))
+    once = ["masks", "masks", "edges", "edges"]
+    assert taken[:8] == ["masks"] * 4 + ["edges"] * 4, "what is kept, then a step"
+    assert taken[8:] == once * 4
+    assert found["ratio"] > 0 < found["masks_kept_mb"]
+
+
+def test_what_is_kept_is_counted_once():
+    x = torch.randn(5, requires_grad=True)
+    kept = load("gafa").kept_bytes
+    assert kept(lambda: x.exp()) == 20
+    assert kept(lambda: x.exp().square()) == 20  # the result of exp, for both
+    assert kept(lambda: x.exp().sin().exp()) == 40
+    assert kept(lambda: x + 1) == 0

@@ -281,10 +281,10 @@ def test_attention_in_blocks_of_rows_is_that_of_the_whole(graph, block, monkeypa
     monkeypatch.setattr("mccgaa.attention.BLOCK", block)  # one row, or two, at a time
     largest, attend = 0, GraphAttention._attend_rows
 
-    def watched(layer, own, others, joined):
+    def watched(layer, own, others, mask):
         nonlocal largest
-        largest = max(largest, layer.heads * joined.numel())
-        return attend(layer, own, others, joined)
+        largest = max(largest, layer.heads * mask.numel())
+        return attend(layer, own, others, mask)
 
     monkeypatch.setattr(GraphAttention, "_attend_rows", watched)
     for one, other in zip(whole, fused_with_gradients(gafa, x, q), strict=True):
