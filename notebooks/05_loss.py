@@ -156,6 +156,12 @@ page.glue("symmetric", values["symmetric"], ".4f")
 # :pyobject: alignment_loss
 # ```
 #
+# where the loss of each row is
+#
+# ```{package-code} mccgaa/loss.py
+# :pyobject: _cross_entropy
+# ```
+#
 # ## Log-sum-exp is CLIP
 #
 # CLIP {cite}`radford2021clip` takes the cross-entropy of the rows and of the columns and averages them. The
@@ -472,12 +478,14 @@ assert gather(x) is x  # one process: nothing to gather
 
 # %% [markdown]
 # {glue:text}`whole` on the whole batch, {glue:text}`halves` as the mean of two halves. So `gather`
-# collects the embeddings of all processes with their gradients. Each of $R$ processes then
-# computes the same loss $L$ on all pairs. Its backward pass sums over processes, so that rank $r$ receives
-# $\sum_{s} \partial L_s / \partial x_r = R\, \partial L / \partial x_r$; DDP averages the gradients of the
-# weights over ranks, which removes the $R$. What is left is exactly the gradient of a single
-# process with the whole batch. `tests/test_loss.py` starts two processes and compares, for both graphs and all
-# four losses. The graph of chapter 4 is built on the gathered batch for the same reason.
+# collects the embeddings of all processes with their gradients. Each of $R$ processes compares its own ECGs with
+# all texts and its own texts with all ECGs, which gives its part $L_r$ of the loss; the loss of the whole batch is the
+# mean $\tfrac{1}{R} \sum_r L_r$. Part $L_s$ also depends on the embeddings $x_r$ of other processes: backwards, `gather`
+# sums over processes, so that rank $r$ receives $\sum_{s} \partial L_s / \partial x_r$. DDP averages the gradients of the
+# weights over ranks, which is the $\tfrac{1}{R}$. What is left is exactly the gradient of a single
+# process with the whole batch. `tests/test_gather.py` starts one, two and three processes and compares, for both graphs
+# and all four losses. The graph of chapter 4 is shared in the same way: each process computes the rows of its own nodes,
+# and gathers what they attend to.
 #
 # ## Reading the number
 #
