@@ -64,11 +64,12 @@ VARIANTS = {
     "compile": "the package as it is: its encoder compiled",
     "max": "as eager, with the maximum of eq 9 as a reduction",
     "reduce": "as compile, with the maximum of eq 9 as a reduction",
+    "kernels": "as eager, with bench/kernels.py in place of the encoder's forward",
     "fused": "as compile, with bench/fused.py in place of the encoder's forward",
     "whole": "as fused, with GAFA and losses compiled, too",
     "tuned": "as fused, its kernels tuned on the device",
 }
-PLAIN = ("eager", "max")  # nothing to compile
+PLAIN = ("eager", "max", "kernels")  # not by torch.compile, which takes minutes
 
 
 @dataclass
@@ -679,9 +680,13 @@ def apply(variant: str, learner: Learner) -> None:
                 module.weights = types.MethodType(reduced, module)
     if variant in ("fused", "whole", "tuned"):
         encoder.features = partial(fused.features, encoder)
+    if variant == "kernels":
+        import kernels  # needs Triton, which comes with PyTorch for GPUs
+
+        encoder.features = partial(kernels.features, encoder)
     if variant == "whole":
         learner.module = torch.compile(learner.model, dynamic=False)
-    elif variant not in ("eager", "max"):
+    elif variant not in PLAIN:
         from torch._inductor import config as inductor  # takes a second
 
         said = io.StringIO()
@@ -850,14 +855,18 @@ def run(bench: Bench) -> None:
         return
     plain = [v for v in wanted if v in PLAIN]
     for variant in plain:
-        train(variant, middle, 5, 0)
-    lead = max(plain, key=lambda v: speed(bench.found.get(f"train {v} {middle}")))
+        if variant != "kernels":
+            train(variant, middle, 5, 0)
     bench.section("usual loop", 6 * tick, lambda: bench.usual(False, 6 * scale))
     cached = "usual loop, cached texts"
     bench.section(cached, 6 * tick, lambda: bench.usual(True, 4 * scale))
+    if "kernels" in plain:
+        train("kernels", middle, 8, 0)
+    lead = max(plain, key=lambda v: speed(bench.found.get(f"train {v} {middle}")))
     bench.section("limit", 0, bench.limit)
-    train(lead, large, 8, 3)
     bench.section("profile", 2 * tick, lambda: bench.profile(lead, middle))
+    train(f"{lead}+graph", middle, 4, 2)
+    train(lead, large, 10, 3)
     train(lead, small, 3, 3)
     train(f"{lead}+graph", small, 3, 2)
     bench.section("score", 4 * tick, lambda: bench.scoring(lead, 3))
@@ -925,7 +934,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="tiny sizes, for a test")
     parser.add_argument(
         "--variants",
-        default="eager,max,fused,reduce,compile",
+        default="eager,max,kernels,fused",
         help=f"of the training step: {', '.join(VARIANTS)}",
     )
     args = parser.parse_args(arguments)
