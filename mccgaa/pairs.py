@@ -21,6 +21,7 @@ from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query, named_in
 from mccgaa.runtime import pick_device, rank_zero_first, world
 from mccgaa.statements import Statements, Targets, digest, split_report
 from mccgaa.text import TextEncoder
+from mccgaa.unseen import find_unseen
 
 
 class Encoder(Protocol):
@@ -105,6 +106,7 @@ class Pairs:
     progress: bool = False  # show a bar while texts are encoded
     named: Mapping[str, bool] | None = None  # class text of K -> training texts hold it
     statements: Statements | None = None  # of loss.kind "statements": `distinct`
+    unseen: Mapping[str, Any] | None = None  # classes left out, and their records
 
     @classmethod
     def build(
@@ -205,26 +207,31 @@ class Pairs:
         read: dict[str, Any] = {"kind": kind, "named": self.named}
         if self.statements is not None:
             read["statements"] = True
+        if self.unseen is not None:
+            read["unseen"] = self.unseen
         count = {"train": len(self.train), "held_out": len(self.held_out)}
         return {
             "pairs": {**count, "distinct_texts": len(self.distinct)},
             "texts": read,
         }
 
-    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def texts(self) -> DeviceTexts:
+        """The texts on the CPU, and which record has which."""
+        return DeviceTexts(self, torch.device("cpu"))
+
+    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
         """Read some pairs.
 
         Args:
             rows: B rows of the store, of `train` or `held_out`.
 
         Returns:
-            signals (B, D, T) float32, and the vectors (B, d) of their texts; with
-            statements the rows (B,), from which `statements.Targets` has the targets.
+            What `MCCGAA.forward` takes: signals (B, D, T) float32, and the vectors
+            (B, d) of their texts, or what `DeviceTexts` gives of statements.
         """
         signals = torch.from_numpy(self.store.batch(rows))  # (B, D, T)
-        if self.statements is not None:
-            return signals, torch.from_numpy(rows)
-        return signals, self.vectors[self.text_of[rows]]  # (B, d)
+        return signals, *self.texts(torch.from_numpy(np.asarray(rows)))
 
 
 class DeviceTexts:
@@ -309,21 +316,30 @@ def load_pairs(
 
     Args:
         store: packed records.
-        config: `pretrain.text`, `model.text` and `model.loss.kind` are used.
+        config: `pretrain.text`, `pretrain.unseen`, `pretrain.min_count`, `model.text`
+            and `model.loss.kind` are used.
         knowledge: the clinical knowledge base K.
         device: where texts are encoded that no cache has, as `runtime.pick_device`.
         progress: show a bar while texts are encoded.
     """
     settings, text = config.pretrain, config.model.text
     encoder = TextEncoder(text, device=pick_device(device))
+    left_out = np.zeros(len(store), dtype=bool)
+    facts = None
+    if settings.unseen:
+        unseen = find_unseen(store, settings.unseen, knowledge)
+        left_out, facts = unseen.records, unseen.facts(store.indices(split="train"))
     if config.model.loss.kind == "statements":
         sets = record_statements(store, settings, text, knowledge)
+        sets = [[] if out else one for one, out in zip(sets, left_out, strict=True)]
         pairs = Pairs.of_statements(store, sets, encoder, progress, settings.min_count)
         read = set(pairs.distinct)
     else:
         texts = record_texts(store, settings, text, knowledge)
+        texts = [None if out else t for t, out in zip(texts, left_out, strict=True)]
         pairs = Pairs.build(store, texts, encoder, progress)
         read = {texts[i] for i in pairs.train}
-    class_texts = knowledge.texts(config.model.text.style)
+    class_texts = sorted({*knowledge.texts(text.style), *knowledge.wordings()})
     met = named_in(class_texts, read)
-    return replace(pairs, named=dict(zip(class_texts, met, strict=True)))
+    named = dict(zip(class_texts, met, strict=True))
+    return replace(pairs, named=named, unseen=facts)

@@ -77,12 +77,15 @@ def pretrain(
     Raises:
         StoreError: the store's signals are not what the model expects.
         RunError: too few records for a batch, a checkpoint of another run, a loss that
-            is not finite, another process at work in the folder, or snapshots that a
-            finished run did not keep.
+            is not finite, another process at work in the folder, snapshots that a
+            finished run did not keep, or a start that does not fit or has met classes
+            that are to stay unseen.
         WriteError: the disk is full, or `out` cannot be written.
     """
     chosen = pick_device(device)
     start = Start(config.pretrain.start) if config.pretrain.start else None
+    if start:
+        start.check_unseen(config.pretrain.unseen)
     with process_group(chosen) as (_, processes):
         config = replace(
             config,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mccgaa.model import MCCGAA
 # Parts that must be the same; the loss may be another.
 PARTS = ("input", "encoder", "text", "gafa")
 OF_THE_LOSS = ("logit_scale", "bias", "unimodal.")
-KEPT = ("hash", "synthetic", "store", "texts", "unseen", "start")
+KEPT = ("hash", "synthetic", "store", "texts", "start")  # of metrics.json
 
 
 class Start:
@@ -53,6 +54,28 @@ class Start:
                 f"{self.folder / 'metrics.json'} is no JSON ({error})."
             ) from error
         return {"weights": self.fingerprint, **{key: found.get(key) for key in KEPT}}
+
+    def check_unseen(self, names: Sequence[str]) -> None:
+        """Refuse a start that has met classes which a run holds out.
+
+        Args:
+            names: `pretrain.unseen` of the run; the run that made the start, and those
+                it started from itself, must have named each of them likewise.
+
+        Raises:
+            RunError: one of them has not, or does not say.
+        """
+        run: dict[str, Any] | None = self.facts
+        while run and names:
+            held = ((run.get("texts") or {}).get("unseen") or {}).get("classes", ())
+            met = [name for name in names if name not in held]
+            if met:
+                raise RunError(
+                    f"pretrain.start: the weights in {self.folder} may have met "
+                    f"{', '.join(map(repr, met))}, which pretrain.unseen holds out: "
+                    "start from a run of the same pretrain.unseen."
+                )
+            run = run.get("start")
 
     def give(self, model: MCCGAA) -> None:
         """Copy the weights into a model; the loss's own where both have them.

@@ -52,7 +52,8 @@ STOREYS = (
     {"data", "knowledge", "text_cache", "gather"},
     {"attention"},
     {"augment", "encoder", "text", "gafa", "loss"}
-    | {"average", "prompting", "statements", "unseen"},
+    | {"average", "prompting", "statements"},
+    {"unseen"},
     {"model", "pairs", "reader"},
     {"held_out", "run_folder", "start"},
     {"learner"},
@@ -176,13 +177,13 @@ def test_a_module_stays_within_its_lines_of_code(path):
     assert lines <= LIMIT, f"{path.name} has {lines} lines: it is two things, split it"
 
 
-def test_the_method_stays_under_2200_lines_of_code():
+def test_the_method_stays_under_2300_lines_of_code():
     lines = {p.stem: code_lines(p) for p in METHOD if p.stem not in SERVICES | BEYOND}
     print(
         f"sections 3 and 4: {len(lines)} modules, {sum(lines.values())} lines of code"
     )
     assert {"encoder", "text", "gafa", "loss", "pretrain", "zeroshot"} <= set(lines)
-    assert 0 < sum(lines.values()) < 2200  # some 150 of them for statements
+    assert 0 < sum(lines.values()) < 2300  # 250 of them for what the paper lacks
 
 
 # All that training needs of the data's modules.

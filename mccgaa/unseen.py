@@ -1,0 +1,172 @@
+"""The strict protocol: classes that pretraining never meets, in records or in texts.
+
+"Zero-shot" usually says that no classifier is fitted, while every class that is tested
+occurs in the texts of pretraining. Here whole classes are held out: no record that
+carries one is read, by any sign of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import KnowledgeError
+from mccgaa.knowledge import VOCABULARIES, Entry, Knowledge
+from mccgaa.statements import split_report
+
+SHORTEST = (
+    3  # letters of an abbreviation that is looked for in texts: AT is a word, too
+)
+FEWEST = 3  # records of a sentence before the company that it keeps says anything
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Records that carry a held-out class, and how it shows.
+
+    A class shows by a label of the record; by a sentence of its report that says the
+    class in any wording of the knowledge base, in the plural, or as a negation; or by a
+    sentence that is hardly ever in the report of a record without the class: that
+    finds other languages and unknown wordings.
+    """
+
+    classes: dict[str, list[str]]  # as the setting names it -> what it stands for
+    by_label: NDArray[np.bool_]  # (N,)
+    by_text: NDArray[np.bool_]  # (N,)
+    by_company: NDArray[np.bool_]  # (N,)
+
+    @property
+    def records(self) -> NDArray[np.bool_]:
+        """(N,) whether a record is to be left out."""
+        return self.by_label | self.by_text | self.by_company
+
+    def facts(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Count what is left out of some rows of the store, such as the training's."""
+        label, text, company = (
+            found[rows] for found in (self.by_label, self.by_text, self.by_company)
+        )
+        return {
+            "classes": self.classes,
+            "records": len(rows),
+            "left_out": int(self.records[rows].sum()),
+            "by_label": int(label.sum()),
+            "by_text_alone": int((text & ~label).sum()),
+            "by_company_alone": int((company & ~label & ~text).sum()),
+        }
+
+
+def find_unseen(
+    store: SignalStore, names: Sequence[str], knowledge: Knowledge
+) -> Unseen:
+    """Find the records that carry held-out classes.
+
+    Args:
+        store: packed records: their labels of every task, their statements, and the
+            sentences of their reports are looked at.
+        names: of classes, in plain words, or as "vocabulary/class"; a family stands
+            for its members, too.
+        knowledge: says what the classes are called.
+
+    Raises:
+        KnowledgeError: it knows no such class.
+    """
+    total = len(store)
+    classes: dict[str, list[str]] = {}
+    by_label, by_text, by_company = (np.zeros(total, dtype=bool) for _ in range(3))
+    split = cache(split_report)
+    texts = store.records["text"] if "text" in store.records else [None] * total
+    sentences = [split(t) if isinstance(t, str) and t else [] for t in texts]
+    distinct = sorted({s for some in sentences for s in some})
+    for name in names:
+        meant = _meant(knowledge, name)
+        classes[name] = sorted({entry.name for entry in meant})
+        labelled = _labelled(store, knowledge, meant)
+        says = _pattern(meant)
+        saying = {s for s in distinct if says.search(_plain(s))}
+        said = np.array([not saying.isdisjoint(some) for some in sentences], dtype=bool)
+        company = _company(sentences, labelled | said)
+        by_label |= labelled
+        by_text |= said
+        by_company |= [not company.isdisjoint(some) for some in sentences]
+    return Unseen(classes, by_label, by_text, by_company)
+
+
+def _meant(knowledge: Knowledge, name: str) -> list[Entry]:
+    """Return the entry of a class, and those of its members."""
+    vocabulary, _, cls = name.partition("/")
+    if cls in knowledge.vocabularies.get(vocabulary, {}):
+        entry: Entry | None = knowledge.entry(vocabulary, cls)
+    else:
+        entry = knowledge.find(name)
+    if entry is None:
+        raise KnowledgeError(
+            f"pretrain.unseen: {knowledge.source} has no class {name!r}; give a name, "
+            "such as 'atrial fibrillation', or a class, such as statements/AFIB."
+        )
+    return list(dict.fromkeys([entry, *knowledge.members(entry)]))
+
+
+def _labelled(
+    store: SignalStore, knowledge: Knowledge, meant: Iterable[Entry]
+) -> NDArray[np.bool_]:
+    """Find records with a label that shares a name or synonym with the class."""
+    called = {word.lower() for e in meant for word in (e.name, *e.synonyms)}
+    columns = {task: task for task in store.meta["tasks"]}  # column -> vocabulary
+    if store.meta["source"] in VOCABULARIES and "statements" in store.records:
+        columns["statements"] = VOCABULARIES[store.meta["source"]]
+    found = np.zeros(len(store), dtype=bool)
+    for column, vocabulary in columns.items():
+        known = knowledge.vocabularies.get(vocabulary, {})
+        ours = {
+            cls
+            for cls, e in known.items()
+            if not called.isdisjoint(word.lower() for word in (e.name, *e.synonyms))
+        }
+        found |= [
+            labels is not None and not ours.isdisjoint(labels)
+            for labels in store.records[column]
+        ]
+    return found
+
+
+def _pattern(meant: Iterable[Entry]) -> re.Pattern[str]:
+    """Match whatever says one of these classes, as whole words of a plain sentence."""
+    words = {word for entry in meant for word in entry.said}
+    short = (entry.abbreviation for entry in meant)
+    words |= {word for word in short if len(word) >= SHORTEST}
+    plain = sorted({_plain(word) for word in words}, key=len, reverse=True)
+    inner = "|".join(map(re.escape, plain))
+    return re.compile(rf"(?<!\w)(?:{inner})(?:s|es|\(s\))?(?!\w)")
+
+
+def _plain(text: str) -> str:
+    """Take case, hyphens and repeated spaces out of a text."""
+    return " ".join(text.lower().replace("-", " ").split())
+
+
+def _company(
+    sentences: Sequence[Sequence[str]], carries: NDArray[np.bool_]
+) -> set[str]:
+    """Find sentences that are (nearly) only in reports of records with a class.
+
+    More than half of a sentence's records carry the class; and of those that would not
+    do so if the sentence said nothing, at most half do not.
+    """
+    everywhere = Counter(s for some in sentences for s in some)
+    there = Counter(
+        s for some, c in zip(sentences, carries, strict=True) if c for s in some
+    )
+    limit = (1 + carries.mean()) / 2
+    return {
+        s
+        for s, count in there.items()
+        if everywhere[s] >= FEWEST and count > limit * everywhere[s]
+    }

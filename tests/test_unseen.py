@@ -1,0 +1,173 @@
+"""The strict protocol: whatever shows a held-out class keeps a record out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from toys import MODEL, RUN, NumberEncoder
+
+from mccgaa import pairs as module
+from mccgaa.config import GafaConfig, LossConfig, PretrainConfig
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import KnowledgeError
+from mccgaa.knowledge import Knowledge
+from mccgaa.pairs import load_pairs
+from mccgaa.unseen import find_unseen
+
+BASE = """
+statements:
+  AFIB: {name: atrial fibrillation, synonyms: [AF], wordings: [fibrillating atria]}
+  SR: {name: sinus rhythm}
+  LVH: {name: left ventricular hypertrophy}
+  RVH: {name: right ventricular hypertrophy}
+  AT: {name: atrial tachycardia}
+super:
+  HYP: {name: hypertrophy, members: [statements/LVH, statements/RVH]}
+csn:
+  AF: {name: atrial flutter}
+  AFL: {name: fibrillation of the atria, synonyms: [atrial fibrillation]}
+"""
+# Each record's report, its statements, and its label in a task of another vocabulary.
+RECORDS = [
+    ("Sinus rhythm.", ["SR"], []),
+    ("Rhythm unknown.", ["AFIB"], []),  # shows by a statement
+    ("Rhythm unknown.", ["SR"], ["AFL"]),  # by a task's label
+    ("No atrial  fibrillation.", ["SR"], []),  # by its name, as a negation
+    ("Rapid AF; sinus rhythm.", ["SR"], []),  # by a synonym
+    ("Fibrillating-atria.", ["SR"], []),  # by a wording
+    ("AFIB?", ["SR"], []),  # by its abbreviation
+    ("Two atrial fibrillations seen at night.", ["SR"], []),  # by a plural
+    ("After safibx, naf and xafibs2.", ["SR"], ["AF"]),  # by nothing: other words
+    (None, ["SR"], []),
+    *[("Vorhofflimmern. Sinus rhythm.", ["AFIB"], [])] * 3,
+    ("Vorhofflimmern.", ["SR"], []),  # by a sentence that keeps its company
+    *[("Sinus rhythm.", ["SR"], [])] * 6,
+    ("Left ventricular hypertrophy.", [], []),
+    ("Sinus rhythm. Looked at.", ["RVH"], []),
+]
+SHOWN = {1: "label", 2: "label", 3: "text", 4: "text", 5: "text", 6: "text", 7: "text"}
+SHOWN |= {10: "label", 11: "label", 12: "label", 13: "company"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Knowledge:
+    file = tmp_path_factory.mktemp("base") / "base.yaml"
+    file.write_text(BASE)
+    return Knowledge.load(file)
+
+
+def make(path: Path, source: str = "ptbxl") -> SignalStore:
+    path.mkdir()
+    total = len(RECORDS)
+    np.save(path / "signals.npy", np.ones((total, 12, 64), dtype=np.int16))
+    texts, statements, labels = zip(*RECORDS, strict=True)
+    table = pd.DataFrame({"text": texts, "statements": statements, "csn": labels})
+    table.assign(split=["train"] * (total - 1) + ["val"]).to_parquet(
+        path / "records.parquet"
+    )
+    meta = {"records": total, "length": 64, "scale": 0.001, "sampling_rate": 64}
+    meta |= {"transform": "bandpass-zscore", "tasks": {"csn": ["AF", "AFL"]}}
+    meta |= {"source": source, "synthetic": True, "fingerprint": source}
+    (path / "store.json").write_text(json.dumps(meta))
+    return SignalStore.open(path)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> SignalStore:
+    return make(tmp_path_factory.mktemp("unseen") / "store")
+
+
+@pytest.mark.parametrize("name", ["atrial fibrillation", "AFIB", "statements/AFIB"])
+def test_a_class_shows_by_labels_texts_and_the_company_of_sentences(store, base, name):
+    found = find_unseen(store, [name], base)
+    assert np.flatnonzero(found.records).tolist() == sorted(SHOWN)
+    for way in ("label", "text", "company"):
+        alone = {i for i, first in SHOWN.items() if first == way}
+        assert alone <= set(np.flatnonzero(getattr(found, f"by_{way}")))
+    assert found.facts(np.arange(len(store) - 1)) == {
+        "classes": {name: ["atrial fibrillation"]},
+        "records": 21,
+        "left_out": 11,
+        "by_label": 5,
+        "by_text_alone": 5,
+        "by_company_alone": 1,
+    }
+
+
+def test_a_short_abbreviation_is_a_word_and_no_sign(store, base):
+    found = find_unseen(store, ["statements/AT"], base)
+    assert not found.records.any(), "AT is no sign, 'at night' and 'looked at' hold it"
+
+
+def test_a_family_holds_out_its_members(store, base):
+    found = find_unseen(store, ["super/HYP"], base)
+    assert np.flatnonzero(found.records).tolist() == [20, 21]
+    assert found.classes == {
+        "super/HYP": [
+            "hypertrophy",
+            "left ventricular hypertrophy",
+            "right ventricular hypertrophy",
+        ]
+    }
+    both = find_unseen(store, ["super/HYP", "AFIB"], base)
+    assert np.flatnonzero(both.records).tolist() == sorted([*SHOWN, 20, 21])
+
+
+def test_statements_in_a_source_without_a_vocabulary_are_no_labels(tmp_path, base):
+    found = find_unseen(make(tmp_path / "store", "mimic"), ["AFIB"], base)
+    assert np.flatnonzero(found.by_label).tolist() == [2]
+
+
+def test_an_unknown_class_is_refused(store, base):
+    for name in ("broken heart", "statements/XYZ"):
+        with pytest.raises(KnowledgeError, match=f"has no class '{name}'"):
+            find_unseen(store, [name], base)
+
+
+class Encoder(NumberEncoder):
+    """Texts as a number each."""
+
+    def __init__(self, *_args, **_options) -> None:
+        pass
+
+    def encode(self, texts, progress=False):
+        return super().encode([f"text {len(t)}" for t in texts])
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "statements"])
+@pytest.mark.parametrize("text", ["report", "knowledge"])
+def test_pretraining_reads_no_record_and_no_text_of_an_unseen_class(
+    store, base, monkeypatch, kind, text
+):
+    """Without `unseen` the same store leaks, in every way that there is."""
+    monkeypatch.setattr(module, "TextEncoder", Encoder)
+    model = MODEL.__class__(
+        input=MODEL.input,
+        encoder=MODEL.encoder,
+        text=MODEL.text,
+        gafa=GafaConfig(graph="none"),
+        loss=LossConfig(kind=kind),
+    )
+
+    def read(unseen):
+        settings = PretrainConfig(text=text, min_count=1, unseen=unseen)
+        config = RUN.__class__(model=model, pretrain=settings)
+        return load_pairs(store, config, base, device="cpu", progress=False)
+
+    leaky, strict = read(()), read(("AFIB", "super/HYP"))
+    out = {*SHOWN, 20, 21}
+    assert out - {20, 21} <= set(leaky.train)
+    assert out.isdisjoint(strict.train) and out.isdisjoint(strict.held_out)
+    assert 0 in strict.train and 8 in strict.train
+    signs = ("fibrillat", "vorhofflimmern", " af", "afib?", "hypertrophy")
+    assert any(sign in t.lower() for t in leaky.distinct for sign in signs)
+    assert not any(sign in t.lower() for t in strict.distinct for sign in signs)
+    assert leaky.fingerprint != strict.fingerprint
+    facts = strict.facts(text)["texts"]["unseen"]
+    assert facts["left_out"] == 12 and facts["records"] == 21
+    assert set(facts["classes"]) == {"AFIB", "super/HYP"}
+    assert "unseen" not in leaky.facts(text)["texts"]
