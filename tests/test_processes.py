@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -99,7 +100,7 @@ def work(store: str, out: Path, size: int, trouble: str) -> None:
         store: to read.
         out: where notes and runs go.
         size: pairs a process.
-        trouble: "none"; "killed": rank 1 dies at step 7 when it is first started;
+        trouble: "none"; "killed": rank 1 dies at step 7 when it is there first;
             "locked": somebody else trains in the folder at first.
     """
     encoder = CachedEncoder(out / "cache")
@@ -109,9 +110,10 @@ def work(store: str, out: Path, size: int, trouble: str) -> None:
     step, train = Trainer.train_step, Trainer.train
 
     def train_step(self, epoch, signals, vectors):
-        first_start = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
-        if trouble == "killed" and first_start and (self.rank, self.step) == (1, 7):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if trouble == "killed" and (self.rank, self.step) == (1, 7):
+            with contextlib.suppress(FileExistsError):
+                (out / "was killed").touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
         notes["rows"].append(rows_of(signals))
         notes["texts"].append(texts_of(vectors))
         step(self, epoch, signals, vectors)
@@ -147,7 +149,7 @@ def work(store: str, out: Path, size: int, trouble: str) -> None:
 def torchrun(folder: Path, processes: int, size: int, trouble: str) -> Path:
     """Start processes that leave in `folder` what `work` says."""
     store = numbered_store(folder / "store")
-    command = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "1"]
+    command = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "3"]
     command += ["--nproc-per-node", str(processes), __file__]
     done = subprocess.run(
         [sys.executable, *command, str(store.path), str(folder), str(size), trouble],
@@ -234,6 +236,7 @@ def test_a_killed_process_is_started_again_and_the_run_ends_the_same(
     out, tmp_path_factory
 ):
     again = torchrun(tmp_path_factory.mktemp("killed"), 2, 4, "killed")
+    assert (again / "was killed").exists()
     for rank in range(2):
         notes = json.loads((again / f"rank{rank}.json").read_text())
         assert len(notes["rows"]) == 6, "steps 4 to 9 follow the checkpoint"
