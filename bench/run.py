@@ -95,6 +95,17 @@ def twin(found: dict[str, Any]) -> Iterator[Row]:
         yield Row(f"twin, {source}", row["records_per_cpu_second"], "records/s", wanted)
 
 
+def growth(found: dict[str, Any]) -> Iterator[Row]:
+    """Rows of growth.json: a million records beside a thousand."""
+    rows = [row for row in found["rows"] if row["axis"] == "records"]
+    first, last = rows[0], rows[-1]
+    what = f"{last['records']} records beside {first['records']}"
+    speeds = [row["records"] / row["epoch_seconds"] for row in (last, first)]
+    yield Row(f"{what}, speed", speeds[0] / speeds[1], "times", 0.9)
+    memory = last["peak_mb"] / first["peak_mb"]
+    yield Row(f"{what}, peak memory", memory, "times", 1.25, at_most=True)
+
+
 def gpu(found: dict[str, Any]) -> Iterator[Row]:
     """Rows of gpu.json: ECGs per second of each way, and of the usual loop."""
     for name, row in found.items():
@@ -110,6 +121,7 @@ BENCHMARKS: dict[str, tuple[list[str], Callable[[dict], Iterator[Row]]]] = {
     "packing": (["packing.py"], packing),
     "tables": (["packing.py", "--rows", "20000"], tables),
     "twin": (["twin.py"], twin),
+    "growth": (["growth.py"], growth),
     "gpu": (["gpu.py"], gpu),
 }
 

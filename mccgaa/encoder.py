@@ -80,8 +80,13 @@ class ChannelAttention(nn.Module):
     def weights(self, x: Tensor) -> Tensor:
         """Compute alpha (B, C) of a map (B, C, T) or (B, C, 1, T) (eq 8-13)."""
         x = x.unsqueeze(2) if x.dim() == 3 else x  # (B, C, 1, T)
-        # Not x.amax: its gradient looks for the maximum a second time.
-        largest = F.adaptive_max_pool2d(x, 1).flatten(1)  # (B, C), eq 9
+        # Not x.amax: its gradient looks for the maximum a second time. On a GPU pooling
+        # runs through a channel's moments in one thread; a reduction shares them out.
+        largest = (
+            x.flatten(2).max(2).values
+            if x.is_cuda
+            else F.adaptive_max_pool2d(x, 1).flatten(1)
+        )  # (B, C), eq 9
         # Both poolings pass the same two layers, so they go through them as one batch.
         pooled = torch.stack([x.mean((2, 3)), largest])  # (2, B, C), eq 8 and 9
         z = self.fc2(F.relu(self.fc1(pooled))).sum(0)  # (B, C), eq 10-12

@@ -27,7 +27,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the GPU benchmark finds in tiny sizes, with nothing to compile."""
     path = tmp_path_factory.mktemp("bench") / "gpu.json"
     load("gpu").main(
-        ["--small", "--variants=eager,max", f"--json={path}", "--seconds=600"]
+        ["--small", "--variants=eager,pooled", f"--json={path}", "--seconds=600"]
     )
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -44,14 +44,14 @@ def test_every_section_of_the_gpu_benchmark_runs(found):
 
 
 def test_a_step_of_the_benchmark_is_the_step_of_the_package(found):
-    for name in ("train eager 8", "train max 8"):
+    for name in ("train eager 8", "train pooled 8"):
         for what, error in found[name]["beside_the_package_in_fp32"].items():
             assert error < (1e-4 if found["facts"]["device"] == "cpu" else 0.1), what
 
 
 def test_what_no_longer_fits_the_time_is_named(tmp_path):
     path = tmp_path / "gpu.json"
-    load("gpu").main(["--small", "--variants=max", f"--json={path}", "--seconds=0"])
+    load("gpu").main(["--small", "--variants=eager", f"--json={path}", "--seconds=0"])
     found = json.loads(path.read_text(encoding="utf-8"))
     assert found["skipped"].keys() == {"facts", "store"}
 

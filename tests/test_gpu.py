@@ -11,6 +11,7 @@ import torch
 from toys import MODEL, RUN, numbered_pairs, numbered_store
 
 from mccgaa.config import LossConfig, RunConfig
+from mccgaa.encoder import ChannelAttention
 from mccgaa.learner import Learner
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import Pairs
@@ -30,6 +31,20 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 def all_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convolve in float32, not in TF32."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+def test_channel_attention_is_that_of_a_cpu():
+    torch.manual_seed(0)
+    cam = ChannelAttention(6)
+    x = torch.randn(3, 6, 1, 41).to(memory_format=torch.channels_last)
+    direction, seen = torch.randn(3, 6), []
+    for device in ("cpu", "cuda"):
+        cam.to(device).zero_grad()
+        own = x.to(device).requires_grad_()
+        alpha = cam.weights(own)
+        alpha.backward(direction.to(device))
+        seen.append((alpha.detach().cpu(), own.grad.cpu()))
+    torch.testing.assert_close(seen[1], seen[0])
 
 
 @pytest.fixture
