@@ -121,7 +121,8 @@ def process(rank: int, most: int, folder: str) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[list]]:
     """What each of one, two and three processes had: losses and gradients by case."""
     folder = tmp_path_factory.mktemp("processes")
-    mp.set_forkserver_preload([__name__])  # imports once, not in each process
+    # Imported once, not in each process.
+    mp.set_forkserver_preload(["mccgaa.attention", "mccgaa.model", "mccgaa.pairs"])
     mp.start_processes(
         process, args=(3, str(folder)), nprocs=3, start_method="forkserver"
     )
