@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mccgaa.errors import RunError
 from mccgaa.metrics import auroc, retrieval, set_retrieval
 from mccgaa.model import MCCGAA
 from mccgaa.runtime import autocast
@@ -36,6 +37,9 @@ def held_out(
         "fused_" in front. Of statements those of `metrics.set_retrieval`, and
         "statement_auroc", the mean over statements that some records carry and others
         do not.
+
+    Raises:
+        RunError: the loss is not finite, as after a step that was too large.
     """
     model.eval()
     found, total, count = [], 0.0, 0
@@ -52,6 +56,11 @@ def held_out(
         if statements:
             sides = (targets[0] > 0.5, x @ q.T, x_fuse @ q_fuse.T)  # (B, S) each
         found.append([side.cpu().numpy() for side in sides])
+    if not math.isfinite(total):
+        raise RunError(
+            f"The loss on the held-out pairs is {total / count}; lower pretrain.lr or "
+            "use precision: fp32."
+        )
     sides = [np.concatenate(side) for side in zip(*found, strict=True)]
     if statements:
         carried, *similarities = sides

@@ -207,10 +207,14 @@ def retrieval(x: NDArray[np.floating], q: NDArray[np.floating]) -> dict[str, flo
     Returns:
         Recall at 1 and 5 (shares of 1) and the median rank, ECG to text over the n
         ECGs, and text to ECG over the U distinct texts.
+
+    Raises:
+        ValueError: a similarity is not finite; nothing is above NaN, so that every rank
+            would be 1.
     """
     texts, own = np.unique(q, axis=0, return_inverse=True)  # (U, M), (n,)
     own = own.ravel()  # NumPy 2.0 gives (n, 1)
-    similarity = x @ texts.T  # (n, U)
+    similarity = _finite(x @ texts.T)  # (n, U)
     mine = similarity[np.arange(len(x)), own]  # (n,) each ECG with its own text
     to_text = (similarity > mine[:, None]).sum(axis=1)  # (n,)
     # best[u] is the highest similarity of text u with any ECG of its own. Several rows
@@ -236,7 +240,11 @@ def set_retrieval(
     Returns:
         As `retrieval`: ECG to text over all pairs of an ECG and a statement of its own,
         text to ECG over the statements that are of an ECG.
+
+    Raises:
+        ValueError: as `retrieval`.
     """
+    similarity = _finite(similarity)
     to_text: list[int] = []
     for row, mine in zip(similarity, own, strict=True):  # (S,)
         others = np.sort(row[~mine])
@@ -246,6 +254,12 @@ def set_retrieval(
     best = np.where(own, similarity, -np.inf).max(axis=0)[found]  # of own ECGs
     to_ecg = (similarity[:, found] > best).sum(axis=0)
     return _recalls(np.array(to_text), to_ecg)
+
+
+def _finite(similarity: NDArray[np.floating]) -> NDArray[np.floating]:
+    if not np.isfinite(similarity).all():
+        raise ValueError("similarities must be finite; found NaN or infinity.")
+    return similarity
 
 
 def _recalls(to_text: NDArray[np.int64], to_ecg: NDArray[np.int64]) -> dict[str, float]:
@@ -273,11 +287,14 @@ def mean_by_record(
         Records in order of first appearance, and their scores (records, C).
 
     Raises:
-        ValueError: there are not as many groups as rows of scores.
+        ValueError: there are not as many groups as rows of scores, or a window is of
+            no record.
     """
     if len(groups) != len(scores):
         raise ValueError(f"{len(scores)} rows of scores but {len(groups)} groups.")
     index, records = pd.factorize(np.asarray(groups, dtype=object))
+    if (index < 0).any():
+        raise ValueError("A window has no group; give the record that it was cut from.")
     total = np.zeros((len(records), scores.shape[1]), dtype=np.float64)  # (records, C)
     np.add.at(total, index, scores)
     return list(records), total / np.bincount(index)[:, None]

@@ -32,7 +32,7 @@ from mccgaa.loss import (
     alignment_loss,
     statement_loss,
 )
-from mccgaa.runtime import world
+from mccgaa.runtime import is_finite, world
 from mccgaa.settings import from_dict, require, to_dict
 from mccgaa.text import TextEncoder, TextProjection
 
@@ -381,7 +381,8 @@ class MCCGAA(nn.Module):
 
         Raises:
             RunError: no such model, a damaged file, a configuration with unknown or
-                impossible settings, or weights that are not this configuration's.
+                impossible settings, or weights that are not this configuration's or
+                not finite.
         """
         folder = _locate(pretrained_model_name_or_path, hub)
         config_file, weights_file = (folder / name for name in FILES)
@@ -405,6 +406,11 @@ class MCCGAA(nn.Module):
                 f"{weights_file} holds the weights of another configuration than "
                 f"{config_file}: {_first_lines(error)}"
             ) from error
+        if not is_finite(model):
+            raise RunError(
+                f"{weights_file} holds weights that are not finite: its training went "
+                "wrong; train it again with a lower pretrain.lr."
+            )
         return model.to(map_location).eval()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +35,24 @@ def protocol(
 
     Returns:
         Plain data for JSON. `meaning` says it in words; `protocol.class_texts` counts
-        for each task the class texts that occur word for word in training texts.
+        for each task the class texts that occur word for word in training texts. A run
+        that took its weights from another rests on what that one read too
+        (`protocol.stages`, the last one first).
     """
     known = _metrics(Path(run))
-    trained, read = known.get("store", {}), known.get("texts", {})
-    style, named = model.config.text.style, read.get("named") or {}
+    stages = list(_stages(known))
+    trained = stages[0]["store"] or {}
+    style = model.config.text.style
+    read = [(stage["texts"] or {}).get("named") or {} for stage in stages]
     met = {}
     for task in tasks:
         texts = [knowledge.text(task, name, style) for name in store.classes(task)]
-        asked = all(text in named for text in texts)  # of this knowledge base
-        count = sum(named[text] for text in texts) if asked else None
-        met[task] = {"classes": len(texts), "named_in_pretraining": count}
-    same_store, same_source = (
-        trained[key] == store.meta[key] if key in trained else None
-        for key in ("fingerprint", "source")
-    )
-    seen = False if same_source is False else None  # another store may share records
-    if same_store:
-        seen = split in ("train", None)
+        asked = all(text in named for named in read for text in texts)  # of this base
+        count = sum(any(named.get(text) for named in read) for text in texts)
+        met[task] = {
+            "classes": len(texts),
+            "named_in_pretraining": count if asked else None,
+        }
     found = {
         "run": {
             "folder": str(run),
@@ -69,13 +69,23 @@ def protocol(
         "split": split or "all",
         "synthetic": {
             "tested": store.meta["synthetic"],
-            "trained": known.get("synthetic"),
+            "trained": _all_alike([stage["synthetic"] for stage in stages]),
         },
         "protocol": {
             "classifier_fitted": False,
-            "pretraining_texts": read.get("kind"),
-            "same_source": same_source,
-            "records_in_pretraining": seen,
+            "pretraining_texts": (stages[0]["texts"] or {}).get("kind"),
+            "stages": [
+                {
+                    "source": (stage["store"] or {}).get("source"),
+                    "texts": (stage["texts"] or {}).get("kind"),
+                    "synthetic": stage["synthetic"],
+                }
+                for stage in stages
+            ],
+            "same_source": _any([_same(stage, store, "source") for stage in stages]),
+            "records_in_pretraining": _any(
+                [_seen(stage, store, split) for stage in stages]
+            ),
             "class_texts": met,
             "transductive": fused,
         },
@@ -98,17 +108,58 @@ def _metrics(run: Path) -> dict[str, Any]:
         raise RunError(f"{run / 'metrics.json'} is no JSON ({error}).") from error
 
 
+def _stages(known: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """What was read by a run, by the run that it started from, and so on."""
+    while known is not None:
+        yield {key: known.get(key) for key in ("store", "texts", "synthetic")}
+        known = known.get("start")
+
+
+def _same(stage: dict[str, Any], store: SignalStore, key: str) -> bool | None:
+    """Whether a stage read a store of this fingerprint or source, if it says so."""
+    trained = stage["store"] or {}
+    return trained[key] == store.meta[key] if key in trained else None
+
+
+def _seen(stage: dict[str, Any], store: SignalStore, split: str | None) -> bool | None:
+    """Whether a stage read records of this split."""
+    if _same(stage, store, "fingerprint"):
+        return split in ("train", None)
+    # Another store of the source may share records.
+    return False if _same(stage, store, "source") is False else None
+
+
+def _any(known: Sequence[bool | None]) -> bool | None:
+    """Whether one of them is so; None where it is not known."""
+    return True if True in known else None if None in known else False
+
+
+def _all_alike(known: Sequence[bool | None]) -> bool | str | None:
+    """What all of them are; "mixed" where they differ, None where it is not known."""
+    if None in known:
+        return None
+    return known[0] if len(set(known)) == 1 else "mixed"
+
+
 def _meaning(found: dict[str, Any]) -> str:
     """Say in words what a zero-shot result rests on."""
     how, synthetic = found["protocol"], found["synthetic"]
     said = ["Zero-shot: no classifier was fitted to the labels of these tasks."]
     kinds = {"report": "reports", "knowledge": "texts made from the labels"}
-    if how["pretraining_texts"] is None:
+    stages = how["stages"][::-1]  # as they came
+    if any(stage["texts"] is None for stage in stages):
         said.append("What pretraining read is not known: the run does not say.")
     else:
-        source = "the source of this test" if how["same_source"] else "another source"
-        kind = kinds[how["pretraining_texts"]]
-        said.append(f"Pretraining read {kind} of {found['run']['source']}, {source}.")
+        read = [
+            f"{kinds[stage['texts']]} of {stage['source']}, "
+            + (
+                "the source of this test"
+                if stage["source"] == found["store"]["source"]
+                else "another source"
+            )
+            for stage in stages
+        ]
+        said.append(f"Pretraining read {', and then '.join(read)}.")
     counts = how["class_texts"].values()
     if all(count["named_in_pretraining"] is not None for count in counts):
         read = sum(count["named_in_pretraining"] for count in counts)
@@ -120,6 +171,8 @@ def _meaning(found: dict[str, Any]) -> str:
         said.append("Fused: a record's scores depend on the other records.")
     if synthetic["tested"]:
         said.append("Synthetic records: no evidence about patients.")
+    elif synthetic["trained"] == "mixed":
+        said.append("Pretraining read synthetic and real records; these are real.")
     elif synthetic["trained"]:
         said.append("Pretraining read synthetic records; these are real.")
     return " ".join(said)

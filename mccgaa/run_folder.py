@@ -24,6 +24,7 @@ from mccgaa.config import RunConfig
 from mccgaa.errors import RunError, WriteError
 from mccgaa.files import append, write_errors, write_folder, write_whole
 from mccgaa.model import MCCGAA
+from mccgaa.runtime import is_finite
 from mccgaa.settings import dump_yaml, to_dict
 
 COLUMNS = ("step", "epoch", "loss", "cma", "uma", "lr", "samples_per_second")
@@ -175,7 +176,16 @@ class RunFolder:
             )
 
     def finish(self, model: MCCGAA, metrics: dict[str, Any]) -> None:
-        """Write the model and, last of all, metrics.json: the sign of a whole run."""
+        """Write the model and, last of all, metrics.json: the sign of a whole run.
+
+        Raises:
+            RunError: the last step has left weights that are not finite.
+        """
+        if not is_finite(model):
+            raise RunError(
+                f"{self.path}: the last step left weights that are not finite; lower "
+                "pretrain.lr or use precision: fp32."
+            )
         _save(model, self.path)
         with write_whole(self.path / "metrics.json") as file:
             json.dump(metrics, file, indent=2)

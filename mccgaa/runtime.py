@@ -161,6 +161,11 @@ def from_rank_zero(work: Callable[[], T]) -> T:
     return told[0]
 
 
+def is_finite(module: torch.nn.Module) -> bool:
+    """Whether no weight or running statistic is NaN or infinite."""
+    return all(bool(t.isfinite().all()) for t in module.state_dict().values())
+
+
 def facts(device: torch.device) -> dict[str, Any]:
     """What a result was computed with: versions, device, threads."""
     name = platform.processor() or platform.machine()

@@ -18,6 +18,7 @@ from mccgaa.metrics import (
     evaluate,
     mean_by_record,
     retrieval,
+    set_retrieval,
 )
 
 
@@ -199,6 +200,15 @@ def test_a_result_is_valid_json_and_comes_back_from_it(bootstrap, positives):
     assert plain["left_out"] == ([] if positives else ["A"])
 
 
+def test_a_result_says_what_was_scored_and_what_was_not():
+    found = TaskResult(0.5, (0.25, 0.75), 9, {"A": {}}, resamples=10)
+    assert str(found) == "macro AUROC  50.0 [25.0, 75.0]  9 records, 1 classes"
+    found = replace(found, resamples=0, left_out=["B", "C"])
+    assert str(found) == "macro AUROC  50.0  9 records, 1 classes, left out: B, C"
+    found = replace(found, classes={}, left_out=["A"])
+    assert str(found) == "no class can be scored  9 records, 0 classes, left out: A"
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_record_alone_or_none_is_scored_on_no_class(n):
     result = evaluate(np.ones((n, 1), int), np.ones((n, 1)), ["A"], bootstrap=5)
@@ -270,10 +280,45 @@ def test_a_text_is_found_by_its_nearest_ecg_whatever_their_order():
         assert retrieval(np.array(x), q)["text_to_ecg_r1"] == 1.0
 
 
+@pytest.mark.parametrize("levels", [2, 1000])
+def test_retrieval_of_sets_is_that_of_texts_where_each_set_is_one_text(levels):
+    rng = np.random.default_rng(levels)
+    texts = np.unique(rng.integers(-levels, levels + 1, (9, 8)), axis=0).astype(float)
+    of = np.concatenate([np.arange(len(texts)), rng.integers(0, len(texts), 20)])
+    x = texts[of] + rng.integers(-2 * levels, 2 * levels + 1, (len(of), 8))
+    own = of[:, None] == np.arange(len(texts))
+    assert set_retrieval(x @ texts.T, own) == retrieval(x, texts[of])
+
+
+def test_statements_of_one_ecg_do_not_push_each_other_down():
+    similarity = np.array([[0.9, 0.8, 0.7, 0.1], [0.2, 0.9, 0.3, 0.9]])
+    own = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], dtype=bool)  # the last is of no ECG
+    found = set_retrieval(similarity, own)
+    # ECG 0: both of its own come first. ECG 1: two others are above each of its own.
+    assert found["ecg_to_text_r1"] == 0.5
+    assert found["ecg_to_text_r5"] == 1
+    assert found["ecg_to_text_median_rank"] == 2  # of 1, 1, 3, 3
+    # Statement 0 finds ECG 0, 1 finds ECG 1 first, and 2 finds ECG 0 first.
+    assert found["text_to_ecg_r1"] == pytest.approx(1 / 3)
+    assert found["text_to_ecg_median_rank"] == 2
+
+
+def test_embeddings_that_are_not_finite_are_no_perfect_retrieval():
+    x = np.eye(3)
+    x[1] = np.nan
+    with pytest.raises(ValueError, match="must be finite"):
+        retrieval(x, np.eye(3))
+    with pytest.raises(ValueError, match="must be finite"):
+        set_retrieval(x, np.eye(3, dtype=bool))
+
+
 def test_scores_of_windows_are_averaged_by_record():
     scores = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.2, 0.4]])
     records, means = mean_by_record(scores, ["b", "a", "b", "a"])
     assert records == ["b", "a"]
     assert means == pytest.approx(np.array([[0.5, 0.5], [0.35, 0.45]]))
+    assert mean_by_record(scores.astype(np.float32), list("baba"))[1].dtype == float
     with pytest.raises(ValueError, match="4 rows of scores but 1 groups"):
         mean_by_record(scores, ["a"])
+    with pytest.raises(ValueError, match="window has no group"):
+        mean_by_record(scores, ["b", None, "b", "a"])

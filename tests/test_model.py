@@ -493,6 +493,16 @@ def test_damaged_files_are_refused(saved: Path) -> None:
         MCCGAA.from_pretrained(saved)
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = MCCGAA(SMALL)
+    model.encoder.get_buffer(
+        next(n for n, _ in model.encoder.named_buffers() if "running_var" in n)
+    ).fill_(torch.inf)
+    model.save_pretrained(tmp_path / "broken")
+    with pytest.raises(RunError, match=r"model\.safetensors holds .* not finite"):
+        MCCGAA.from_pretrained(tmp_path / "broken")
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="absent is no folder"):
         MCCGAA.from_pretrained(tmp_path / "absent")

@@ -528,6 +528,28 @@ def test_a_loss_that_is_not_finite_names_the_steps_and_leaves_the_checkpoint(
     assert pd.read_csv(folder / "history.csv")["loss"].notna().all()
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_last_step_that_breaks_the_weights_makes_no_finished_run(
+    pairs, tmp_path, monkeypatch, held_out
+):
+    """Its own loss is finite, and nothing is above NaN: recalls would be 1."""
+    step = Trainer.train_step
+
+    def explode(self, epoch, signals, vectors):
+        step(self, epoch, signals, vectors)
+        if self.step == self.total_steps:
+            next(self.model.encoder.parameters()).data.fill_(torch.nan)
+
+    monkeypatch.setattr(Trainer, "train_step", explode)
+    if not held_out:
+        pairs = replace(pairs, held_out=pairs.held_out[:0])
+    wrong = "loss on the held-out pairs is nan" if held_out else "weights that are not"
+    with pytest.raises(RunError, match=f"{wrong}.*lower pretrain.lr"):
+        train(with_(RUN, epochs=1), pairs, tmp_path)
+    assert not list(tmp_path.rglob("metrics.json"))
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
 def test_store_of_another_rate_is_refused_before_anything_is_written(pairs, tmp_path):
     model = replace(MODEL, input=InputConfig(sampling_rate=500))
     with pytest.raises(StoreError, match="sampling_rate 64, but the model expects 500"):

@@ -115,6 +115,54 @@ def test_real_records_after_real_ones_need_no_word(store, tmp_path):
     assert "ynthetic" not in found["meaning"]
 
 
+def test_a_run_rests_on_what_the_run_that_it_started_from_read_too(store, tmp_path):
+    store.meta["synthetic"] = False
+    knowledge = Knowledge.load()
+    texts = knowledge.texts("name")
+    earlier = {
+        "weights": "1",
+        "hash": "def",
+        "synthetic": True,
+        "store": {"source": "mimic", "fingerprint": "other"},
+        "texts": {
+            "kind": "report",
+            "named": {text: text == knowledge.text("super", "NORM") for text in texts},
+        },
+        "unseen": None,
+        "start": None,
+    }
+    run = write_run(tmp_path / "run", store, synthetic=False, start=earlier)
+    found = protocol(run, MODEL, store, ["super"], knowledge)
+    assert found["synthetic"] == {"tested": False, "trained": "mixed"}
+    assert found["protocol"]["class_texts"]["super"]["named_in_pretraining"] == 5
+    assert found["meaning"] == (
+        f"{UNTOUCHED} Pretraining read reports of mimic, another source, and then "
+        "texts made from the labels of ptbxl, the source of this test. 5 of 5 class "
+        "texts occur in them word for word. Pretraining read synthetic and real "
+        "records; these are real."
+    )
+    assert found["protocol"]["records_in_pretraining"] is False
+
+    own = {"source": "ptbxl", "fingerprint": store.meta["fingerprint"]}
+    other = {"source": "mimic", "fingerprint": "other"}
+    turned = write_run(
+        tmp_path / "turned", store, store=other, start=earlier | {"store": own}
+    )
+    how = protocol(turned, MODEL, store, ["super"], knowledge, split="train")
+    assert how["protocol"]["same_source"] is True
+    assert how["protocol"]["records_in_pretraining"] is True
+
+    unknown = earlier | dict.fromkeys(("store", "texts", "synthetic"))
+    run = write_run(tmp_path / "unknown", store, synthetic=False, start=unknown)
+    found = protocol(run, MODEL, store, ["super"], knowledge)
+    assert found["synthetic"]["trained"] is None
+    assert found["protocol"]["same_source"] is True
+    assert found["protocol"]["records_in_pretraining"] is None
+    counts = found["protocol"]["class_texts"]["super"]
+    assert counts["named_in_pretraining"] is None
+    assert "What pretraining read is not known" in found["meaning"]
+
+
 def test_texts_of_another_knowledge_base_are_not_known_to_be_named(store, tmp_path):
     run = write_run(tmp_path / "run", store)
     own = Knowledge.load()
