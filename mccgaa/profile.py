@@ -25,6 +25,20 @@ class Variant:
 
     label: str  # as tables print it
     settings: dict[str, Any] = field(default_factory=dict)  # of model and pretrain
+    start: str | None = None  # "PROFILE:VARIANT" whose run of the same seed it starts from
+
+    @property
+    def start_of(self) -> tuple[str, str] | None:
+        """The profile's file and the variant of the run that this one starts from."""
+        if self.start is None:
+            return None
+        profile, colon, variant = self.start.rpartition(":")
+        if not colon or not profile or not variant:
+            raise ConfigError(
+                f"start is {self.start!r}; expected PROFILE:VARIANT, such as "
+                "params/synthetic.yaml:merl."
+            )
+        return profile, variant
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,7 @@ class Profile:
     twin: dict[str, Any] | None = None  # arguments of the synthetic mirror
     stores: dict[str, StoreRecipe] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
+    prompts: tuple[str, ...] = ("single",)  # how classes are worded; zeroshot.Prompts
     runs: str = "runs"  # folder of runs
     knowledge: str | None = None  # another knowledge base than the packaged one
     transfer: str | None = None  # profile on whose stores its models are tested too
@@ -110,6 +125,8 @@ class Profile:
         """Refuse the names of variants and stores that the profile does not define."""
         for variant in self.reproduce.variants:
             self._variant(variant)
+        for variant in self.variants.values():
+            _ = variant.start_of  # refuses what names no run
         for task in self.tasks:
             self.recipe(self.tested_on(task)[0])
 
@@ -182,12 +199,14 @@ class Profile:
         runs = {name: self.run_config(name).identity for name in self.variants}
         for run in runs.values():
             del run["method"]  # a stamp gives it on its own
-        return stable_hash(
-            {
-                "runs": runs,
-                "twin": twin,
-                "stores": {k: v.identity for k, v in self.stores.items()},
-                "tasks": self.tasks,
-                "knowledge": self.knowledge,
-            }
-        )
+        decides = {
+            "runs": runs,
+            "twin": twin,
+            "stores": {k: v.identity for k, v in self.stores.items()},
+            "tasks": self.tasks,
+            "knowledge": self.knowledge,
+        }
+        starts = {k: v.start for k, v in self.variants.items() if v.start}
+        if starts:  # the hashes of profiles without them are older than `start`
+            decides["starts"] = starts
+        return stable_hash(decides)

@@ -39,11 +39,11 @@ def compare(profile: Path | str) -> str:
             f"{reruns} holds no results to compare; make some with `mccgaa run "
             f"zeroshot --profile {found.name}`."
         )
-    parts = [f"Reruns of {found.name} beside results/{found.tier}:"]
+    parts = [f"Reruns of {found.name} beside results/{found.name}:"]
     for path in paths:
-        ours = results.load(path.stem, found.tier, reruns)
+        ours = results.load(path.stem, found.name, reruns)
         try:
-            published = results.load(path.stem, found.tier)
+            published = results.load(path.stem, found.name)
         except BookError:
             parts.append(f"\n{path.stem}: nothing is published to compare it with.")
             continue

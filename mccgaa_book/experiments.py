@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,13 @@ def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
         tasks = _tested(lab, split)
         for variant in variants:
             for seed in seeds:
-                found = lab.zero_shot(variant, seed, tasks=tasks, split=split)
                 name = {"variant": variant, "seed": str(seed), "split": split}
-                for task, result in found.items():
-                    rows += _aurocs(name | {"task": task}, result)
+                for prompts in lab.profile.prompts:
+                    found = lab.zero_shot(
+                        variant, seed, tasks=tasks, split=split, prompts=prompts
+                    )
+                    for task, result in found.items():
+                        rows += _aurocs(name | {"task": task}, result, prompts)
         rows += _counts(lab, tasks, split)
     rows += _counts(lab, list(lab.tasks), None)
     return _with_sources(pd.DataFrame(rows), lab, lab)
@@ -69,9 +73,14 @@ def transfer(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
         tasks = [task for task in tested.tasks if task in trained.tasks]
         for variant in [v for v in variants if v in trained.variants]:
             for seed in [s for s in seeds if s in trained.seeds]:
-                for split in splits:
+                for split, prompts in product(splits, lab.profile.prompts):
                     found = trained.zero_shot(
-                        variant, seed, tasks=tasks, split=split, on=tested
+                        variant,
+                        seed,
+                        tasks=tasks,
+                        split=split,
+                        on=tested,
+                        prompts=prompts,
                     )
                     name = {
                         "variant": variant,
@@ -82,7 +91,39 @@ def transfer(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
                     for task, result in found.items():
                         where = tested.data_kind(tested.tasks[task])
                         own = name | {"task": task, "tested_on": where}
-                        rows += _aurocs(own, result)[:1]
+                        rows += _aurocs(own, result, prompts)[:1]
+    return pd.DataFrame(rows)
+
+
+def climb(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """Zero-shot AUROC x 100 where settings are chosen: on no test split.
+
+    Returns:
+        Macro rows of the lab's validation split and, where the profile names another
+        to test its models on, of that one's training and validation splits.
+    """
+    rows: list[dict[str, Any]] = []
+    places = [(lab, "val")]
+    if lab.profile.transfer:
+        places += [(lab.other, "train"), (lab.other, "val")]
+    for variant, seed, place in product(variants, seeds, places):
+        tested, split = place
+        tasks = [task for task in _tested(tested, split) if task in lab.tasks]
+        name = {"variant": variant, "seed": str(seed), "split": split}
+        for prompts in lab.profile.prompts:
+            found = lab.zero_shot(
+                variant,
+                seed,
+                tasks=tasks,
+                split=split,
+                on=tested,
+                prompts=prompts,
+                bootstrap=0,
+            )
+            for task, result in found.items():
+                where = tested.data_kind(tested.tasks[task])
+                own = {"trained_on": lab.data_kind(), "tested_on": where, "task": task}
+                rows += _aurocs(name | own, result, prompts)[:1]
     return pd.DataFrame(rows)
 
 
@@ -143,6 +184,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "zeroshot": zeroshot,
     "pretraining": pretraining,
     "transfer": transfer,
+    "climb": climb,
 }
 
 
@@ -193,7 +235,7 @@ def run(
         lab: of the profile whose runs are needed.
         variants: by default those of the profile's `reproduce`; all with `publish`.
         seeds: likewise.
-        publish: write to `results/<tier>` instead of `reruns/<profile>`; needs the
+        publish: write to `results/<profile>` instead of `reruns/<profile>`; needs the
             whole profile as it is.
         dry_run: say which runs are needed, and make nothing.
 
@@ -220,7 +262,7 @@ def run(
             for variant in variants:
                 print(f"{name}: {variant}, seeds {', '.join(map(str, seeds))}")
         return []
-    folder = checkout() / "results" / lab.tier if publish else lab.reruns
+    folder = checkout() / "results" / lab.profile.name if publish else lab.reruns
     return [make(lab, name, variants, seeds, folder) for name in names]
 
 
@@ -253,7 +295,7 @@ def make(
     stamp = _stamp(lab, name, variants, seeds, time.monotonic() - start)
     path = folder / f"{name}.csv"
     if path.is_file() and not results.outdated(path, lab.hashes(name)):
-        before = results.load(name, lab.tier, folder)
+        before = results.load(name, lab.profile.name, folder)
         if before.stamp["device"] == stamp["device"]:
             keys = [c for c in frame if c not in results.NUMBERS]
             both = pd.concat([before.frame, frame]).drop_duplicates(keys, keep="last")
@@ -342,15 +384,18 @@ def _tested(lab: Lab, split: str) -> list[str]:
     ]
 
 
-def _aurocs(name: dict[str, str], result: Any) -> list[dict[str, Any]]:
+def _aurocs(
+    name: dict[str, str], result: Any, prompts: str = "single"
+) -> list[dict[str, Any]]:
     """Rows of one task: the macro AUROC first, then every class."""
+    metric = "auroc" if prompts == "single" else f"auroc_{prompts}"
     parts = {"": (result.macro_auroc, result.ci95)}
     parts |= {c: (e["auroc"], e["ci95"]) for c, e in result.classes.items()}
     return [
         name
         | {
             "class": c,
-            "metric": "auroc",
+            "metric": metric,
             "value": 100 * value,
             "low": _hundred(low),
             "high": _hundred(high),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,13 @@ class Lab:
         config = self.config(variant, seed)
         key = (config.name, seed)
         if key not in self._runs:
+            start = self.profile.variants[config.name].start_of
+            if start:
+                profile, earlier = start
+                folder = str(Lab(profile).run(earlier, seed).folder)
+                config = replace(
+                    config, pretrain=replace(config.pretrain, start=folder)
+                )
             store = self.store("pretrain")
             pairs = load_pairs(store, config, self.knowledge, progress=False)
             note = {"tier": self.tier, "title": self.profile.title}
@@ -204,6 +211,8 @@ class Lab:
         tasks: Sequence[str] | None = None,
         split: str | None = "test",
         fused: bool = False,
+        prompts: str = "single",
+        bootstrap: int = 1000,
         on: Lab | None = None,
     ) -> dict[str, TaskResult]:
         """Zero-shot results of a run, kept beside it and computed once.
@@ -214,6 +223,8 @@ class Lab:
             tasks: by default all that the tested lab has.
             split: "train", "val", "test", or None for all records.
             fused: score through GAFA.
+            prompts: "single" or "members", as in `zeroshot.score_tasks`.
+            bootstrap: resamples behind the intervals.
             on: another lab, whose stores are tested on instead of this one's.
         """
         run = self.run(variant, seed)
@@ -222,9 +233,11 @@ class Lab:
         for task in tasks or tested.tasks:
             name, there = tested.profile.tested_on(task)
             store = tested.store(name)
-            key = stable_hash(
-                [store.meta["fingerprint"], self.knowledge.fingerprint, split, fused]
-            )
+            decides = [store.meta["fingerprint"], self.knowledge.fingerprint]
+            decides += [split, fused]
+            if (prompts, bootstrap) != ("single", 1000):
+                decides += [prompts, bootstrap]
+            key = stable_hash(decides)
             file = f"{there}-{split or 'all'}-{key}.json"
             paths[task] = run.folder / "zeroshot" / file
             if not paths[task].exists():
@@ -237,6 +250,8 @@ class Lab:
                 self.knowledge,
                 split=split,
                 fused=fused,
+                prompts=prompts,
+                bootstrap=bootstrap,
             )
             for there, result in found.items():
                 with write_whole(missing[there]) as file:
@@ -255,12 +270,12 @@ class Lab:
         Args:
             experiment: a name in `experiments.EXPERIMENTS`.
         """
-        for folder in (checkout() / "results" / self.tier, self.reruns):
+        for folder in (checkout() / "results" / self.profile.name, self.reruns):
             path = folder / f"{experiment}.csv"
             if path.is_file() and not results.outdated(path, self.hashes(experiment)):
-                return results.load(experiment, self.tier, folder)
+                return results.load(experiment, self.profile.name, folder)
         experiments.make(self, experiment)
-        return results.load(experiment, self.tier, self.reruns)
+        return results.load(experiment, self.profile.name, self.reruns)
 
     def hashes(self, experiment: str) -> dict[str, str]:
         """Profile -> hash of what it decides, of all that an experiment rests on."""
@@ -268,7 +283,10 @@ class Lab:
 
     def behind(self, experiment: str) -> list[Lab]:
         """The labs whose runs and records an experiment needs."""
-        return [self, self.other] if experiment == "transfer" else [self]
+        reads_other = experiment == "transfer" or (
+            experiment == "climb" and self.profile.transfer
+        )
+        return [self, self.other] if reads_other else [self]
 
     @property
     def reruns(self) -> Path:

@@ -1,6 +1,6 @@
 """Results are data: one tidy CSV per experiment, one stamp beside it.
 
-`results/<tier>/<experiment>.csv` is what this repository publishes, and what its
+`results/<profile>/<experiment>.csv` is what this repository publishes, and what its
 tables, figures, README and claims are made from. A rerun goes to
 `reruns/<profile>/<experiment>.csv`, which git ignores. One row is one raw number; a
 table is made from it where it is shown.
@@ -69,18 +69,18 @@ class Results:
         return self.stamp["synthetic"]
 
 
-def load(experiment: str, tier: str, folder: Path | None = None) -> Results:
+def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
     """Read the results of an experiment.
 
     Args:
         experiment: such as "zeroshot".
-        tier: "synthetic", "real" or "paper": where published results are kept.
-        folder: read from here instead of `results/<tier>`.
+        profile: whose; the profile of a tier has its name, such as "real".
+        folder: read from here instead of `results/<profile>`.
 
     Raises:
         BookError: there are none, or the files are damaged.
     """
-    path = (folder or checkout() / "results" / tier) / f"{experiment}.csv"
+    path = (folder or checkout() / "results" / profile) / f"{experiment}.csv"
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         stamp = stamp_of(path)

@@ -101,11 +101,18 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
         ("csn: csn,", "csn: other,", "no store 'other'"),
         ("plain: {label: Plain}", "plain: [1]", "must be a mapping"),
         ("pretrain: {epochs: 2}", "reproduce: {variants: [a]}", "no variant 'a'"),
+        ("label: Plain", "start: real", "start is 'real'; expected PROFILE:VARIANT"),
     ],
 )
 def test_what_a_profile_may_not_say_is_refused(tmp_path, old, new, message):
     with pytest.raises(ConfigError, match=message):
         profile(tmp_path, SMALL, old, new)
+
+
+def test_a_variant_may_start_from_a_run_of_another_profile(tmp_path):
+    found = profile(tmp_path, SMALL, "label: Plain", "start: 'params/a.yaml:merl'")
+    assert found.variants["plain"].start_of == ("params/a.yaml", "merl")
+    assert found.variants["clip"].start_of is None
 
 
 def test_unknown_variants_settings_and_stores_are_refused(tmp_path):
@@ -129,6 +136,7 @@ def test_unknown_variants_settings_and_stores_are_refused(tmp_path):
         ("csn-again: csn/csn", "csn-again: csn/form"),
         ("tier: synthetic", "tier: synthetic\ntwin: {out: data, mimic: 10}"),
         ("tier: synthetic", "tier: synthetic\nknowledge: mine.yaml"),
+        ("label: Plain", "label: Plain, start: 'params/real.yaml:merl'"),
     ],
 )
 def test_the_hash_changes_with_what_decides_results(tmp_path, old, new):

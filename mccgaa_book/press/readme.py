@@ -71,7 +71,7 @@ def section(folder: Path) -> str:
     """Write the results as a Markdown table, real ECGs first, the paper's last.
 
     Args:
-        folder: of results: `<tier>/<experiment>.csv`.
+        folder: of results: `<profile>/<experiment>.csv`.
 
     Raises:
         BookError: there are none.

@@ -121,8 +121,8 @@ def test_results_are_made_once_into_the_users_folder_and_compared(project):
     assert before == {p: p.stat().st_mtime_ns for p in project.rglob("*")}
 
     # published ones are preferred, but only those of these settings and this method
-    shutil.copytree(found.path.parent, project / "results" / "synthetic")
-    published = project / "results" / "synthetic" / "zeroshot.csv"
+    shutil.copytree(found.path.parent, project / "results" / "small")
+    published = project / "results" / "small" / "zeroshot.csv"
     assert Lab("small").results("zeroshot").path == published
     assert "bipartite" in compare.compare("small")
     stamp = json.loads(published.with_suffix(".json").read_text(encoding="utf-8"))

@@ -118,7 +118,7 @@ def test_published_results_are_those_of_todays_profile_and_method(path):
     hashes = {name: profile.hash for name, profile in profiles.items()}
     assert results.outdated(path, hashes) is None
     first = profiles[found.stamp["profile"]]
-    assert path.parent.name == first.tier
+    assert path.parent.name == first.name
     assert set(found.frame["variant"]) <= {"", *first.variants}
     kinds = {entry["synthetic"] for entry in found.stamp["data"].values()}
     assert found.synthetic == (kinds.pop() if len(kinds) == 1 else "mixed")

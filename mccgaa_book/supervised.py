@@ -1,0 +1,182 @@
+"""The ceiling beside "zero-shot": the same ECG encoder, trained on the tasks' labels.
+
+One linear layer on the embedding gives a logit for each class of every task; a record
+without a label in a task counts for none of that task's classes. Nothing is chosen: the
+weights of the last step are tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mccgaa.config import ModelConfig, PretrainConfig
+from mccgaa.data.store import SignalStore
+from mccgaa.encoder import EcgEncoder
+from mccgaa.files import bar
+from mccgaa.metrics import TaskResult, evaluate
+from mccgaa.model import MCCGAA, scale_input
+from mccgaa.augment import augment
+from mccgaa.pretrain import learning_rate
+from mccgaa.runtime import autocast, pick_device, seed_step
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The labels of several tasks side by side."""
+
+    classes: dict[str, list[str]]  # task -> its classes, in the columns' order
+    labels: np.ndarray  # (N, C) float32 of 0 or 1
+    known: np.ndarray  # (N, C) bool: the record has a label in the column's task
+
+    @classmethod
+    def of(cls, store: SignalStore, tasks: Mapping[str, str]) -> Targets:
+        """Read the labels of a store.
+
+        Args:
+            store: packed records.
+            tasks: task -> its name in the store.
+        """
+        classes, labels, known = {}, [], []
+        for task, there in tasks.items():
+            rows = store.indices(task=there)
+            found, classes[task] = store.labels(there, rows)
+            full = np.zeros((len(store), found.shape[1]), dtype=np.float32)
+            full[rows] = found
+            labels.append(full)
+            has = np.zeros((len(store), 1), dtype=bool)
+            has[rows] = True
+            known.append(np.repeat(has, found.shape[1], axis=1))
+        return cls(classes, np.concatenate(labels, 1), np.concatenate(known, 1))
+
+
+def train(
+    store: SignalStore,
+    targets: Targets,
+    model: ModelConfig,
+    settings: PretrainConfig,
+    *,
+    start: Path | str | None = None,
+    device: str | None = None,
+    progress: bool = False,
+) -> nn.Module:
+    """Train the encoder and a linear layer on the labels of the training split.
+
+    Args:
+        store: packed records; the split "train" is used.
+        targets: their labels.
+        model: of the encoder and its input.
+        settings: epochs, batch size, optimiser, augmentation and seed.
+        start: folder of a pretrained model whose encoder it starts from.
+        device: as `runtime.pick_device`.
+        progress: show a bar.
+
+    Returns:
+        The network, in evaluation mode: (B, leads, T) signals to (B, C) logits.
+    """
+    chosen = pick_device(device)
+    seed_step(settings.seed)
+    encoder = EcgEncoder(model.encoder)
+    if start is not None:
+        encoder.load_state_dict(MCCGAA.from_pretrained(start).encoder.state_dict())
+    head = nn.Linear(model.encoder.embedding_dim, targets.labels.shape[1])
+    network = _Classifier(encoder, head, model.input.scaling).to(chosen)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    rows = store.indices(split="train")
+    rows = rows[targets.known[rows].any(1)]
+    labels, known = (torch.from_numpy(t) for t in (targets.labels, targets.known))
+    per_epoch = max(1, len(rows) // settings.batch_size)
+    total = per_epoch * settings.epochs
+    rng = np.random.default_rng(settings.seed)
+    step = 0
+    with bar(total=total, desc="supervised", unit="step", disable=not progress) as shown:
+        for _ in range(settings.epochs):
+            order = rng.permutation(rows)
+            for number in range(per_epoch):
+                part = order[number * settings.batch_size :][: settings.batch_size]
+                seed_step(settings.seed, step)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(
+                        step, total, settings.lr, settings.min_lr
+                    )
+                network.train()
+                signals = torch.from_numpy(store.batch(part)).to(chosen)  # (B, D, T)
+                signals = augment(
+                    signals,
+                    settings.augment,
+                    settings.augmentations,
+                    model.input.sampling_rate,
+                )
+                with autocast(chosen, settings.precision):
+                    logits = network(signals)  # (B, C)
+                loss = _masked(logits.float(), labels[part], known[part])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                step += 1
+                shown.update()
+    return network.eval()
+
+
+class _Classifier(nn.Module):
+    """Encoder, then one linear layer on its embedding before it is normalised."""
+
+    def __init__(self, encoder: EcgEncoder, head: nn.Linear, scaling: str) -> None:
+        super().__init__()
+        self.encoder, self.head, self.scaling = encoder, head, scaling
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.encoder.features(scale_input(x, self.scaling))  # (B, M, T')
+        return self.head(self.encoder.head(features))  # (B, C)
+
+
+def _masked(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy over what is known of the batch, a scalar."""
+    labels, known = labels.to(logits), known.to(logits)
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        logits, labels, reduction="none"
+    )  # (B, C)
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def score(
+    network: nn.Module,
+    store: SignalStore,
+    targets: Targets,
+    split: str,
+    *,
+    bootstrap: int = 1000,
+    batch_size: int = 256,
+) -> dict[str, TaskResult]:
+    """Score a trained network on the records of a split, task by task."""
+    device = next(network.parameters()).device
+    rows = store.indices(split=split)
+    parts = [
+        network(torch.from_numpy(store.batch(rows[i : i + batch_size])).to(device))
+        for i in range(0, len(rows), batch_size)
+    ]
+    scores = torch.cat(parts).float().cpu().numpy()  # (n, C)
+    found, first = {}, 0
+    subjects = store.records["subject_id"].to_numpy()
+    for task, classes in targets.classes.items():
+        columns = slice(first, first + len(classes))
+        first = columns.stop
+        has = targets.known[rows, columns.start]
+        found[task] = evaluate(
+            targets.labels[rows][has, columns].astype(np.uint8),
+            scores[has, columns],
+            classes,
+            groups=subjects[rows][has].tolist(),
+            bootstrap=bootstrap,
+        )
+    return found
+
+
