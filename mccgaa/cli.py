@@ -181,7 +181,7 @@ def download(args: argparse.Namespace) -> None:
 
 
 @command(
-    arg("dataset", nargs="?", choices=[*DATASETS, "own"]),
+    arg("dataset", nargs="?", choices=[*DATASETS, "challenge", "own"]),
     arg("--root", help="the dataset's folder; for own, its CSV"),
     arg("--out", help="the store's folder"),
     arg("--sampling-rate", type=at_least(1), default=500, help="Hz (500)"),

@@ -158,7 +158,7 @@ def test_one_statement_makes_the_text_of_its_class(knowledge, style):
         ("AF", "atrial fibrillation"),  # a synonym here; CSN's acronym for flutter
         ("complete heart block ", "third degree AV block"),
         ("early repolarization", "early repolarization of the ventricles"),
-        ("bundle branch block", None),  # wider than any one class
+        ("bundle branch block", "bundle branch block"),
         ("broken heart", None),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mccgaa.config import InputConfig
-from mccgaa.data import cpsc2018, csn, mimic, own, ptbxl
+from mccgaa.data import challenge, cpsc2018, csn, mimic, own, ptbxl
 from mccgaa.data.packing import pack
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
@@ -31,6 +31,7 @@ READERS = {
     "mimic": Reader(mimic.read_rows, record_seconds=10.0),
     "cpsc2018": Reader(cpsc2018.read_rows),
     "csn": Reader(csn.read_rows),
+    "challenge": Reader(challenge.read_rows),
     "own": Reader(own.read_rows),
 }
 
