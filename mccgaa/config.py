@@ -217,6 +217,7 @@ class PretrainConfig:
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW
     precision: Literal["bf16", "fp32"] = "bf16"  # autocast; loss is always fp32
     text: Literal["report", "knowledge"] = "report"  # the text of each ECG
+    records: int = later(0)  # the first so many training records alone; 0: all
     min_count: int = later(3)  # training records that a statement must be of
     unseen: tuple[str, ...] = later(())  # classes left out with all of their records
     start: str | None = None  # folder of a model whose weights the run takes on
@@ -241,6 +242,7 @@ class PretrainConfig:
             "weight_decay",
             "checkpoint_minutes",
             "workers",
+            "records",
             "chunk",
             "seed",
             "lr",

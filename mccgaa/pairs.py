@@ -316,8 +316,8 @@ def load_pairs(
 
     Args:
         store: packed records.
-        config: `pretrain.text`, `pretrain.unseen`, `pretrain.min_count`, `model.text`
-            and `model.loss.kind` are used.
+        config: `pretrain.text`, `pretrain.unseen`, `pretrain.records`,
+            `pretrain.min_count`, `model.text` and `model.loss.kind` are used.
         knowledge: the clinical knowledge base K.
         device: where texts are encoded that no cache has, as `runtime.pick_device`.
         progress: show a bar while texts are encoded.
@@ -329,6 +329,9 @@ def load_pairs(
     if settings.unseen:
         unseen = find_unseen(store, settings.unseen, knowledge)
         left_out, facts = unseen.records, unseen.facts(store.indices(split="train"))
+    if settings.records:
+        train = store.indices(split="train")
+        left_out[train[~left_out[train]][settings.records :]] = True
     if config.model.loss.kind == "statements":
         sets = record_statements(store, settings, text, knowledge)
         sets = [[] if out else one for one, out in zip(sets, left_out, strict=True)]

@@ -18,7 +18,15 @@ from toys import (
 )
 
 from mccgaa import pairs as module
-from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
+from mccgaa.config import (
+    GafaConfig,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+    PretrainConfig,
+    RunConfig,
+    TextConfig,
+)
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import Entry, Knowledge
@@ -182,6 +190,22 @@ def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch):
     assert not seen
     assert pairs.vectors is pairs.vectors and pairs.vectors.shape[1] == 8
     assert seen == [(list(pairs.distinct), False)]
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "statements"])
+def test_a_run_may_read_the_first_training_records_alone(numbered, monkeypatch, kind):
+    monkeypatch.setattr(module, "TextEncoder", lambda *a, **k: NumberEncoder())
+
+    def read(records: int):
+        model = ModelConfig(loss=LossConfig(kind=kind), gafa=GafaConfig(graph="none"))
+        settings = PretrainConfig(records=records, min_count=1)
+        config = RunConfig(model=model, pretrain=settings)
+        return load_pairs(numbered, config, Knowledge.load(), device="cpu")
+
+    few, every = read(3), read(0)
+    assert few.train.tolist() == every.train[:3].tolist()
+    assert len(every.train) > 3 and few.held_out.tolist() == every.held_out.tolist()
+    assert few.fingerprint != every.fingerprint
 
 
 def test_class_texts_are_named_by_training_texts_alone(numbered, monkeypatch):
