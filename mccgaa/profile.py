@@ -82,6 +82,7 @@ class Profile:
     seeds: tuple[int, ...] = (0,)
     reproduce: Reproduce = field(default_factory=Reproduce)
     twin: dict[str, Any] | None = None  # arguments of the synthetic mirror
+    twins: tuple[dict, ...] = ()  # further mirrors, such as another profile's to test on
     stores: dict[str, StoreRecipe] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
     prompts: tuple[str, ...] = ("single",)  # how classes are worded; zeroshot.Prompts
@@ -195,7 +196,10 @@ class Profile:
     def hash(self) -> str:
         """Name what decides the profile's results: not labels, seeds or folders."""
         silent = ("out", "jobs", "progress")
-        twin = {k: v for k, v in (self.twin or {}).items() if k not in silent}
+        twin, *twins = (
+            {k: v for k, v in (mirror or {}).items() if k not in silent}
+            for mirror in (self.twin, *self.twins)
+        )
         runs = {name: self.run_config(name).identity for name in self.variants}
         for run in runs.values():
             del run["method"]  # a stamp gives it on its own
@@ -206,7 +210,10 @@ class Profile:
             "tasks": self.tasks,
             "knowledge": self.knowledge,
         }
+        # Hashes of profiles without these are older than they.
+        if twins:
+            decides["twins"] = twins
         starts = {k: v.start for k, v in self.variants.items() if v.start}
-        if starts:  # the hashes of profiles without them are older than `start`
+        if starts:
             decides["starts"] = starts
         return stable_hash(decides)

@@ -99,31 +99,57 @@ def climb(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFra
     """Zero-shot AUROC x 100 where settings are chosen: on no test split.
 
     Returns:
-        Macro rows of the lab's validation split and, where the profile names another
-        to test its models on, of that one's training and validation splits.
+        Macro rows, without intervals, of the lab's validation split and, where the
+        profile names another to test its models on, of that one's training and
+        validation splits.
     """
-    rows: list[dict[str, Any]] = []
-    places = [(lab, "val")]
+    return _on(lab, variants, seeds, {"own": ["val"], "other": ["train", "val"]}, 0)
+
+
+def beyond(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """Zero-shot AUROC x 100 on the test splits, of the lab and of where it transfers.
+
+    Returns:
+        Macro rows with the bootstrap interval over records.
+    """
+    return _on(lab, variants, seeds, {"own": ["test"], "other": ["test"]}, 1000)
+
+
+def _on(
+    lab: Lab,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    splits: dict[str, list[str]],
+    bootstrap: int,
+) -> pd.DataFrame:
+    """Macro rows of a lab's models on splits of its own and of another's records."""
+    places = [(lab, split) for split in splits["own"]]
     if lab.profile.transfer:
-        places += [(lab.other, "train"), (lab.other, "val")]
-    for variant, seed, place in product(variants, seeds, places):
-        tested, split = place
+        places += [(lab.other, split) for split in splits["other"]]
+    rows: list[dict[str, Any]] = []
+    for variant, seed, (tested, split), prompts in product(
+        variants, seeds, places, lab.profile.prompts
+    ):
         tasks = [task for task in _tested(tested, split) if task in lab.tasks]
-        name = {"variant": variant, "seed": str(seed), "split": split}
-        for prompts in lab.profile.prompts:
-            found = lab.zero_shot(
-                variant,
-                seed,
-                tasks=tasks,
-                split=split,
-                on=tested,
-                prompts=prompts,
-                bootstrap=0,
-            )
-            for task, result in found.items():
-                where = tested.data_kind(tested.tasks[task])
-                own = {"trained_on": lab.data_kind(), "tested_on": where, "task": task}
-                rows += _aurocs(name | own, result, prompts)[:1]
+        found = lab.zero_shot(
+            variant,
+            seed,
+            tasks=tasks,
+            split=split,
+            on=tested,
+            prompts=prompts,
+            bootstrap=bootstrap,
+        )
+        for task, result in found.items():
+            name = {
+                "variant": variant,
+                "seed": str(seed),
+                "split": split,
+                "task": task,
+                "trained_on": lab.data_kind(),
+                "tested_on": tested.data_kind(tested.tasks[task]),
+            }
+            rows += _aurocs(name, result, prompts)[:1]
     return pd.DataFrame(rows)
 
 
@@ -185,6 +211,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "pretraining": pretraining,
     "transfer": transfer,
     "climb": climb,
+    "beyond": beyond,
 }
 
 

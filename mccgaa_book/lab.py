@@ -176,7 +176,8 @@ class Lab:
         if name not in self._stores:
             recipe = self.profile.recipe(name)
             if self.profile.twin and not Path(recipe.out).exists():
-                write_twin(**self.profile.twin)
+                for mirror in (self.profile.twin, *self.profile.twins):
+                    write_twin(**mirror)  # leaves alone what is there
             self._stores[name] = open_store(self.profile, name)
         return self._stores[name]
 
@@ -223,7 +224,8 @@ class Lab:
             tasks: by default all that the tested lab has.
             split: "train", "val", "test", or None for all records.
             fused: score through GAFA.
-            prompts: "single" or "members", as in `zeroshot.score_tasks`.
+            prompts: "single" or "members" as in `zeroshot.score_tasks`, the latter with
+                its `reduction` behind a hyphen, such as "members-mean".
             bootstrap: resamples behind the intervals.
             on: another lab, whose stores are tested on instead of this one's.
         """
@@ -250,8 +252,8 @@ class Lab:
                 self.knowledge,
                 split=split,
                 fused=fused,
-                prompts=prompts,
                 bootstrap=bootstrap,
+                **_prompting(prompts),
             )
             for there, result in found.items():
                 with write_whole(missing[there]) as file:
@@ -284,7 +286,7 @@ class Lab:
     def behind(self, experiment: str) -> list[Lab]:
         """The labs whose runs and records an experiment needs."""
         reads_other = experiment == "transfer" or (
-            experiment == "climb" and self.profile.transfer
+            experiment in ("climb", "beyond") and self.profile.transfer
         )
         return [self, self.other] if reads_other else [self]
 
@@ -292,6 +294,12 @@ class Lab:
     def reruns(self) -> Path:
         """Where a user's own results go."""
         return checkout() / "reruns" / self.profile.name
+
+
+def _prompting(prompts: str) -> dict[str, str]:
+    """The options of `zeroshot.score_tasks` that a profile's `prompts` name."""
+    kind, _, reduction = prompts.partition("-")
+    return {"prompts": kind} | ({"reduction": reduction} if reduction else {})
 
 
 def _kind(synthetic: bool) -> str:

@@ -136,6 +136,8 @@ def _kinds(
             activation = normal
         elif kind == "aberrant":  # the right bundle branch is still refractory
             open_ones = {k: v for k, v in heart.entries.items() if k != "right"}
+            # In left bundle branch block the right bundle is the only way in.
+            open_ones = open_ones or heart.entries
             wide = min(heart.qrs + rng.uniform(18, 45), 165.0)
             late = replace(heart, entries=open_ones, qrs=max(wide, heart.qrs))
             activation = activate(late, intact)

@@ -136,6 +136,7 @@ def test_unknown_variants_settings_and_stores_are_refused(tmp_path):
         ("csn-again: csn/csn", "csn-again: csn/form"),
         ("tier: synthetic", "tier: synthetic\ntwin: {out: data, mimic: 10}"),
         ("tier: synthetic", "tier: synthetic\nknowledge: mine.yaml"),
+        ("tier: synthetic", "tier: synthetic\ntwins: [{out: data, mimic: 10}]"),
         ("label: Plain", "label: Plain, start: 'params/real.yaml:merl'"),
     ],
 )
