@@ -25,7 +25,9 @@ class Variant:
 
     label: str  # as tables print it
     settings: dict[str, Any] = field(default_factory=dict)  # of model and pretrain
-    start: str | None = None  # "PROFILE:VARIANT" whose run of the same seed it starts from
+    start: str | None = (
+        None  # "PROFILE:VARIANT" whose run of the same seed it starts from
+    )
 
     @property
     def start_of(self) -> tuple[str, str] | None:
@@ -82,7 +84,9 @@ class Profile:
     seeds: tuple[int, ...] = (0,)
     reproduce: Reproduce = field(default_factory=Reproduce)
     twin: dict[str, Any] | None = None  # arguments of the synthetic mirror
-    twins: tuple[dict, ...] = ()  # further mirrors, such as another profile's to test on
+    twins: tuple[
+        dict, ...
+    ] = ()  # further mirrors, such as another profile's to test on
     stores: dict[str, StoreRecipe] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
     prompts: tuple[str, ...] = ("single",)  # how classes are worded; zeroshot.Prompts

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mccgaa.augment import augment
 from mccgaa.config import ModelConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.encoder import EcgEncoder
 from mccgaa.files import bar
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.model import MCCGAA, scale_input
-from mccgaa.augment import augment
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import autocast, pick_device, seed_step
 
@@ -96,7 +96,9 @@ def train(
     total = per_epoch * settings.epochs
     rng = np.random.default_rng(settings.seed)
     step = 0
-    with bar(total=total, desc="supervised", unit="step", disable=not progress) as shown:
+    with bar(
+        total=total, desc="supervised", unit="step", disable=not progress
+    ) as shown:
         for _ in range(settings.epochs):
             order = rng.permutation(rows)
             for number in range(per_epoch):
@@ -178,5 +180,3 @@ def score(
             bootstrap=bootstrap,
         )
     return found
-
-

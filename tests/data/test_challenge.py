@@ -60,7 +60,7 @@ def test_one_hospitals_folder_is_read_by_itself(tmp_path):
 
 
 def test_an_empty_folder_and_a_name_in_two_folders_are_refused(tmp_path):
-    with pytest.raises(StoreError, match="holds no .hea"):
+    with pytest.raises(StoreError, match=r"holds no \.hea"):
         challenge.read_rows(tmp_path)
     write(tmp_path, "a/E1", FIB)
     write(tmp_path, "b/E1", FIB)
