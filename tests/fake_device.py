@@ -97,6 +97,8 @@ def fake_gpu() -> Iterator[torch.device]:
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
         patch.setattr(torch.cuda, "get_device_name", lambda *_: "fake GPU")
         patch.setattr(torch.cuda, "synchronize", lambda *_: None)
+        patch.setattr(torch.cuda, "Stream", lambda *_: None)  # nothing waits for it
+        patch.setattr(torch.cuda, "mem_get_info", lambda *_: (2**40, 2**40))
         patch.delenv("MCCGAA_DEVICE", raising=False)
         with _FakeGpu():
             yield GPU
