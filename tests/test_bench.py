@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -141,3 +142,27 @@ def test_what_is_kept_is_counted_once():
     assert kept(lambda: x.exp().square()) == 20  # the result of exp, for both
     assert kept(lambda: x.exp().sin().exp()) == 40
     assert kept(lambda: x + 1) == 0
+
+
+def test_growth_counts_an_epoch_of_a_store_that_is_made_up():
+    growth = load("growth")
+    case = growth.Case("records", records=2000, batch=8, sampling_rate=10)
+    whole = growth.measure(replace(case, records=80), seconds=60)
+    assert whole["whole"]
+    assert whole["windows"] == 5
+    assert whole["epoch_seconds"] > whole["start_seconds"]
+    part = growth.measure(case, seconds=0)
+    assert not part["whole"]
+    assert part["windows"] == 1
+    # 50 of 250 steps were taken, and stand for all of them.
+    speed = 2000 / (part["epoch_seconds"] - part["start_seconds"])
+    assert speed == pytest.approx(part["samples_per_second"], rel=0.05)
+
+
+def test_a_made_up_store_repeats_its_records():
+    store = load("growth").MadeUpStore(1000, 7)
+    out = store.raw([0, 256, 999, 3], np.empty((4, 12, 7), np.int16))
+    assert (out[0] == out[1]).all()
+    assert (out[2] == store.some[999 % 256]).all()
+    assert (out[0] != out[3]).any()
+    assert store.signals.shape == (1000, 12, 7)
