@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable ".[book,offline,test]"
+	  --constraint constraints.txt --editable ".[book,offline,onnx,plot,test]"
 	@touch $@
 
 lint: install ## check style and formatting

@@ -7,119 +7,24 @@ imports are inside the functions, so that help is fast.
 from __future__ import annotations
 
 import argparse
-import inspect
 import math
-import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
 
+from mccgaa.command import (
+    COMMANDS,
+    DISCLAIMER,
+    arg,
+    at_least,
+    build_parser,
+    command,
+    given,
+    main,
+)
 from mccgaa.data.physionet import DATASETS
 from mccgaa.errors import ConfigError, MccgaaError, StoreError
 from mccgaa.files import check_writable, write_json
 
-DISCLAIMER = (
-    "Results are research evidence about a method on named data; nothing here is a "
-    "medical device or fit for diagnosis."
-)
-DEBUG = "MCCGAA_DEBUG"  # set in the environment, it shows the traceback of every error
-
-Command = Callable[[argparse.Namespace], None]
-Argument = tuple[tuple[str, ...], dict[str, Any]]  # what `add_argument` takes
-
-COMMANDS: list[tuple[Command, tuple[Argument, ...]]] = []
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        0; 2 after one sentence on what the user can put right; 1 after one on an error
-        that is ours; 130 when stopped.
-    """
-    args = build_parser().parse_args(argv)
-    try:
-        if getattr(args, "json", None) is not None:
-            check_writable(args.json)
-        args.run(args)
-    except KeyboardInterrupt:
-        print("stopped; start the same command again to continue.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # of `mccgaa ... | head`
-        return 0
-    except Exception as error:
-        if os.environ.get(DEBUG):
-            raise
-        sentence, ours = _sentence(error)
-        print(f"error: {sentence}", file=sys.stderr)
-        return 1 if ours else 2
-    return 0
-
-
-def _sentence(error: Exception) -> tuple[str, bool]:
-    """What to tell the user, and whether the fault is ours."""
-    text = str(error)
-    if isinstance(error, MccgaaError | ValueError):
-        return text, False
-    if isinstance(error, OSError):
-        why = error.strerror or text
-        return f"{error.filename}: {why}." if error.filename else why, False
-    if isinstance(error, RuntimeError) and ("CUDA" in text or "device" in text):
-        advice = "lower the batch size, or choose another with --device."
-        return f"The device failed ({text.strip().splitlines()[0]}); {advice}", False
-    advice = f"start the same command with {DEBUG}=1 and report the traceback."
-    return f"{type(error).__name__}: {text}. This is a fault of mccgaa: {advice}", True
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """All commands and their arguments."""
-    parser = argparse.ArgumentParser(
-        prog="mccgaa",
-        description="A reproducible companion to MCCGAA: zero-shot ECG classification.",
-        epilog=DISCLAIMER,
-    )
-    actions = parser.add_subparsers(required=True, metavar="COMMAND")
-    for function, arguments in COMMANDS:
-        text, _, example = (inspect.getdoc(function) or "").partition("\n\nExample:")
-        summary = text.partition(".\n")[0].rstrip(".")
-        sub = actions.add_parser(
-            function.__name__,
-            help=summary[0].lower() + summary[1:],
-            description=text,
-            epilog=f"example: {' '.join(example.split())}",
-        )
-        sub.set_defaults(run=function)
-        for flags, options in arguments:
-            sub.add_argument(*flags, **options)
-    return parser
-
-
-def command(*arguments: Argument) -> Callable[[Command], Command]:
-    """Make a function a command with these arguments."""
-
-    def register(function: Command) -> Command:
-        COMMANDS.append((function, arguments))
-        return function
-
-    return register
-
-
-def arg(*flags: str, **options: Any) -> Argument:
-    """An argument, as `add_argument` takes it."""
-    return flags, options
-
-
-def at_least(low: int) -> Callable[[str], int]:
-    """The type of an argument that is a whole number from `low` on."""
-
-    def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            said = f"{text!r} is not a whole number of {low} or more"
-            raise argparse.ArgumentTypeError(said)
-        return int(text)
-
-    return whole
-
+__all__ = ["COMMANDS", "build_parser", "main"]
 
 JOBS = arg("--jobs", type=at_least(1), help="processes (default: all cores)")
 SEED = arg("--seed", type=at_least(0), default=0)
@@ -153,7 +58,7 @@ def twin(args: argparse.Namespace) -> None:
     """
     from mccgaa_twin.mirror import write_twin
 
-    sizes = _given(args, *DATASETS)
+    sizes = given(args, *DATASETS)
     if args.scale is not None:
         if not 0 < args.scale < math.inf:
             raise ConfigError(f"--scale is {args.scale}; expected a share above 0.")
@@ -177,7 +82,7 @@ def download(args: argparse.Namespace) -> None:
     """
     from mccgaa.data.download import download
 
-    print(download(args.dataset, args.root, **_given(args, "jobs", "only_ids", "host")))
+    print(download(args.dataset, args.root, **given(args, "jobs", "only_ids", "host")))
 
 
 @command(
@@ -223,7 +128,7 @@ def pack(args: argparse.Namespace) -> None:
         input=InputConfig(args.sampling_rate, args.duration, args.transform),
         jobs=args.jobs,
         allow_missing_leads=args.allow_missing_leads,
-        **_given(args, "limit", "only_ids", "labels", "lengths", "file_rate"),
+        **given(args, "limit", "only_ids", "labels", "lengths", "file_rate"),
     )
     lost = store.meta["rejected"] + store.meta["left_out"]
     where = f", each with its reason in {store.path / 'rejected.csv'}" if lost else ""
@@ -304,7 +209,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     tasks = [t for word in args.tasks for t in word.split(",") if t]
     tasks = tasks or list(store.meta["tasks"])
     names = ("fused", "prompts", "reduction", "precision", "bootstrap", "device")
-    how = _given(args, *names)
+    how = given(args, *names)
     how["split"] = None if args.split == "all" else args.split
     results = zero_shot(model, store, tasks, knowledge, progress=True, **how)
     found = protocol(args.run_folder, model, store, tasks, knowledge, **how)
@@ -317,10 +222,31 @@ def zeroshot(args: argparse.Namespace) -> None:
 
 
 @command(
-    arg("record", help="WFDB, .mat, .npy, .edf or .csv"),
-    RUN,
-    arg("--classes", nargs="+", required=True, help="names in plain words"),
+    arg(
+        "record",
+        nargs="?",
+        help="WFDB, .mat, .npy, .edf or .csv (default: a shipped, simulated example)",
+    ),
+    arg(
+        "--run",
+        dest="model",
+        metavar="MODEL",
+        help="a model that comes with the "
+        "package (the default), a run's folder, or a name on the Hugging Face hub",
+    ),
+    arg("--classes", nargs="+", help="in plain words (default: every finding)"),
+    arg(
+        "--top", type=at_least(1), help="show this many (default: 10 of every finding)"
+    ),
+    arg("--threshold", type=float, metavar="P", help="show what is this probable"),
+    arg(
+        "--plot",
+        metavar="FILE",
+        help="draw the ECG and what speaks for the first finding: .svg, .pdf or .png",
+    ),
+    arg("--layout", default="3x4", choices=["3x4", "12x1"], help="of the plot's leads"),
     arg("--sampling-rate", type=float, help="Hz, where the file has none"),
+    arg("--units", help="mV (default), uV or V, where the file has none"),
     *PROMPTS,
     LEADS,
     KNOWLEDGE,
@@ -328,23 +254,79 @@ def zeroshot(args: argparse.Namespace) -> None:
     JSON,
 )
 def classify(args: argparse.Namespace) -> None:
-    """Rank classes in plain words for one ECG file.
+    """Say what one ECG file shows: its findings, or the classes that you name.
 
-    Example: mccgaa classify my_ecg.hea --run runs/RUN --classes 'atrial fibrillation'
-    'sinus rhythm'
+    Example: mccgaa classify my_ecg.hea --classes 'atrial fibrillation' 'sinus rhythm'
+    --plot out.svg
     """
-    from mccgaa.data.record import read_record
-    from mccgaa.knowledge import Knowledge
-    from mccgaa.zeroshot import classify, load_model, ranking
+    from dataclasses import asdict
 
-    missing, rate = args.allow_missing_leads, args.sampling_rate
-    record = read_record(args.record, allow_missing_leads=missing, sampling_rate=rate)
-    model = load_model(args.run_folder, args.device)
-    how = _given(args, "prompts", "reduction")
-    rows = classify(model, record, args.classes, Knowledge.load(args.knowledge), **how)
-    print(ranking(rows), DISCLAIMER)
+    from mccgaa.data.record import read_record
+    from mccgaa.prompting import Prompting
+    from mccgaa.ready import EXAMPLE, load, ranking
+
+    if args.plot is not None:
+        check_writable(args.plot)
+    how = given(args, "prompts", "reduction")
+    reading = given(args, "sampling_rate", "units", "allow_missing_leads")
+    record = read_record(args.record or EXAMPLE, **reading)
+    prompting = Prompting(**how) if how else None
+    model = load(
+        args.model, device=args.device, knowledge=args.knowledge, prompting=prompting
+    )
+    findings = model.classify(record, args.classes)
+    shown = findings[: args.top]
+    if args.threshold is not None:
+        shown = [f for f in shown if f.chance >= args.threshold]
+    few = shown if args.classes or args.top or args.threshold else shown[:10]
+    print(ranking(few) if few else f"No finding has {args.threshold:g} or more.")
+    print(DISCLAIMER)
+    if args.plot is not None:
+        from mccgaa.plot import save
+
+        first = findings[0]
+        costs = model.occlude(record, first.name)
+        title = f"{first.name}: {first.chance:.0%}"
+        save(args.plot, record, title, *costs, layout=args.layout)
     if args.json is not None:
-        write_json(args.json, rows)
+        write_json(args.json, [asdict(finding) for finding in shown])
+
+
+@command(
+    RUN,
+    arg("--out", required=True, help="folder to write; its name is the model's"),
+    arg("--calibrate", metavar="STORE", help="records to fit probabilities to"),
+    arg("--test", nargs="+", default=[], metavar="STORE", help="scored for the card"),
+    arg("--onnx", action="store_true", help="write the ECG encoder as ONNX, too"),
+    *PROMPTS,
+    KNOWLEDGE,
+)
+def export(args: argparse.Namespace) -> None:
+    """Make a run's model ready to use: a small folder that classify and load take.
+
+    Classes are scored through all of their wordings unless --prompts says otherwise.
+    With --calibrate, records of the training and validation split are used, or of the
+    latter alone where the run was trained on that store.
+
+    Example: mccgaa export --run runs/RUN --out my-model --calibrate stores/ptbxl-100
+    --test stores/ptbxl-100 --onnx
+    """
+    from mccgaa.data.store import SignalStore
+    from mccgaa.export import export
+    from mccgaa.knowledge import Knowledge
+    from mccgaa.prompting import Prompting
+
+    how = {"prompts": "members"} | given(args, "prompts", "reduction")
+    folder = export(
+        args.run_folder,
+        args.out,
+        knowledge=Knowledge.load(args.knowledge),
+        prompting=Prompting(**how),
+        calibrate_on=SignalStore.open(args.calibrate) if args.calibrate else None,
+        test_on=[SignalStore.open(path) for path in args.test],
+        onnx=args.onnx,
+    )
+    print(folder)
 
 
 @command(
@@ -368,7 +350,7 @@ def run(args: argparse.Namespace) -> None:
     from mccgaa_book.lab import Lab
 
     lab = Lab(args.profile, from_pairs(args.set))
-    options = _given(args, "variants", "seeds", "publish", "dry_run")
+    options = given(args, "variants", "seeds", "publish", "dry_run")
     print(*experiments.run(args.experiments, lab, **options), sep="\n")
 
 
@@ -402,7 +384,7 @@ def book(args: argparse.Namespace) -> None:
     if args.action == "execute":
         if not args.profile:
             raise ConfigError("book execute needs --profile, such as synthetic.")
-        book.execute(args.profile, **_given(args, "only", "publish", "force"))
+        book.execute(args.profile, **given(args, "only", "publish", "force"))
     elif args.action == "check":
         problems = book.check()
         if problems:
@@ -412,11 +394,6 @@ def book(args: argparse.Namespace) -> None:
         print(book.build(args.profile))
     else:
         print(readme.update())
-
-
-def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Options that have a value."""
-    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
 
 
 if __name__ == "__main__":

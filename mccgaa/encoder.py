@@ -182,7 +182,7 @@ class AttentionPool(nn.Module):
         )  # (1, M, T')
         moments = features + position.to(features.dtype)  # (B, M, T')
         moments = moments.transpose(1, 2)  # (B, T', M)
-        query = self.to_query(self.query).expand(len(features), 1, -1)  # (B, 1, M)
+        query = self.to_query(self.query).expand(features.shape[0], 1, -1)  # (B, 1, M)
         joined = (query, self.to_key(moments), self.to_value(moments))
         query, key, value = (
             t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in joined

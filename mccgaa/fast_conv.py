@@ -97,7 +97,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, 1, T) to (B, outputs, 1, ceil(T / stride))."""
-        way = plan(x, self.weight, self.stride[1]) if self.bias is None else "torch"
+        way = plan(x, self.weight, self.stride[1])
         if way == "winograd":
             return Winograd.apply(x, self.weight)
         if way == "products":

@@ -8,6 +8,7 @@ of the user's own, in the same form, replaces it as a whole.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -123,12 +124,15 @@ class Knowledge:
     @cached_property
     def fingerprint(self) -> str:
         """Name the knowledge base by its content, wherever it was read from."""
-        return stable_hash(
-            {
-                name: {key: _content(entry) for key, entry in classes.items()}
-                for name, classes in self.vocabularies.items()
-            }
-        )
+        return stable_hash(self.content)
+
+    @property
+    def content(self) -> dict[str, dict[str, Any]]:
+        """Plain data, which as a JSON file is what `load` reads."""
+        return {
+            name: {key: _content(entry) for key, entry in classes.items()}
+            for name, classes in self.vocabularies.items()
+        }
 
     def classes(self, task: str) -> list[str]:
         """Return a vocabulary's classes in its own order.
@@ -304,12 +308,16 @@ def named_in(texts: Iterable[str], corpus: Iterable[str]) -> list[bool]:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Read one file's vocabularies, their entries unchecked (JSON is YAML)."""
+    """Read one file's vocabularies, their entries unchecked."""
     try:
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".json":  # which is YAML too, but in a tenth of the time
+            data = json.loads(text, object_pairs_hook=_unique)
+        else:
+            data = yaml.load(text, Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise KnowledgeError(f"{file} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise KnowledgeError(f"{file} is not valid YAML or JSON: {error}") from error
     if not isinstance(data, dict) or not data:
         raise KnowledgeError(f"{file} must map vocabularies to their classes.")
@@ -394,6 +402,16 @@ def _content(entry: Entry) -> dict[str, Any]:
     """Return an entry's fields, those of later versions only where they hold some."""
     later = ("wordings", "members")
     return {k: v for k, v in asdict(entry).items() if v or k not in later}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a class written twice, where plain JSON keeps the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted(name for name in found if names.count(name) > 1)
+        raise json.JSONDecodeError(f"key {twice[0]!r} is there twice", "", 0)
+    return found
 
 
 class _Loader(yaml.SafeLoader):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.gafa import Gafa
 from mccgaa.gather import ALONE, Group, gather, mean
+from mccgaa.known_texts import KnownTexts
 from mccgaa.loss import (
     SIGLIP_BIAS,
     STATEMENT_BIAS,
@@ -132,7 +133,7 @@ class MCCGAA(nn.Module):
         self.bias: float | nn.Parameter = bias  # learned with tau, as SigLIP's
         if config.loss.learn_tau and (statements or config.loss.kind == "siglip"):
             self.bias = nn.Parameter(torch.tensor(bias))
-        self._text_encoder: TextEncoder | None = None
+        self.text_encoder: TextEncoder | KnownTexts | None = None  # loaded when needed
         self.chunk = 0  # ECGs encoded at a time in `forward`; 0: the whole batch
         self.compiled: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None  # local
 
@@ -182,9 +183,9 @@ class MCCGAA(nn.Module):
             TextError: the text encoder cannot be had.
         """
         if not isinstance(text, Tensor):
-            if self._text_encoder is None:
-                self._text_encoder = TextEncoder(self.config.text, device=self.device)
-            text = self._text_encoder.encode(text)  # (B, d)
+            if self.text_encoder is None:
+                self.text_encoder = TextEncoder(self.config.text, device=self.device)
+            text = self.text_encoder.encode(text)  # (B, d)
         if text.dim() != 2 or text.shape[1] != self.config.text.dim:
             raise ValueError(
                 f"The text vectors have shape {tuple(text.shape)}; the model expects "
@@ -384,7 +385,7 @@ class MCCGAA(nn.Module):
                 impossible settings, or weights that are not this configuration's or
                 not finite.
         """
-        folder = _locate(pretrained_model_name_or_path, hub)
+        folder = locate(pretrained_model_name_or_path, **hub)
         config_file, weights_file = (folder / name for name in FILES)
         try:
             data = json.loads(config_file.read_text(encoding="utf-8"))
@@ -430,16 +431,26 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def _locate(name: str | Path, hub: dict[str, Any]) -> Path:
-    """Find the folder of a saved model, fetching it from the hub if need be."""
+def locate(name: Path | str, also: Sequence[str] = (), **hub: Any) -> Path:
+    """Find the folder of a saved model, fetching it from the hub if need be.
+
+    Args:
+        name: its folder, or its name on the Hugging Face hub.
+        also: other files to fetch from the hub, where they are there.
+        hub: `revision`, `cache_dir`, `token` ... of `snapshot_download`.
+
+    Raises:
+        RunError: there is no such model.
+    """
     folder = Path(name)
     if not folder.is_dir():
         # Loaded where it is needed: it brings a whole client for the network.
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError
 
+        files = [*FILES, *also]
         try:
-            folder = Path(snapshot_download(str(name), allow_patterns=FILES, **hub))
+            folder = Path(snapshot_download(str(name), allow_patterns=files, **hub))
         except (OSError, ValueError, RuntimeError, HFValidationError) as error:
             raise RunError(
                 f"{name} is no folder, and no model of that name could be had from "

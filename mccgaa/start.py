@@ -16,7 +16,7 @@ from mccgaa.model import MCCGAA
 # Parts that must be the same; the loss may be another.
 PARTS = ("input", "encoder", "text", "gafa")
 OF_THE_LOSS = ("logit_scale", "bias", "unimodal.")
-KEPT = ("hash", "synthetic", "store", "texts", "start")  # of metrics.json
+KEPT = ("hash", "synthetic", "store", "pairs", "texts", "start")  # of metrics.json
 
 
 class Start:

@@ -23,12 +23,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mccgaa.config import Prompts, Reduction
-from mccgaa.data.record import Record
 from mccgaa.data.store import SignalStore
-from mccgaa.data.transform import prepare
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.files import bar
-from mccgaa.knowledge import Entry, Knowledge, f_query
+from mccgaa.knowledge import Knowledge, f_query
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
@@ -297,71 +295,3 @@ def zero_shot(
             bootstrap=bootstrap,
         )
     return results
-
-
-@torch.no_grad()
-def classify(
-    model: MCCGAA,
-    record: Record,
-    classes: Sequence[str],
-    knowledge: Knowledge,
-    *,
-    prompts: Prompts = "single",
-    reduction: Reduction = "max",
-) -> list[dict[str, Any]]:
-    """Rank class texts for one ECG.
-
-    Args:
-        model: a pretrained model.
-        record: twelve leads in mV at any rate.
-        classes: names in plain words; a name, abbreviation or synonym that the
-            knowledge base holds is worded as the model was trained on it.
-        knowledge: the clinical knowledge base.
-        prompts, reduction: as in `Prompting`.
-
-    Returns:
-        One row per class, best first: class, text, cosine, and the share that a softmax
-        at the model's temperature gives it among these classes (no probability of
-        disease: the classes given are all it can choose from). Of a model of the loss
-        "statements" also the probability, as `MCCGAA.probability`.
-
-    Raises:
-        ConfigError: no class to choose from, or as `Prompting`.
-    """
-    if not classes:
-        raise ConfigError("Name at least one class, such as --classes 'sinus rhythm'.")
-    wording = Prompting(prompts, reduction)
-    signal = prepare(record, model.config.input)  # (D, T)
-    style = model.config.text.style
-    entries = [knowledge.find(name) or Entry(name, name) for name in classes]
-    worded = [wording.of(entry, knowledge, style) for entry in entries]
-    with _lent(model, str(_device(model))) as home:
-        x = model.encode_ecg(torch.from_numpy(signal)[None].to(home)).float()  # (1, M)
-        cosines = class_scores(model, x, texts_of(worded))  # (1, texts)
-    cosine = torch.from_numpy(wording.reduce(cosines, worded)[0])  # (C,)
-    columns = {
-        "class": list(classes),
-        "text": [words[0][0] for words in worded],
-        "cosine": cosine.tolist(),
-        "share": torch.softmax(cosine / float(model.tau), dim=0).tolist(),
-    }
-    if model.config.loss.kind == "statements":
-        columns["probability"] = model.probability(cosine).tolist()
-    rows = [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
-    return sorted(rows, key=lambda row: -row["cosine"])
-
-
-def ranking(rows: Sequence[dict[str, Any]]) -> str:
-    """Show what `classify` found: a line per class, and what its numbers are."""
-    width = max(len(row["class"]) for row in rows)
-    shown = "probability" if "probability" in rows[0] else "share"
-    lines = [
-        f"{row['class']:{width}s}  {row['cosine']:+.3f}  {row[shown]:6.1%}"
-        f"  {'#' * round(30 * row[shown])}"
-        for row in rows
-    ]
-    meaning = {"share": "shares among these classes", "probability": "its probability"}
-    return "\n".join([*lines, f"Cosine with each class; {meaning[shown]}."])

@@ -35,7 +35,6 @@ SAYS = {
     "mixed": "Each row of a table says what it was trained and tested on.",
     "none": "Nothing on this page was measured on an ECG.",
 }
-# Figures of real ECGs carry no mark: only the others could be taken for evidence.
 MARKS = {"synthetic": style.MARK, "mixed": "synthetic and real ECGs"}
 
 

@@ -19,6 +19,7 @@ METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p.name != "cli.py
 # Modules of the thin package that serve the method and are no part of it.
 SERVICES = {
     "augment",
+    "command",
     "config",
     "errors",
     "fast_conv",
@@ -35,6 +36,7 @@ SERVICES = {
 
 # Modules that go beyond the paper's sections 3 and 4, or watch over their training.
 BEYOND = {"average", "held_out", "prompting", "start", "statements", "unseen"}
+BEYOND |= {"calibration", "card", "export", "known_texts", "plot", "ready"}
 
 # What the twin may use of the thin package, and what a command may load when called.
 SHARED = {"mccgaa.errors", "mccgaa.files"}
@@ -53,11 +55,15 @@ STOREYS = (
     {"attention"},
     {"augment", "encoder", "text", "gafa", "loss"}
     | {"average", "prompting", "statements"},
-    {"unseen"},
+    {"known_texts", "unseen"},
     {"model", "pairs", "reader"},
     {"held_out", "run_folder", "start"},
     {"learner"},
-    {"pretrain", "zeroshot", "probe", "protocol"},
+    {"pretrain", "zeroshot", "probe", "protocol"} | {"plot", "ready"},
+    {"calibration"},
+    {"card"},
+    {"export"},
+    {"command"},
     {"cli"},
 )
 STOREY = {room: i for i, rooms in enumerate(STOREYS) for room in rooms}

@@ -234,7 +234,7 @@ def test_classify_ranks_classes_for_one_file(run_folder, twin_tree, tmp_path, ca
     printed = capsys.readouterr().out
     assert all(name in printed for name in classes) and "medical device" in printed
     rows = strict_json(out)
-    assert {row["class"] for row in rows} == set(classes)
+    assert {row["name"] for row in rows} == set(classes)
     assert sum(row["share"] for row in rows) == pytest.approx(1)
 
 
@@ -422,7 +422,7 @@ def test_developers_get_the_traceback(monkeypatch):
 
 def test_every_command_teaches_with_an_example(capsys):
     names = [function.__name__ for function, _ in COMMANDS]
-    expected = "twin download pack pretrain zeroshot classify run compare book"
+    expected = "twin download pack pretrain zeroshot classify export run compare book"
     assert names == expected.split()
     for name in names:
         with pytest.raises(SystemExit) as stopped:

@@ -161,15 +161,6 @@ def test_a_layer_is_a_conv2d_with_the_same_parameters() -> None:
     torch.testing.assert_close(layer(x), plain(x))
 
 
-def test_a_bias_that_a_layer_was_given_later_is_added() -> None:
-    layer = Convolution(256, 256, 3)
-    x = torch.ones(WIDE)
-    without = layer(x)
-    layer.bias = torch.nn.Parameter(torch.linspace(0, 1, 256))
-    expected = without + layer.bias[:, None, None]
-    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
-
-
 @pytest.mark.parametrize(("outputs", "stride"), [(256, 1), (256, 2), (32, 1)])
 def test_float32_is_as_exact_as_torchs(
     outputs: int, stride: int, monkeypatch: pytest.MonkeyPatch

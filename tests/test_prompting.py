@@ -9,20 +9,16 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 from test_knowledge import STATEMENTS
-from test_zeroshot import CONFIG, Plain
-from torch import nn
+from test_zeroshot import Plain
 
 from mccgaa.cli import build_parser
-from mccgaa.config import LossConfig, Prompts, Reduction
-from mccgaa.data.record import read_record
+from mccgaa.config import Prompts, Reduction
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, KnowledgeError
 from mccgaa.knowledge import Entry, Knowledge
-from mccgaa.model import MCCGAA
 from mccgaa.prompting import Prompting, texts_of
-from mccgaa.zeroshot import class_scores, classify, embed, ranking, score
+from mccgaa.zeroshot import class_scores, embed, score
 
 BASE = """
 s:
@@ -142,32 +138,3 @@ def test_a_task_is_scored_through_members(twin_store):
     assert single.texts == found.texts and (single.scores != found.scores).any()
     default = score(model, store, "super", knowledge, None, prompts="single")
     assert np.array_equal(default.scores, single.scores)
-
-
-def test_one_ecg_is_classified_through_members_with_probabilities(
-    base, twin_store, twin_tree
-):
-    """Cosines by hand; scale 2 and bias -1."""
-    loss = LossConfig(kind="statements", tau=0.5, learn_tau=True)
-    model = MCCGAA(replace(CONFIG, loss=loss)).eval()
-    model.bias.data.fill_(-1.0)
-    cosines = {"a": 0.1, "a1": 0.9, "b": 0.3, "c": 0.5, "new": -0.5}
-
-    def encode_text(texts):
-        first = torch.tensor([cosines.get(text, -0.9) for text in texts])
-        return nn.functional.pad(first[:, None], (0, 15))
-
-    model.encode_ecg = lambda x: torch.eye(16)[:1]
-    model.encode_text = encode_text
-    path = SignalStore.open(twin_store).records["path"].iloc[0]
-    record = read_record(twin_tree / path)
-    names = ["both", "c", "new"]
-    rows = classify(model, record, names, base, prompts="members")
-    assert [row["class"] for row in rows] == names
-    for row, cosine in zip(rows, (0.9, 0.5, -0.5), strict=True):
-        assert row["cosine"] == pytest.approx(cosine)
-        expected = 1 / (1 + np.exp(-(2 * cosine - 1)))
-        assert row["probability"] == pytest.approx(expected)
-    assert "its probability" in ranking(rows) and "69.0%" in ranking(rows)
-    single = classify(model, record, ["both"], base)
-    assert single[0]["cosine"] == pytest.approx(-0.9)

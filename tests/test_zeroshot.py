@@ -17,12 +17,10 @@ from mccgaa.config import (
     EncoderConfig,
     GafaConfig,
     InputConfig,
-    LossConfig,
     ModelConfig,
     TextConfig,
 )
 from mccgaa.data.datasets import open_or_pack
-from mccgaa.data.record import read_record
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.knowledge import Knowledge
@@ -30,7 +28,6 @@ from mccgaa.metrics import evaluate
 from mccgaa.model import MCCGAA
 from mccgaa.zeroshot import (
     class_scores,
-    classify,
     embed,
     score,
     score_tasks,
@@ -326,12 +323,10 @@ def test_precision_is_a_choice(plain, store, monkeypatch):
     assert asked == [("cpu", "bf16"), ("cpu", "fp32")]
 
 
-def test_every_result_is_on_the_cpu_and_the_model_stays_where_it_was(store, twin_tree):
+def test_every_result_is_on_the_cpu_and_the_model_stays_where_it_was(store):
     torch.manual_seed(0)
     model, knowledge = MCCGAA(CONFIG).train(), Knowledge.load()
     expected = score(model, store, "super", knowledge, precision="fp32", device="cpu")
-    record = read_record(twin_tree / store.records["path"].iloc[0])
-    ranked = classify(model, record, ["AFIB", "sinus rhythm"], knowledge)
     with fake_gpu() as gpu:
         for home in ("cpu", "cuda"):
             model.to(home)
@@ -341,57 +336,5 @@ def test_every_result_is_on_the_cpu_and_the_model_stays_where_it_was(store, twin
                 np.testing.assert_allclose(found.scores, expected.scores, atol=2e-2)
                 where = next(model.parameters()).device
                 assert where == (gpu if home == "cuda" else torch.device("cpu"))
-            again = classify(model, record, ["AFIB", "sinus rhythm"], knowledge)
-            assert [row["class"] for row in again] == [row["class"] for row in ranked]
         assert model.training  # as it was
         model.to("cpu")
-
-
-def test_one_file_is_classified_as_the_same_record_in_the_store(
-    model, store, twin_tree
-):
-    record = read_record(twin_tree / store.records["path"].iloc[0])
-    rows = classify(
-        model, record, ["AFIB", "sinus rhythm", "a purple ECG"], Knowledge.load()
-    )
-    assert [row["cosine"] for row in rows] == sorted(
-        (row["cosine"] for row in rows), reverse=True
-    )
-    assert sum(row["share"] for row in rows) == pytest.approx(1)
-    by_class = {row["class"]: row for row in rows}
-    assert by_class["AFIB"]["text"] == Knowledge.load().text("rhythm", "AFIB")
-    assert by_class["a purple ECG"]["text"] == "a purple ECG"
-    x = embed(model, store, np.array([0]), device="cpu")
-    expected = class_scores(model, x, [by_class["AFIB"]["text"]])[0, 0]
-    assert by_class["AFIB"]["cosine"] == pytest.approx(
-        expected, abs=0.02
-    )  # bf16, int16
-
-
-def test_classes_are_ranked_by_cosine_and_shared_out_at_the_temperature(
-    store, twin_tree
-):
-    tau = 0.5
-    model = MCCGAA(replace(CONFIG, loss=LossConfig(tau=tau))).eval()
-    vectors = {"a": [0.6, 0.8], "b": [1.0, 0.0], "c": [0.0, -1.0], "d": [0.6, 0.8]}
-
-    def pad(pairs):
-        return nn.functional.pad(torch.tensor(pairs), (0, 14))
-
-    model.encode_ecg = lambda x: pad([[1.0, 0.0]])
-    model.encode_text = lambda texts: pad([vectors[text] for text in texts])
-    record = read_record(twin_tree / store.records["path"].iloc[0])
-    rows = classify(model, record, ["c", "a", "d", "b"], Knowledge({}))
-    assert [row["class"] for row in rows] == ["b", "a", "d", "c"]  # ties as given
-    cosines = {"a": 0.6, "b": 1.0, "c": 0.0, "d": 0.6}
-    total = sum(math.exp(cosine / tau) for cosine in cosines.values())
-    for row in rows:
-        cosine = cosines[row["class"]]
-        assert row["cosine"] == pytest.approx(cosine)
-        assert row["share"] == pytest.approx(math.exp(cosine / tau) / total)
-
-
-def test_no_class_to_choose_from_is_refused(model, twin_tree, store):
-    record = read_record(twin_tree / store.records["path"].iloc[0])
-    with pytest.raises(ConfigError, match="at least one class"):
-        classify(model, record, [], Knowledge.load())

@@ -22,10 +22,11 @@ START, END = "<!-- results -->", "<!-- /results -->"
 INTRO = Path("book/intro.md")
 PICTURE = Path("book/_figures/readme.svg")
 NEW = {  # (same source as in pretraining, what its texts were) -> new at the test
-    (False, "report"): "source",
-    (False, "knowledge"): "source; texts from labels",
-    (True, "report"): "people",
-    (True, "knowledge"): "people; texts from labels",
+    (False, "report"): "the source; pretraining had reports, no labels",
+    (False, "knowledge"): "the source; pretraining had texts made from labels",
+    (True, "report"): "the people, not the source",
+    (True, "knowledge"): "the people, not the source, nor most classes: pretraining "
+    "had texts made from labels",
 }
 
 
@@ -92,12 +93,14 @@ def section(folder: Path) -> str:
             & (found.frame["tested_on"] == results.REAL)
         ]
         what = "**synthetic** training, **real** test split"
-        lines += _rows(frame, what, "real hearts", profile)
+        lines += _rows(
+            frame, what, "real hearts: the model saw simulated ones", profile
+        )
     printed = paper.table(2)
     for method in PRINTED:
         values = [float(printed.loc[method, column]) for column in paper.TASKS]
         cells = [f"{v:.1f}" for v in (*values, sum(values) / len(values))]
-        lines.append(_row(["paper, printed", "source", method, *cells, ABSENT]))
+        lines.append(_row(["paper, printed", "the source", method, *cells, ABSENT]))
     return "\n".join(lines)
 
 

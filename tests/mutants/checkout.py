@@ -13,7 +13,7 @@ import child
 from mutate import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("mccgaa*", "bench", "params", "results", "notebooks", "tests", "*.toml")
+FOLDERS = ("mccgaa*", "params", "results", "notebooks", "tests", "*.toml")
 
 
 class Checkout:

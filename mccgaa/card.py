@@ -1,0 +1,240 @@
+"""The card of a model that is ready to use: what it is, and what it is not for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mccgaa.calibration import LEAST
+from mccgaa.data.physionet import DATASETS
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import RunError
+from mccgaa.metrics import TaskResult
+from mccgaa.ready import KNOWLEDGE, ONNX, SCORING, VECTORS, Classifier, Scoring
+
+CARD = """---
+library_name: mccgaa
+license: {licence}
+tags: [ecg, zero-shot-classification]
+---
+# {name}
+
+Says of a 12-lead ECG which findings, in plain words, it speaks for. A model of the
+package `mccgaa`, {megabytes:.1f} MB.
+
+```python
+from mccgaa import load
+
+load("{name}").classify("ecg.hea", ["atrial fibrillation", "sinus rhythm"])
+```
+
+## What it must not be used for
+
+A research model. It is not a medical device, was not tested prospectively, and must not
+be used to diagnose, treat or screen anybody, nor to decide who is seen by a physician.
+A probability is a frequency among the records that it was fitted to, and not that of
+another hospital. Rare findings, children, paced hearts, unusual electrode positions and
+faulty recordings were hardly or not tested.
+
+## Input
+
+Twelve leads, {rate} Hz, {duration:g} s, {transform}. `mccgaa` reads
+WFDB, CSV, NPY, EDF and CPSC2018's MAT files of any rate and length, and averages the
+scores of their windows. A missing lead is zeros.
+
+## What it was trained on
+
+{trained}
+
+Encoder: ResNet-{depth}, {parameters:.1f} million parameters in all; text encoder
+`{encoder}`, frozen. Loss: {loss}. The configuration is in `config.json`.
+
+## How it was tested
+
+{tested}
+
+{calibrated}
+
+## Files
+
+| file | holds |
+| --- | --- |
+{files}
+
+## Licence and attribution
+
+{attribution}
+"""
+
+TRANSFORMS = {
+    "raw": "in mV",
+    "bandpass-zscore": "filtered to 0.5-40 Hz, each lead in its standard deviations",
+}
+HOLDS = {
+    "config.json": "every setting",
+    "model.safetensors": "the weights, in half precision",
+    VECTORS: "for every name and wording of a class, in the order of `texts` in its "
+    "metadata: `vectors` of the text encoder, and `embeddings` to compare ECGs with",
+    KNOWLEDGE: "the classes: names, synonyms, wordings, criteria, SNOMED-CT codes",
+    SCORING: "how cosines become scores and probabilities",
+    ONNX: "the ECG encoder: `signals` (ecgs, 12, samples) to `embedding`",
+}
+CITATIONS = {
+    "ptbxl": "Wagner et al., PTB-XL, a large publicly available electrocardiography "
+    "dataset, Scientific Data 7:154 (2020)",
+    "mimic": "Gow et al., MIMIC-IV-ECG: Diagnostic Electrocardiogram Matched Subset, "
+    "PhysioNet (2023)",
+    "cpsc2018": "Liu et al., An open access database for evaluating the algorithms of "
+    "electrocardiogram rhythm and morphology abnormality detection, JMIHI 8 (2018)",
+    "csn": "Zheng et al., A 12-lead electrocardiogram database for arrhythmia research "
+    "covering more than 10,000 patients, Scientific Data 7:48 (2020)",
+}
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a model reaches on the test split of a store."""
+
+    store: SignalStore
+    tasks: dict[str, TaskResult]
+    error: float | None  # expected calibration error; None without labels of findings
+
+
+def write_card(
+    name: str,
+    folder: Path,
+    classifier: Classifier,
+    facts: dict[str, Any],
+    tested: Sequence[Tested],
+) -> str:
+    """Write what a reader must know of a model before using it."""
+    config = classifier.model.config
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    files = [f"| `{f}` | {text} |" for f, text in HOLDS.items() if f in sizes]
+    real = _real_sources(facts)
+    loss = config.loss.kind
+    if loss == "statements":
+        loss += ", one yes-or-no question for each ECG and statement"
+    return CARD.format(
+        name=name,
+        licence="cc-by-4.0" if real else "mit",
+        megabytes=sum(size for f, size in sizes.items() if f != ONNX) / 1e6,
+        rate=config.input.sampling_rate,
+        duration=config.input.duration,
+        transform=TRANSFORMS[config.input.transform],
+        trained="\n".join(f"- {_stage(stage)}" for stage in facts["stages"])
+        or "- The run does not say.",
+        depth=config.encoder.depth,
+        parameters=sum(p.numel() for p in classifier.model.parameters()) / 1e6,
+        encoder=config.text.encoder,
+        loss=loss,
+        tested=_tests(tested) or "No store was given to test it on.",
+        calibrated=_calibrated(classifier.scoring, tested),
+        files="\n".join(files),
+        attribution=_attribution(real),
+    )
+
+
+def _real_sources(facts: dict[str, Any]) -> list[str]:
+    """The datasets of patients among what a model was trained on, each once."""
+    real = [stage.get("source") for stage in facts["stages"] if not stage["synthetic"]]
+    return list(dict.fromkeys(source for source in real if source))
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    """Say what one run was trained on."""
+    source = stage.get("source", "an unknown source")
+    kind = "simulated" if stage["synthetic"] else "real"
+    shape = f" (in the form of {source})" if stage["synthetic"] else f" of {source}"
+    texts = {
+        "report": "with the sentences of their reports",
+        "knowledge": "with the names of their labels",
+    }.get(stage["texts"], "with texts")
+    count = f"{stage['ecgs']:,} " if stage["ecgs"] else ""
+    name = stage.get("fingerprint", "unknown")
+    return f"{count}{kind} ECGs{shape}, {texts}; store {name}."
+
+
+def _tests(tested: Sequence[Tested]) -> str:
+    """A table: a row for each store and task."""
+    if not tested:
+        return ""
+    rows = ["| test split of | task | records | classes | macro AUROC x 100 [95 %] |"]
+    rows.append("| --- | --- | --- | --- | --- |")
+    for one in tested:
+        meta = one.store.meta
+        source = f"{meta['source']}, {'simulated' if meta['synthetic'] else 'real'}"
+        for task, result in one.tasks.items():
+            low, high = (100 * bound for bound in result.ci95)
+            found = f"{100 * result.macro_auroc:.1f} [{low:.1f}, {high:.1f}]"
+            rows.append(
+                f"| {source} | {task} | {result.n} | {len(result.classes)} | {found} |"
+            )
+    return "\n".join(rows)
+
+
+def _calibrated(scoring: Scoring, tested: Sequence[Tested]) -> str:
+    """Say what the probabilities were fitted to, and how good they are."""
+    on = scoring.fitted
+    if not on:
+        return "Its probabilities are those of its loss; none were fitted afterwards."
+    kind = "simulated" if on["synthetic"] else "real"
+    said = (
+        f"Its probabilities were fitted to {on['ecgs']} {kind} records of "
+        f"{on['source']} ({' and '.join(on['splits'])} split)."
+    )
+    for one in tested:
+        if one.error is not None:
+            said += (
+                f" On the test split of {one.store.meta['source']}, probabilities of "
+                f"{LEAST:.0%} or more differ from the share of true findings by "
+                f"{100 * one.error:.1f} points (expected calibration error)."
+            )
+    return said
+
+
+def _attribution(real: Sequence[str]) -> str:
+    """Name the datasets that a model is made from, as their licences ask."""
+    if not real:
+        return (
+            "MIT, like the package. No ECG of a patient was used in training: the "
+            "records are simulated by `mccgaa_twin`."
+        )
+    said = ["The weights are under CC BY 4.0, the code of the package under MIT. Data:"]
+    for source in real:
+        known = DATASETS.get(source)
+        title = f"{known.title}, version {known.version}" if known else source
+        terms = f"; {known.licence}" if known else ""
+        work = f". {CITATIONS[source]}" if source in CITATIONS else ""
+        said.append(f"- {title}{terms}{work}. Changes: used to train this model.")
+    return "\n".join(said)
+
+
+def training_facts(run: Path) -> dict[str, Any]:
+    """What a run and those that it started from were trained on.
+
+    Returns:
+        `stages`, first to last, each with source, fingerprint, synthetic and the kind
+        of texts; and all their `fingerprints`.
+
+    Raises:
+        RunError: its metrics.json is damaged.
+    """
+    path = run / "metrics.json"
+    try:
+        one = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise RunError(f"{path} is no JSON ({error}).") from error
+    stages = []
+    while one:
+        store = one.get("store") or {}
+        kind = (one.get("texts") or {}).get("kind")
+        ecgs = (one.get("pairs") or {}).get("train")
+        facts = {"synthetic": one.get("synthetic"), "texts": kind, "ecgs": ecgs}
+        stages.append({**store, **facts})
+        one = one.get("start") or {}
+    prints = {stage.get("fingerprint") for stage in stages} - {None}
+    return {"stages": stages[::-1], "fingerprints": prints}

@@ -1,0 +1,120 @@
+"""What a command of the command line is: a function, its arguments, its errors."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mccgaa.errors import MccgaaError
+from mccgaa.files import check_writable
+
+DISCLAIMER = (
+    "Results are research evidence about a method on named data; nothing here is a "
+    "medical device or fit for diagnosis."
+)
+DEBUG = "MCCGAA_DEBUG"  # set in the environment, it shows the traceback of every error
+
+Command = Callable[[argparse.Namespace], None]
+Argument = tuple[tuple[str, ...], dict[str, Any]]  # what `add_argument` takes
+
+COMMANDS: list[tuple[Command, tuple[Argument, ...]]] = []
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0; 2 after one sentence on what the user can put right; 1 after one on an error
+        that is ours; 130 when stopped.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        if getattr(args, "json", None) is not None:
+            check_writable(args.json)
+        args.run(args)
+    except KeyboardInterrupt:
+        print("stopped; start the same command again to continue.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of `mccgaa ... | head`
+        return 0
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        sentence, ours = _sentence(error)
+        print(f"error: {sentence}", file=sys.stderr)
+        return 1 if ours else 2
+    return 0
+
+
+def _sentence(error: Exception) -> tuple[str, bool]:
+    """What to tell the user, and whether the fault is ours."""
+    text = str(error)
+    if isinstance(error, MccgaaError | ValueError):
+        return text, False
+    if isinstance(error, OSError):
+        why = error.strerror or text
+        return f"{error.filename}: {why}." if error.filename else why, False
+    if isinstance(error, RuntimeError) and ("CUDA" in text or "device" in text):
+        advice = "lower the batch size, or choose another with --device."
+        return f"The device failed ({text.strip().splitlines()[0]}); {advice}", False
+    advice = f"start the same command with {DEBUG}=1 and report the traceback."
+    return f"{type(error).__name__}: {text}. This is a fault of mccgaa: {advice}", True
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    parser = argparse.ArgumentParser(
+        prog="mccgaa",
+        description="A reproducible companion to MCCGAA: zero-shot ECG classification.",
+        epilog=DISCLAIMER,
+    )
+    actions = parser.add_subparsers(required=True, metavar="COMMAND")
+    for function, arguments in COMMANDS:
+        text, _, example = (inspect.getdoc(function) or "").partition("\n\nExample:")
+        summary = text.partition(".\n")[0].rstrip(".")
+        sub = actions.add_parser(
+            function.__name__,
+            help=summary[0].lower() + summary[1:],
+            description=text,
+            epilog=f"example: {' '.join(example.split())}",
+        )
+        sub.set_defaults(run=function)
+        for flags, options in arguments:
+            sub.add_argument(*flags, **options)
+    return parser
+
+
+def command(*arguments: Argument) -> Callable[[Command], Command]:
+    """Make a function a command with these arguments."""
+
+    def register(function: Command) -> Command:
+        COMMANDS.append((function, arguments))
+        return function
+
+    return register
+
+
+def arg(*flags: str, **options: Any) -> Argument:
+    """An argument, as `add_argument` takes it."""
+    return flags, options
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `low` on."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < low:
+            said = f"{text!r} is not a whole number of {low} or more"
+            raise argparse.ArgumentTypeError(said)
+        return int(text)
+
+    return whole
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options that have a value."""
+    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}

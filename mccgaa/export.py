@@ -1,0 +1,184 @@
+"""Make a model that is ready to use from a run: small, whole, and saying what it is.
+
+The folder that `ready.load` reads: weights in half precision, the knowledge base, the
+vectors of everything that its classes are called, the fitted probabilities, and a card.
+With ONNX the ECG encoder also runs where there is no PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mccgaa.calibration import calibrate, calibration_error, labelled
+from mccgaa.card import Tested, training_facts, write_card
+from mccgaa.config import LEADS
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import ConfigError
+from mccgaa.files import write_folder, write_json
+from mccgaa.knowledge import Knowledge
+from mccgaa.model import MCCGAA
+from mccgaa.prompting import Prompting
+from mccgaa.ready import KNOWLEDGE, ONNX, SCORING, VECTORS, Classifier, Scoring
+from mccgaa.settings import to_dict
+from mccgaa.text import TextEncoder
+from mccgaa.zeroshot import zero_shot
+
+
+def export(
+    run: Path | str,
+    out: Path | str,
+    *,
+    knowledge: Knowledge | None = None,
+    prompting: Prompting | None = None,
+    calibrate_on: SignalStore | None = None,
+    test_on: Sequence[SignalStore] = (),
+    onnx: bool = False,
+    bootstrap: int = 1000,
+) -> Path:
+    """Write a run's model as a folder that is ready to use.
+
+    Args:
+        run: the folder of a finished run.
+        out: the folder to write; its name is the model's.
+        knowledge: what classes are called; the packaged base when None.
+        prompting: how classes are worded and scored; all their wordings when None.
+        calibrate_on: records to fit probabilities to: of its training and validation
+            split, or of the latter alone where the run was trained on this store. None:
+            probabilities as the model's loss fits them, if it does.
+        test_on: stores whose test splits are scored for the card.
+        onnx: write the ECG encoder as ONNX too.
+        bootstrap: resamples behind the card's intervals.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: there is no such run.
+        ConfigError: the package onnx is missing.
+        StoreError: a store that does not fit the model.
+        TextError: the text encoder cannot be had.
+    """
+    out = Path(out)
+    model = lean(MCCGAA.from_pretrained(run))
+    knowledge = knowledge or Knowledge.load()
+    facts = training_facts(Path(run))
+    with write_folder(out) as folder:
+        model.half().save_pretrained(folder)  # what is tested is what is shipped
+        model = MCCGAA.from_pretrained(folder)
+        _write_texts(folder / VECTORS, model, knowledge)
+        (folder / KNOWLEDGE).write_text(
+            json.dumps(knowledge.content, indent=1), encoding="utf-8"
+        )
+        scoring = Scoring(prompting or Prompting("members"))
+        classifier = Classifier(model, knowledge, scoring)
+        if calibrate_on is not None:
+            seen = calibrate_on.meta["fingerprint"] in facts["fingerprints"]
+            splits = ("val",) if seen else ("train", "val")
+            classifier.scoring = calibrate(classifier, calibrate_on, splits)
+        write_json(folder / SCORING, to_dict(classifier.scoring))
+        tested = [_test(classifier, store, bootstrap) for store in test_on]
+        if onnx:
+            write_onnx(model, folder / ONNX)
+        card = write_card(out.name, folder, classifier, facts, tested)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    return out
+
+
+def lean(model: MCCGAA) -> MCCGAA:
+    """Leave out what only training needs: the graph, and the views of the losses."""
+    config = model.config
+    gafa = replace(config.gafa, graph="none", output_matrix=False)
+    small = replace(config, gafa=gafa, loss=replace(config.loss, uma="dropout"))
+    found = MCCGAA(small).eval()
+    weights = model.state_dict()
+    found.load_state_dict({name: weights[name] for name in found.state_dict()})
+    return found
+
+
+class _Encoder(nn.Module):
+    """What the ONNX file computes."""
+
+    def __init__(self, model: MCCGAA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Embed (B, 12, T) -> (B, M)."""
+        return self.model.encode_ecg(signals)
+
+
+def write_onnx(model: MCCGAA, path: Path) -> None:
+    """Write the ECG encoder as ONNX: `signals` (B, 12, T) to `embedding` (B, M).
+
+    The scaling of the model's input is part of it, its filter and resampling are not.
+
+    Args:
+        model: in evaluation mode.
+        path: of the file.
+
+    Raises:
+        ConfigError: the package onnx is missing.
+    """
+    try:
+        import onnx  # noqa: F401  torch needs it, and says so in its own words
+    except ImportError as error:
+        raise ConfigError(
+            "ONNX needs the package onnx, which is not installed; install it with: "
+            'pip install "mccgaa[onnx]".'
+        ) from error
+    length = model.config.input.length
+    signals = torch.randn(2, len(LEADS), length, generator=torch.manual_seed(0))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of an exporter that torch calls the old one
+        # The new one takes a minute, and another package.
+        torch.onnx.export(
+            _Encoder(model.cpu().float().eval()),
+            (signals,),
+            str(path),
+            input_names=["signals"],
+            output_names=["embedding"],
+            dynamic_axes={"signals": {0: "ecgs"}, "embedding": {0: "ecgs"}},
+            dynamo=False,
+        )
+
+
+def _write_texts(path: Path, model: MCCGAA, knowledge: Knowledge) -> None:
+    """Write the vectors of all that the classes are called, and their embeddings."""
+    style = model.config.text.style
+    texts = sorted({*knowledge.wordings(), *knowledge.texts(style)})
+    encoder = TextEncoder(model.config.text, device=model.device)
+    vectors = encoder.encode(texts).half()  # (n, d)
+    with torch.no_grad():
+        embeddings = model.encode_text(vectors.float())  # (n, M)
+    tensors = {"vectors": vectors, "embeddings": embeddings.cpu().half()}
+    meta = {"texts": json.dumps(texts), "encoder": encoder.fingerprint}
+    save_file(tensors, path, metadata=meta)
+
+
+def _test(classifier: Classifier, store: SignalStore, bootstrap: int) -> Tested:
+    """Score a store's test split on all of its tasks."""
+    how = classifier.scoring.prompting
+    tasks = zero_shot(
+        classifier.model,
+        store,
+        list(store.meta["tasks"]),
+        classifier.knowledge,
+        prompts=how.prompts,
+        reduction=how.reduction,
+        precision="fp32",
+        bootstrap=bootstrap,
+    )
+    error = None
+    if classifier.scoring.fitted:
+        found = labelled(classifier, store, ("test",))
+        logits = classifier.logits(torch.from_numpy(found.cosine), found.names)
+        error = calibration_error(torch.sigmoid(logits).numpy(), found.labels)
+    return Tested(store, tasks, error)

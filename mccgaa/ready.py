@@ -1,0 +1,310 @@
+"""Models that are ready to use: listed, loaded, and asked what an ECG shows.
+
+Three lines classify an ECG::
+
+    from mccgaa import load
+
+    load().classify("ecg.hea", ["atrial fibrillation", "sinus rhythm"])
+
+A model that is ready (`export` makes it from a run) is a folder: what
+`MCCGAA.save_pretrained` writes, the knowledge base that it was made with, the vectors
+of everything that its classes are called, so that no language model is needed to ask
+for them, and how its scores become probabilities. A run's folder has none of the last
+three and can be asked all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mccgaa.config import LEADS
+from mccgaa.data.record import Record, read_record
+from mccgaa.data.transform import prepare_windows
+from mccgaa.errors import ConfigError, RunError
+from mccgaa.knowledge import Entry, Knowledge
+from mccgaa.known_texts import KnownTexts
+from mccgaa.model import MCCGAA, locate
+from mccgaa.prompting import Prompting, Wordings, texts_of
+from mccgaa.runtime import pick_device
+from mccgaa.settings import from_dict
+
+SHIPPED = Path(__file__).with_name("weights")
+DEFAULT = "mccgaa-plus"  # what `load()` loads
+EXAMPLE = Path(__file__).with_name("examples") / "ecg.hea"  # simulated
+
+VECTORS, KNOWLEDGE, SCORING = "classes.safetensors", "knowledge.json", "scoring.json"
+ONNX = "encoder.onnx"  # of the ECG encoder, for other programs; `load` does not read it
+LISTED = ("statements", "csn_statements")  # vocabularies that hold every finding
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How much an ECG speaks for one class."""
+
+    name: str  # as asked
+    text: str  # how the class was worded, or the first of its wordings
+    cosine: float  # of ECG and class, [-1, 1]
+    share: float  # that a softmax gives it among the classes asked for, [0, 1]
+    probability: float | None  # [0, 1]; None where the model fits none
+
+    @property
+    def chance(self) -> float:
+        """The probability; where there is none, the share."""
+        return self.share if self.probability is None else self.probability
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How cosines become scores and probabilities.
+
+    With z = cosine / tau + b, the model's own logit, the probability of a class is
+    sigmoid(slope z + intercept + offset of the class): Platt scaling, whose offset is 0
+    for a class that `fitted` had too few ECGs of.
+    """
+
+    prompting: Prompting = field(default_factory=Prompting)
+    slope: float = 1.0
+    intercept: float = 0.0
+    offsets: dict[str, float] = field(default_factory=dict)  # name -> offset
+    fitted: dict[str, Any] = field(default_factory=dict)  # on what; empty: nothing
+
+
+class Occlusion(NamedTuple):
+    """What a class loses, in log-odds, when a part of the ECG is blanked out."""
+
+    leads: NDArray[np.float32]  # (12,); above 0 where the lead speaks for the class
+    seconds: NDArray[np.float32]  # (S,) likewise, of each second of the first window
+
+
+class Classifier:
+    """A model, with what it needs to be asked.
+
+    Args:
+        model: put into evaluation mode and frozen; it computes where it is.
+        knowledge: what classes are called.
+        scoring: how cosines become scores and probabilities.
+    """
+
+    def __init__(
+        self, model: MCCGAA, knowledge: Knowledge, scoring: Scoring | None = None
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.knowledge = knowledge
+        self.scoring = scoring or Scoring()
+        self._asked: dict[tuple[str, ...], tuple[list[Wordings], Tensor]] = {}
+
+    def classify(
+        self,
+        file: Path | str | Record,
+        classes: Sequence[str] | None = None,
+        **reading: Any,
+    ) -> list[Finding]:
+        """Say what an ECG shows.
+
+        Args:
+            file: an ECG file of any format that `read_record` takes, of any sampling
+                rate and length (the scores of its windows are averaged), or a record.
+            classes: in plain words; what the knowledge base knows by name, synonym or
+                abbreviation needs no text encoder. None: all that it knows.
+            **reading: `sampling_rate`, `units`, `leads`, `allow_missing_leads` of
+                `read_record`.
+
+        Returns:
+            One finding per class, best first.
+
+        Raises:
+            ConfigError: no class to choose from.
+            RecordError: the file cannot be read, or not be turned into the model's
+                input.
+            TextError: a class in words of one's own, and no text encoder.
+        """
+        names = self.names if classes is None else tuple(classes)
+        if not names:
+            raise ConfigError("Name at least one class, such as 'sinus rhythm'.")
+        record = file if isinstance(file, Record) else read_record(file, **reading)
+        cosine = self.score(self.windows(record), names).mean(0)  # (C,)
+        share = torch.softmax(cosine / self.model.tau, dim=0).tolist()
+        probability = self._probability(cosine, names)
+        worded, _ = self._ask(names)
+        texts = [members[0][0] for members in worded]
+        rows = zip(names, texts, cosine.tolist(), share, probability, strict=True)
+        return sorted((Finding(*row) for row in rows), key=lambda f: -f.chance)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all findings in the knowledge base; equal concepts once."""
+        return tuple(entry.name for entry in listed(self.knowledge))
+
+    def windows(self, record: Record) -> Tensor:
+        """Turn a record into the model's input, (W, 12, T) float32."""
+        return torch.from_numpy(prepare_windows(record, self.model.config.input))
+
+    @torch.inference_mode()
+    def score(self, signals: Tensor, names: Sequence[str]) -> Tensor:
+        """Score ECGs.
+
+        Args:
+            signals: (B, 12, T) of `windows`.
+            names: C classes, as in `classify`.
+
+        Returns:
+            (B, C) float32 on the CPU: cosines, reduced over each class's wordings.
+        """
+        worded, q = self._ask(tuple(names))
+        x = self.model.encode_ecg(signals).float()  # (B, M)
+        cosine = (x @ q.T).cpu().numpy()  # (B, texts)
+        return torch.from_numpy(self.scoring.prompting.reduce(cosine, worded))
+
+    def logits(self, cosine: Tensor, names: Sequence[str]) -> Tensor:
+        """Turn cosines (..., C) of classes into log-odds; see `Scoring`."""
+        how = self.scoring
+        offset = torch.tensor([how.offsets.get(name, 0.0) for name in names])
+        raw = cosine / float(self.model.tau) + float(self.model.bias)
+        return how.slope * raw + how.intercept + offset
+
+    def occlude(self, record: Record, name: str) -> Occlusion:
+        """Blank out each lead, and each second of all leads, and see what that costs.
+
+        Args:
+            record: its first window is looked at.
+            name: of the class, as in `classify`.
+        """
+        whole = self.windows(record)[0]  # (12, T)
+        rate = self.model.config.input.sampling_rate
+        filled = int(whole.any(0).nonzero().max()) + 1  # samples before any padding
+        starts = range(0, filled, rate)
+        parts = whole.repeat(1 + len(LEADS) + len(starts), 1, 1)  # (1 + 12 + S, 12, T)
+        for lead in range(len(LEADS)):
+            parts[1 + lead, lead] = 0
+        for second, start in enumerate(starts, start=1 + len(LEADS)):
+            parts[second, :, start : start + rate] = 0
+        odds = self.logits(self.score(parts, [name]), [name])[:, 0].numpy()
+        cost = odds[0] - odds[1:]  # (12 + S,)
+        return Occlusion(cost[: len(LEADS)], cost[len(LEADS) :])
+
+    def _probability(self, cosine: Tensor, names: Sequence[str]) -> list[float | None]:
+        """The probability of each class, where the loss or the scoring fits any."""
+        fits = self.model.config.loss.kind == "statements" or self.scoring.fitted
+        if not fits:
+            return [None] * len(names)
+        return torch.sigmoid(self.logits(cosine, names)).tolist()
+
+    @torch.inference_mode()
+    def _ask(self, names: tuple[str, ...]) -> tuple[list[Wordings], Tensor]:
+        """Word classes, and embed the texts of all wordings (T, M), once."""
+        if names not in self._asked:
+            style, how = self.model.config.text.style, self.scoring.prompting
+            entries = [self.knowledge.find(name) or Entry(name, name) for name in names]
+            worded = [how.of(entry, self.knowledge, style) for entry in entries]
+            q = self.model.encode_text(texts_of(worded)).float()  # (T, M)
+            self._asked[names] = worded, q
+        return self._asked[names]
+
+
+def listed(knowledge: Knowledge) -> list[Entry]:
+    """Every finding of a knowledge base, once.
+
+    Vocabularies overlap. Those of `LISTED` come first, and where there is none of these
+    all of them; what has the name or the SNOMED-CT concept of one before is left out.
+    """
+    found, seen = [], set()
+    vocabularies = [v for v in LISTED if v in knowledge.vocabularies]
+    for vocabulary in vocabularies or knowledge.vocabularies:
+        entries = knowledge.vocabularies[vocabulary].values()
+        known = [{entry.name.lower(), entry.snomed} - {None} for entry in entries]
+        # Within a vocabulary two classes are two findings, whatever their codes.
+        found += [e for e, keys in zip(entries, known, strict=True) if not keys & seen]
+        seen = seen.union(*known)
+    return found
+
+
+def ranking(findings: Sequence[Finding]) -> str:
+    """Show findings: a line each, and what their numbers are."""
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for found in findings:
+        marks = "#" * round(30 * found.chance)
+        numbers = f"{found.cosine:+.3f}  {found.chance:6.1%}  {marks}"
+        lines.append(f"{found.name:{width}s}  {numbers}".rstrip())
+    fits = findings[0].probability is not None
+    meaning = "its probability" if fits else "shares among these classes"
+    return "\n".join([*lines, f"Cosine with each class; {meaning}."])
+
+
+def shipped() -> list[str]:
+    """The names of the models that come with the package, the default first."""
+    names = sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+    return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def load(
+    name: Path | str | None = None,
+    *,
+    device: str | None = None,
+    knowledge: Path | str | None = None,
+    prompting: Prompting | None = None,
+) -> Classifier:
+    """Load a model that can be asked about ECGs.
+
+    Args:
+        name: of a model that comes with the package (`shipped`), a folder, such as a
+            run's, or a name on the Hugging Face hub. None: the default.
+        device: as `runtime.pick_device`.
+        knowledge: a knowledge base of your own instead of the model's.
+        prompting: another way to word and score classes than the model's own.
+
+    Raises:
+        RunError: there is no such model, or a file of it is damaged.
+        KnowledgeError: the knowledge base cannot be used.
+        ConfigError: there is no such device.
+    """
+    folder = _folder(name)
+    model = MCCGAA.from_pretrained(folder).to(pick_device(device))
+    if (folder / VECTORS).is_file():
+        model.text_encoder = KnownTexts.read(
+            folder / VECTORS, model.config.text, model.device
+        )
+    own = folder / KNOWLEDGE
+    base = Knowledge.load(knowledge or (own if own.is_file() else None))
+    scoring = read_scoring(folder)
+    if prompting is not None and prompting != scoring.prompting:
+        scoring = Scoring(prompting)  # what was fitted was fitted to other scores
+    return Classifier(model, base, scoring)
+
+
+def read_scoring(folder: Path) -> Scoring:
+    """Read how a model's cosines become probabilities; nothing is fitted to a run's.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / SCORING
+    if not path.is_file():
+        return Scoring()
+    try:
+        return from_dict(Scoring, json.loads(path.read_text("utf-8")), SCORING)
+    except (ValueError, ConfigError) as error:
+        raise RunError(f"{path} cannot be used: {error}") from error
+
+
+def _folder(name: Path | str | None) -> Path:
+    """Find the folder of a model."""
+    names = shipped()
+    if name is None and not names:
+        raise RunError(
+            "No model comes with this copy of mccgaa; give a run's folder, which "
+            "`mccgaa pretrain` prints."
+        )
+    name = names[0] if name is None else name
+    if str(name) in names and not Path(name).is_dir():
+        return SHIPPED / str(name)
+    return locate(name, also=(VECTORS, KNOWLEDGE, SCORING))

@@ -1,0 +1,350 @@
+"""A model that is ready to use says what an ECG file shows."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from test_zeroshot import CONFIG
+from torch import nn
+
+import mccgaa
+from mccgaa import ready
+from mccgaa.config import LEADS, LossConfig, ModelConfig
+from mccgaa.data.record import Quality, Record, read_record
+from mccgaa.data.store import SignalStore
+from mccgaa.data.transform import prepare
+from mccgaa.errors import ConfigError, RunError, TextError
+from mccgaa.knowledge import Entry, Knowledge
+from mccgaa.model import MCCGAA
+from mccgaa.prompting import Prompting
+from mccgaa.ready import Classifier, Scoring, listed, load, ranking, shipped
+from mccgaa.zeroshot import class_scores, embed
+
+STATEMENTS = replace(
+    CONFIG, loss=LossConfig(kind="statements", tau=0.5, learn_tau=True)
+)
+NONE = replace(STATEMENTS, gafa=replace(CONFIG.gafa, graph="none"))
+BASE = Knowledge(
+    {
+        "statements": {
+            "A": Entry("atrial one", "A", 1, synonyms=("a one",)),
+            "B": Entry("block", "B", 2),
+        },
+        "csn_statements": {
+            "C": Entry("Block", "C", 3),  # the same name
+            "D": Entry("other", "D", 1),  # the same concept as A
+            "E": Entry("extra", "E", 4),
+            "F": Entry("further", "F", 4),  # two findings under one code
+        },
+        "super": {"S": Entry("family", "S", members=("statements/A", "statements/B"))},
+    }
+)
+
+
+def ecg(seconds: float = 10.0, rate: float = 100.0, seed: int = 0) -> Record:
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(0, 0.3, (12, round(seconds * rate))).astype(np.float32)
+    return Record("x", signal, rate, "mV", np.ones(12, bool), Quality(0.0, (), 0.0))
+
+
+def toy(cosines: dict[str, float], config: ModelConfig = NONE) -> MCCGAA:
+    """A model for which every ECG has these cosines with texts."""
+    model = MCCGAA(config)
+    model.bias = nn.Parameter(torch.tensor(-1.0))
+
+    def encode_text(texts):
+        first = torch.tensor([cosines.get(text, -0.9) for text in texts])
+        return nn.functional.pad(first[:, None], (0, 15))
+
+    model.encode_ecg = lambda x: torch.eye(16)[:1].expand(len(x), -1)
+    model.encode_text = encode_text
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A model with all that `export` writes, its weights and vectors random."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small"
+    MCCGAA(NONE).save_pretrained(path)
+    texts = BASE.wordings()
+    vectors = torch.randn(len(texts), 384).half()
+    meta = {"texts": json.dumps(texts)}
+    save_file({"vectors": vectors}, path / ready.VECTORS, metadata=meta)
+    (path / ready.KNOWLEDGE).write_text(json.dumps(BASE.content))
+    scoring = {"prompting": {"prompts": "members"}, "slope": 2.0, "intercept": 0.5}
+    scoring |= {"offsets": {"block": 1.0}, "fitted": {"ecgs": 9}}
+    (path / ready.SCORING).write_text(json.dumps(scoring))
+    return path
+
+
+@pytest.fixture
+def no_encoder(monkeypatch) -> None:
+    def absent(*args, **options):
+        raise TextError("It is not installed.")
+
+    monkeypatch.setattr("mccgaa.known_texts.TextEncoder", absent)
+
+
+def test_everything_is_asked_where_no_class_is_named_and_needs_no_text_encoder(
+    folder, no_encoder, tmp_path
+):
+    model = load(folder)
+    signal = ecg().signal
+    np.save(tmp_path / "ecg.npy", signal)
+    found = model.classify(tmp_path / "ecg.npy", sampling_rate=100)
+    assert {f.name for f in found} == {"atrial one", "block", "extra", "further"}
+    assert [f.probability for f in found] == sorted(
+        (f.probability for f in found), reverse=True
+    )
+    x = model.model.encode_ecg(model.windows(ecg()))  # (1, M)
+    for f in found:
+        said = BASE.find(f.name).said
+        cosine = float((x @ model.model.encode_text(list(said)).T).max())
+        assert f.cosine == pytest.approx(cosine, abs=1e-6)
+        z = 2.0 * (cosine / 0.5 + float(model.model.bias)) + 0.5 + (f.name == "block")
+        assert f.probability == pytest.approx(1 / (1 + math.exp(-z)), rel=1e-4)
+
+
+def test_words_of_ones_own_need_the_encoder_and_say_so(folder, no_encoder):
+    model = load(folder)
+    assert model.classify(ecg(), ["A ONE", "family"])[0].probability
+    with pytest.raises(
+        TextError, match=r"'purple' is in no knowledge .* not installed"
+    ):
+        model.classify(ecg(), ["block", "purple"])
+
+
+def test_words_of_ones_own_are_read_by_the_encoder(folder, monkeypatch):
+    asked = []
+
+    class Encoder:
+        def __init__(self, config, device):
+            assert config.encoder == "minilm"
+
+        def encode(self, texts):
+            asked.append(texts)
+            return torch.ones(len(texts), 384)
+
+    monkeypatch.setattr("mccgaa.known_texts.TextEncoder", Encoder)
+    model = load(folder)
+    names = ["purple", "block", "green"]
+    found = {f.name: f for f in model.classify(ecg(), names)}
+    assert asked == [["purple", "green"]]
+    assert found["purple"].cosine == pytest.approx(found["green"].cosine)
+    assert found["block"].cosine != pytest.approx(found["purple"].cosine)
+    model.classify(ecg(seed=1), names)
+    assert len(asked) == 1, "classes are worded and embedded once"
+
+
+def test_findings_of_a_knowledge_base_are_listed_once():
+    assert [e.name for e in listed(BASE)] == ["atrial one", "block", "extra", "further"]
+    own = Knowledge({"own": {"A": Entry("mine", "A"), "B": Entry("yours", "B")}})
+    assert [e.name for e in listed(own)] == ["mine", "yours"]
+    names = [e.name for e in listed(Knowledge.load())]
+    assert len(names) == len(set(names)) > 90
+    statements = Knowledge.load().vocabularies["statements"].values()
+    assert names[:71] == [entry.name for entry in statements]
+    assert "left axis deviation" in names and "ST-T changes" not in names
+
+
+def test_probabilities_are_those_of_the_loss_through_members():
+    """Cosines by hand; scale 2 and bias -1."""
+    model = toy({"atrial one": 0.1, "a one": 0.9, "block": 0.3, "new": -0.5})
+    names = ["family", "block", "new"]
+    found = Classifier(model, BASE, Scoring(Prompting("members"))).classify(
+        ecg(), names
+    )
+    assert [f.name for f in found] == names
+    for f, cosine in zip(found, (0.9, 0.3, -0.5), strict=True):
+        assert f.cosine == pytest.approx(cosine)
+        assert f.probability == pytest.approx(1 / (1 + math.exp(1 - 2 * cosine)))
+    assert found[0].text == "atrial one" and found[2].text == "new"
+    assert "69.0%" in ranking(found) and "its probability" in ranking(found)
+    single = Classifier(model, BASE).classify(ecg(), ["family"])
+    assert (single[0].text, single[0].cosine) == ("family", pytest.approx(-0.9))
+
+
+def test_offsets_decide_the_order():
+    model = toy({"atrial one": 0.2, "block": 0.1})
+    scoring = Scoring(offsets={"block": 3.0}, fitted={"ecgs": 5})
+    found = Classifier(model, BASE, scoring).classify(ecg(), ["atrial one", "block"])
+    assert [f.name for f in found] == ["block", "atrial one"]
+    assert found[0].probability == pytest.approx(1 / (1 + math.exp(-(0.2 - 1 + 3))))
+
+
+def test_other_losses_rank_by_cosine_and_share_out_at_their_temperature():
+    config = replace(NONE, loss=LossConfig(tau=0.5))
+    cosines = {"a": 0.6, "b": 1.0, "c": 0.0, "d": 0.6}
+    found = Classifier(toy(cosines, config), Knowledge({})).classify(
+        ecg(), list("cadb")
+    )
+    assert [f.name for f in found] == ["b", "a", "d", "c"]  # ties as given
+    total = sum(math.exp(cosine / 0.5) for cosine in cosines.values())
+    for f in found:
+        assert f.probability is None
+        assert (
+            f.share
+            == f.chance
+            == pytest.approx(math.exp(cosines[f.name] / 0.5) / total)
+        )
+    assert "shares among these classes" in ranking(found)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Classifier:
+    torch.manual_seed(0)
+    model = MCCGAA(NONE)
+    rows = {name: torch.randn(16) for name in ("atrial one", "block")}
+    model.encode_text = lambda texts: torch.stack([rows[text] for text in texts])
+    return Classifier(model, BASE)
+
+
+def test_the_windows_of_a_long_record_are_averaged(plain):
+    names = ["atrial one", "block"]
+    record = ecg(25)
+    cosines = {f.name: f.cosine for f in plain.classify(record, names)}
+    config = plain.model.config.input
+    parts = [prepare(record, config, start=start) for start in (0, 10, 15)]
+    each = plain.score(torch.from_numpy(np.stack(parts)), names)  # (3, 2)
+    assert each.std(0).min() > 1e-4
+    assert [cosines[n] for n in names] == pytest.approx(each.mean(0).tolist())
+
+
+def test_every_format_and_rate_gives_the_findings_of_the_record(
+    plain, twin_tree, tmp_path
+):
+    names = ["atrial one", "block"]
+    path = next((twin_tree / "records500").rglob("*_hr.hea"))
+    record = read_record(path)
+    expected = {f.name: f.cosine for f in plain.classify(path, names)}
+    np.save(tmp_path / "a.npy", record.signal.T)
+    table = ",".join(LEADS) + "\n"
+    table += "\n".join(",".join(f"{v:.4f}" for v in row) for row in record.signal.T)
+    (tmp_path / "a.csv").write_text(table)
+    low = path.parents[2] / "records100" / path.parent.name
+    low = low / path.name.replace("_hr", "_lr")
+    for file, options, within in (
+        (tmp_path / "a.npy", {"sampling_rate": 500}, 1e-5),
+        (tmp_path / "a.csv", {"sampling_rate": 500}, 1e-3),
+        (record, {}, 1e-6),
+        (low, {}, 0.1),
+    ):
+        found = {f.name: f.cosine for f in plain.classify(file, names, **options)}
+        assert found == pytest.approx(expected, abs=within)
+
+
+def test_a_file_is_scored_as_the_same_record_in_a_store(twin_store, twin_tree):
+    torch.manual_seed(0)
+    store, model = SignalStore.open(twin_store), MCCGAA(NONE)
+    path = twin_tree / store.records["path"].iloc[0]
+    (found,) = Classifier(model, Knowledge.load()).classify(path, ["AFIB"])
+    assert (found.name, found.text) == ("AFIB", "atrial fibrillation")
+    x = embed(model, store, np.array([0]), precision="fp32", device="cpu")
+    expected = class_scores(model, x, ["atrial fibrillation"])[0, 0]
+    assert found.cosine == pytest.approx(expected, abs=1e-3)  # a store keeps int16
+
+
+def test_blanking_a_part_costs_what_it_spoke_for():
+    """A score that is lead V1's mean square in the third second."""
+    model = toy({"block": 1.0})
+    model.encode_ecg = lambda x: nn.functional.pad(
+        x[:, 6, 200:300].square().mean(1)[:, None], (0, 15)
+    )
+    record = ecg(4.5)
+    classifier = Classifier(model, BASE)
+    whole = classifier.score(classifier.windows(record), ["block"])[0, 0]
+    found = classifier.occlude(record, "block")
+    assert found.leads.shape == (12,) and found.seconds.shape == (5,)
+    for costs, at in ((found.leads, 6), (found.seconds, 2)):
+        assert costs[at] == pytest.approx(2 * float(whole), rel=1e-4)  # 1 / tau = 2
+        assert np.abs(np.delete(costs, at)).max() < 1e-6
+
+
+def test_no_class_to_choose_from_is_refused(plain):
+    with pytest.raises(ConfigError, match="at least one class"):
+        plain.classify(ecg(), [])
+
+
+def test_shipped_models_are_found_by_name_and_the_default_comes_first(
+    folder, monkeypatch, tmp_path
+):
+    weights = tmp_path / "weights"
+    for name in ("a-model", ready.DEFAULT, "z-model"):
+        (weights / name).mkdir(parents=True)
+        for file in folder.iterdir():
+            (weights / name / file.name).write_bytes(file.read_bytes())
+    (weights / "empty").mkdir()
+    monkeypatch.setattr(ready, "SHIPPED", weights)
+    assert shipped() == [ready.DEFAULT, "a-model", "z-model"]
+    (weights / "a-model" / ready.SCORING).unlink()
+    assert load("a-model").scoring == Scoring()
+    assert load().scoring == load(ready.DEFAULT).scoring == load(folder).scoring
+    assert load(prompting=Prompting("members")).scoring.slope == 2.0
+    assert not load(prompting=Prompting()).scoring.fitted, "fitted to other scores"
+    monkeypatch.setattr(ready, "SHIPPED", tmp_path / "nothing")
+    with pytest.raises(RunError, match="No model comes with this copy"):
+        load()
+
+
+def test_a_damaged_part_of_a_model_is_named(folder, tmp_path):
+    for file, content, error, said in (
+        (ready.SCORING, "{", RunError, r"scoring\.json cannot be used"),
+        (ready.SCORING, '{"slopes": 1}', RunError, "no setting 'slopes'"),
+        (ready.VECTORS, "", TextError, "holds no vectors of texts"),
+    ):
+        for path in folder.iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / file).write_text(content)
+        with pytest.raises(error, match=said):
+            load(tmp_path)
+    save_file({"vectors": torch.ones(2, 5)}, tmp_path / file, {"texts": '["a", "b"]'})
+    with pytest.raises(TextError, match=r"shape \(2, 5\); expected 2 of 384"):
+        load(tmp_path)
+
+
+def test_a_runs_model_is_asked_with_the_packaged_knowledge_base(folder, tmp_path):
+    MCCGAA(NONE).save_pretrained(tmp_path)
+    model = load(tmp_path)
+    assert model.model.text_encoder is None and model.scoring == Scoring()
+    assert model.knowledge.fingerprint == Knowledge.load().fingerprint
+    assert load(folder).knowledge.fingerprint == BASE.fingerprint
+    (tmp_path / "mine.yaml").write_text("own: {A: mine}")
+    assert load(folder, knowledge=tmp_path / "mine.yaml").names == ("mine",)
+
+
+def test_the_package_offers_load_and_is_imported_at_once():
+    code = (
+        "import sys, mccgaa; print('torch' in sys.modules or 'numpy' in sys.modules);"
+        "print(mccgaa.load.__module__, mccgaa.Classifier.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "mccgaa.ready", "Classifier"]
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = mccgaa.lode
+
+
+def test_asking_a_shipped_model_loads_nothing_that_it_does_not_use(folder, twin_tree):
+    record = next((twin_tree / "records100").rglob("*_lr.hea"))
+    heavy = "pandas pyarrow wfdb torch_geometric huggingface_hub transformers edfio"
+    code = (
+        "import sys; from mccgaa.cli import main;"
+        f"main(['classify', {str(record)!r}, '--run', {str(folder)!r}]);"
+        f"print([m for m in {heavy.split()} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.count("medical device") == 1
