@@ -7,11 +7,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mccgaa.config import Prompts, Reduction
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
+from mccgaa.prompting import Prompting, texts_of
 from mccgaa.runtime import effective_precision, pick_device
+
+# (pretrain.text, whether it was split into statements) -> what pretraining read
+READ = {
+    ("report", False): "reports",
+    ("knowledge", False): "texts made from the labels",
+    ("report", True): "the statements of reports",
+    ("knowledge", True): "statements made from the labels",
+}
 
 
 def protocol(
@@ -23,6 +33,8 @@ def protocol(
     *,
     split: str | None = "test",
     fused: bool = False,
+    prompts: Prompts = "single",
+    reduction: Reduction = "max",
     precision: str = "bf16",
     bootstrap: int = 1000,
     device: str | None = None,
@@ -35,22 +47,25 @@ def protocol(
 
     Returns:
         Plain data for JSON. `meaning` says it in words; `protocol.class_texts` counts
-        for each task the class texts that occur word for word in training texts. A run
-        that took its weights from another rests on what that one read too
-        (`protocol.stages`, the last one first).
+        for each task the classes of which a text, of those that they are scored by,
+        occurs word for word in training texts. A run that took its weights from another
+        rests on what that one read too (`protocol.stages`, the last one first).
     """
     known = _metrics(Path(run))
     stages = list(_stages(known))
     trained = stages[0]["store"] or {}
-    style = model.config.text.style
+    texts = stages[0]["texts"] or {}
+    style, wording = model.config.text.style, Prompting(prompts, reduction)
     read = [(stage["texts"] or {}).get("named") or {} for stage in stages]
     met = {}
     for task in tasks:
-        texts = [knowledge.text(task, name, style) for name in store.classes(task)]
-        asked = all(text in named for named in read for text in texts)  # of this base
-        count = sum(any(named.get(text) for named in read) for text in texts)
+        entries = [knowledge.entry(task, name) for name in store.classes(task)]
+        classes = [texts_of([wording.of(e, knowledge, style)]) for e in entries]
+        words = {text for one in classes for text in one}
+        asked = all(words <= named.keys() for named in read)  # of this base
+        count = sum(any(named.get(t) for named in read for t in one) for one in classes)
         met[task] = {
-            "classes": len(texts),
+            "classes": len(classes),
             "named_in_pretraining": count if asked else None,
         }
     found = {
@@ -73,11 +88,13 @@ def protocol(
         },
         "protocol": {
             "classifier_fitted": False,
-            "pretraining_texts": (stages[0]["texts"] or {}).get("kind"),
+            "pretraining_texts": texts.get("kind"),
+            "unseen": texts.get("unseen"),
             "stages": [
                 {
                     "source": (stage["store"] or {}).get("source"),
                     "texts": (stage["texts"] or {}).get("kind"),
+                    "statements": bool((stage["texts"] or {}).get("statements")),
                     "synthetic": stage["synthetic"],
                 }
                 for stage in stages
@@ -93,6 +110,8 @@ def protocol(
         "knowledge": knowledge.fingerprint,
         "precision": effective_precision(pick_device(device), precision),
         "fused": fused,
+        "prompts": prompts,
+        "reduction": None if prompts == "single" else reduction,
         "bootstrap": bootstrap,
     }
     return {"meaning": _meaning(found), **found}
@@ -145,13 +164,12 @@ def _meaning(found: dict[str, Any]) -> str:
     """Say in words what a zero-shot result rests on."""
     how, synthetic = found["protocol"], found["synthetic"]
     said = ["Zero-shot: no classifier was fitted to the labels of these tasks."]
-    kinds = {"report": "reports", "knowledge": "texts made from the labels"}
     stages = how["stages"][::-1]  # as they came
     if any(stage["texts"] is None for stage in stages):
         said.append("What pretraining read is not known: the run does not say.")
     else:
         read = [
-            f"{kinds[stage['texts']]} of {stage['source']}, "
+            f"{READ[stage['texts'], stage['statements']]} of {stage['source']}, "
             + (
                 "the source of this test"
                 if stage["source"] == found["store"]["source"]
@@ -160,11 +178,18 @@ def _meaning(found: dict[str, Any]) -> str:
             for stage in stages
         ]
         said.append(f"Pretraining read {', and then '.join(read)}.")
+    if how["unseen"]:
+        left = how["unseen"]
+        said.append(
+            f"Held out with all that shows them: {', '.join(left['classes'])} "
+            f"({left['left_out']} of {left['records']} training records)."
+        )
     counts = how["class_texts"].values()
     if all(count["named_in_pretraining"] is not None for count in counts):
         read = sum(count["named_in_pretraining"] for count in counts)
         total = sum(count["classes"] for count in counts)
-        said.append(f"{read} of {total} class texts occur in them word for word.")
+        texts = "class texts occur" if found["prompts"] == "single" else "classes are"
+        said.append(f"{read} of {total} {texts} in them word for word.")
     if how["records_in_pretraining"]:
         said.append("Records of this split were in pretraining.")
     if how["transductive"]:

@@ -191,6 +191,39 @@ def test_a_model_without_a_run_and_a_damaged_run(store, tmp_path):
         protocol(tmp_path, MODEL, store, ["super"], Knowledge.load())
 
 
+def test_a_run_of_statements_says_so_and_what_it_held_out(store, tmp_path):
+    unseen = {"classes": {"AFIB": [], "SR": []}, "left_out": 7, "records": 70}
+    texts = {"kind": "report", "statements": True, "unseen": unseen, "named": {}}
+    run = write_run(tmp_path / "run", store, texts=texts)
+    found = protocol(run, MODEL, store, ["super"], Knowledge.load())
+    assert found["protocol"]["stages"][0]["statements"] is True
+    assert found["protocol"]["unseen"] == unseen
+    assert found["meaning"] == (
+        f"{UNTOUCHED} Pretraining read the statements of reports of ptbxl, the source "
+        "of this test. Held out with all that shows them: AFIB, SR (7 of 70 training "
+        "records). Synthetic records: no evidence about patients."
+    )
+    texts = {"kind": "knowledge", "statements": True}
+    run = write_run(tmp_path / "other", store, texts=texts)
+    said = protocol(run, MODEL, store, ["super"], Knowledge.load())["meaning"]
+    assert "read statements made from the labels of ptbxl, the source" in said
+
+
+def test_members_are_named_where_one_of_their_wordings_is(store, tmp_path):
+    knowledge = Knowledge.load()
+    names = {w: w == "old inferior infarct" for w in knowledge.wordings()}
+    run = write_run(tmp_path / "run", store, texts={"kind": "report", "named": names})
+    options = {"prompts": "members", "reduction": "mean"}
+    found = protocol(run, MODEL, store, ["super"], knowledge, **options)
+    counts = found["protocol"]["class_texts"]["super"]
+    assert counts == {"classes": 5, "named_in_pretraining": 1}
+    assert "1 of 5 classes are in them word for word." in found["meaning"]
+    assert (found["prompts"], found["reduction"]) == ("members", "mean")
+    found = protocol(run, MODEL, store, ["super"], knowledge)
+    assert found["protocol"]["class_texts"]["super"]["named_in_pretraining"] == 0
+    assert (found["prompts"], found["reduction"]) == ("single", None)
+
+
 def test_the_settings_of_the_scoring_are_kept(store, tmp_path, monkeypatch):
     for has in (True, False):
         monkeypatch.setattr("mccgaa.runtime.has_bf16", lambda device, has=has: has)
