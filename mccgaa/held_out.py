@@ -36,7 +36,7 @@ def held_out(
         "held_out_cma", the recalls and ranks of `metrics.retrieval`, and the same with
         "fused_" in front. Of statements those of `metrics.set_retrieval`, and
         "statement_auroc", the mean over statements that some records carry and others
-        do not.
+        do not, if there are any.
 
     Raises:
         RunError: the loss is not finite, as after a step that was too large.
@@ -65,7 +65,7 @@ def held_out(
     if statements:
         carried, *similarities = sides
         plain, fusion = (set_retrieval(one, carried) for one in similarities)
-        plain["statement_auroc"] = _mean_auroc(carried, similarities[0])
+        plain |= _mean_auroc(carried, similarities[0])
     else:
         plain, fusion = retrieval(*sides[:2]), retrieval(*sides[2:])
     return {
@@ -75,8 +75,10 @@ def held_out(
     }
 
 
-def _mean_auroc(carried: NDArray[np.bool_], similarity: NDArray[np.floating]) -> float:
-    """Average over the statements that some ECGs carry and others do not."""
+def _mean_auroc(
+    carried: NDArray[np.bool_], similarity: NDArray[np.floating]
+) -> dict[str, float]:
+    """Average over the statements that some ECGs carry and others do not, if any."""
     mixed = np.flatnonzero(carried.any(axis=0) & ~carried.all(axis=0))
     areas = [auroc(carried[:, s], similarity[:, s]) for s in mixed]
-    return float(np.mean(areas)) if areas else math.nan
+    return {"statement_auroc": float(np.mean(areas))} if areas else {}
