@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys import MODEL, RUN, numbered_pairs, numbered_store
+from toys import MODEL, RUN, NumberEncoder, numbered_pairs, numbered_store
 
 from mccgaa.config import LossConfig, RunConfig
 from mccgaa.encoder import ChannelAttention
@@ -75,6 +75,25 @@ def test_a_step_never_waits_for_the_device(pairs, tmp_path, no_waiting, graph, w
     loop.train_step(0, *next(steps))
     torch.cuda.set_sync_debug_mode("default")
     assert loop.step == 4
+
+
+def test_a_step_of_statements_never_waits_for_the_device(pairs, tmp_path, no_waiting):
+    sets = [["says 1", f"says {i % 9}"] for i in range(len(pairs.store))]
+    loss = LossConfig(kind="statements", learn_tau=True, uma_weight=0.0)
+    model = replace(MODEL, gafa=replace(MODEL.gafa, graph="none"), loss=loss)
+    config = replace(with_(precision="bf16", ema=0.9), model=model)
+    own = Pairs.of_statements(pairs.store, sets, NumberEncoder())
+    loop = Trainer(config, own, RunFolder(tmp_path), GPU, False)
+    steps = loop.batches(0)
+    loop.train_step(0, *next(steps))
+    loop.train_step(0, *next(steps))
+    torch.cuda.set_sync_debug_mode("error")
+    given = next(steps)
+    loop.train_step(0, *given)
+    torch.cuda.set_sync_debug_mode("default")
+    rows, targets = [round(float(r)) for r in given[0][:, 0, 0] * 1000], given[2]
+    for row, target in zip(rows, targets.tolist(), strict=True):
+        assert [i for i, y in enumerate(target) if y] == sorted({1, row % 9})
 
 
 @pytest.mark.parametrize("where", ["device", "host"])
