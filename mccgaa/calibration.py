@@ -66,7 +66,7 @@ def labelled(
     ]
     cosine = np.concatenate(parts)  # (n, C)
     given = store.records["statements"].iloc[rows]
-    carried = [{codes[c] for c in (y if y is not None else ())} for y in given]
+    carried = [{codes.get(c) for c in (y if y is not None else ())} for y in given]
     labels = np.array([[name in one for name in names] for one in carried])  # (n, C)
     if "group" in store.records:
         groups = store.records["group"].iloc[rows]

@@ -140,7 +140,7 @@ def write_onnx(model: MCCGAA, path: Path) -> None:
         warnings.simplefilter("ignore")  # of an exporter that torch calls the old one
         # The new one takes a minute, and another package.
         torch.onnx.export(
-            _Encoder(model.cpu().float().eval()),
+            _Encoder(model.cpu().float()).eval(),
             (signals,),
             str(path),
             input_names=["signals"],

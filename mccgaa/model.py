@@ -93,7 +93,8 @@ def scale_input(x: Tensor, scaling: str) -> Tensor:
     filled = x != 0
     lead_present = filled.any(2, keepdim=True)  # (B, leads, 1)
     # Counted from the end, a sample is padding as long as nothing has been seen.
-    seen = filled.any(1, keepdim=True).flip(2).cumsum(2).flip(2) > 0  # (B, 1, T)
+    some = filled.any(1, keepdim=True).long()  # (B, 1, T)
+    seen = some.flip(2).cumsum(2).flip(2) > 0
     present = lead_present & seen  # (B, leads, T)
     low = x.where(present, torch.inf).amin((1, 2), keepdim=True)  # (B, 1, 1)
     high = x.where(present, -torch.inf).amax((1, 2), keepdim=True)  # (B, 1, 1)

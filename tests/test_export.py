@@ -1,0 +1,231 @@
+"""A run becomes a small folder that says what it is and scores as the run did."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_ready import BASE, STATEMENTS, ecg
+
+from mccgaa.card import training_facts
+from mccgaa.cli import main
+from mccgaa.config import EncoderConfig
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import ConfigError, RunError
+from mccgaa.export import export, lean, write_onnx
+from mccgaa.knowledge import Knowledge
+from mccgaa.model import MCCGAA
+from mccgaa.prompting import Prompting
+from mccgaa.ready import Classifier, Scoring, load
+
+SMALL = Knowledge(
+    {
+        "statements": {
+            code: Knowledge.load().entry("statements", code)
+            for code in ("NORM", "AFIB", "SR", "IMI")
+        }
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, twin_store) -> Path:
+    """A model with a bipartite graph, and what its run says of its training."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("export") / "run"
+    MCCGAA(STATEMENTS).save_pretrained(path)
+    store = SignalStore.open(twin_store).meta
+    first = {"store": {"source": "mimic", "fingerprint": "f1"}, "synthetic": True}
+    first |= {"texts": {"kind": "report"}, "pairs": {"train": 11733}}
+    last = {"store": {"source": "ptbxl", "fingerprint": store["fingerprint"]}}
+    last |= {"synthetic": False, "texts": {"kind": "knowledge"}, "start": first}
+    (path / "metrics.json").write_text(json.dumps(last))
+    return path
+
+
+def knows(store: SignalStore) -> Knowledge:
+    """The packaged base without its long lists, but with the classes of a store."""
+    whole = Knowledge.load()
+    tasks = {task: whole.vocabularies[task] for task in store.meta["tasks"]}
+    return Knowledge({"statements": whole.vocabularies["statements"], **tasks})
+
+
+@pytest.fixture(scope="module")
+def ready(run, tmp_path_factory, twin_store) -> Path:
+    store = SignalStore.open(twin_store)
+    return export(
+        run,
+        tmp_path_factory.mktemp("export") / "tiny",
+        knowledge=knows(store),
+        calibrate_on=store,
+        test_on=[store],
+        bootstrap=10,
+    )
+
+
+def test_what_is_exported_scores_as_the_run_in_half_the_bytes(run, ready):
+    model = load(ready)
+    whole = Classifier(
+        MCCGAA.from_pretrained(run), model.knowledge, Scoring(Prompting("members"))
+    )
+    for name in ("AFIB", "family of none", "hypertrophy"):
+        (one,), (other,) = (m.classify(ecg(), [name]) for m in (model, whole))
+        assert one.cosine == pytest.approx(other.cosine, abs=2e-3)
+    weights = load_file(ready / "model.safetensors")
+    floats = {t.dtype for t in weights.values() if t.is_floating_point()}
+    assert floats == {torch.float16}
+    assert not any(name.startswith(("gafa", "unimodal")) for name in weights)
+    assert model.model.config.gafa.graph == "none"
+    files = {path.name for path in ready.iterdir()}
+    assert files == {
+        *("README.md", "config.json", "model.safetensors", "classes.safetensors"),
+        *("knowledge.json", "scoring.json"),
+    }
+
+
+def test_the_vectors_are_of_every_wording_and_embed_as_the_model_does(ready):
+    model = load(ready)
+    texts = list(model.model.text_encoder.row)
+    assert set(model.knowledge.wordings()) <= set(texts)
+    tensors = load_file(ready / "classes.safetensors")
+    assert tensors["vectors"].shape == (len(texts), 384)
+    with torch.no_grad():
+        q = model.model.encode_text(texts[:20])
+    np.testing.assert_allclose(tensors["embeddings"][:20].float(), q, atol=1e-3)
+
+
+def test_probabilities_are_fitted_to_records_that_training_did_not_read(
+    run, ready, tmp_path, twin_store, monkeypatch
+):
+    fitted = load(ready).scoring
+    assert fitted.fitted["splits"] == ["val"], "the run was trained on this store"
+    assert fitted.prompting == Prompting("members")
+    facts = json.loads((run / "metrics.json").read_text())
+    facts["store"]["fingerprint"] = "another"
+    (tmp_path / "run").mkdir()
+    for file in run.iterdir():
+        (tmp_path / "run" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(facts))
+    store = SignalStore.open(twin_store)
+    out = export(
+        tmp_path / "run", tmp_path / "out", knowledge=SMALL, calibrate_on=store
+    )
+    found = load(out).scoring
+    assert found.fitted["splits"] == ["train", "val"]
+    rows = [len(store.indices(split=split)) for split in ("train", "val")]
+    assert found.fitted["ecgs"] == sum(rows)
+    assert set(found.offsets) == {
+        e.name for e in SMALL.vocabularies["statements"].values()
+    }
+
+
+def test_the_card_says_what_the_model_is_and_is_not_for(ready):
+    card = (ready / "README.md").read_text()
+    for said in (
+        "license: cc-by-4.0",
+        'load("tiny").classify',
+        "not a medical device",
+        "must not",
+        "11,733 simulated ECGs (in the form of mimic), with the sentences of their",
+        "real ECGs of ptbxl, with the names of their labels",
+        "Wagner et al.",
+        "CC BY 4.0",
+        "(val split)",
+        "expected calibration error",
+        "| `classes.safetensors` |",
+    ):
+        assert said in card, said
+    assert re.search(r"\| ptbxl, simulated \| rhythm \| \d+ \| \d+ \| \d+\.\d \[", card)
+    assert "encoder.onnx" not in card and "{" not in card.replace("{{", "")
+    assert card.index("simulated ECGs") < card.index("real ECGs"), (
+        "in order of training"
+    )
+
+
+def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    for file in run.iterdir():
+        (path / file.name).write_bytes(file.read_bytes())
+    facts = json.loads((run / "metrics.json").read_text())["start"]
+    (path / "metrics.json").write_text(json.dumps(facts))
+    out = export(path, tmp_path / "twin", knowledge=SMALL)
+    card = (out / "README.md").read_text()
+    assert "license: mit" in card and "No ECG of a patient" in card
+    assert "CC BY" not in card and "none were fitted" in card
+    (path / "metrics.json").unlink()
+    assert training_facts(path) == {"stages": [], "fingerprints": set()}
+    (path / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match="is no JSON"):
+        export(path, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_lean_model_embeds_as_the_whole_one():
+    torch.manual_seed(1)
+    whole = MCCGAA(
+        replace(STATEMENTS, loss=replace(STATEMENTS.loss, uma="maps"))
+    ).eval()
+    x = torch.randn(3, 12, 1000)
+    with torch.no_grad():
+        assert torch.equal(lean(whole).encode_ecg(x), whole.encode_ecg(x))
+        q = torch.randn(2, 384)
+        assert torch.equal(lean(whole).encode_text(q), whole.encode_text(q))
+    assert lean(whole).tau == whole.tau and lean(whole).bias == whole.bias
+
+
+@pytest.mark.parametrize("scaling", ["none", "minmax"])
+def test_onnx_embeds_as_torch_for_any_number_of_ecgs(tmp_path, scaling):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(2)
+    wide = EncoderConfig(embedding_dim=16, widths=(8, 8, 16, 16), pool_heads=2)
+    config = replace(STATEMENTS, encoder=wide)
+    config = replace(config, input=replace(config.input, scaling=scaling))
+    model = lean(MCCGAA(config))
+    for name, value in model.named_buffers():  # batch normalisation that does something
+        if name.endswith(("running_mean", "running_var")):
+            value.uniform_(0.5, 1.5)
+    write_onnx(model, tmp_path / "encoder.onnx")
+    session = runtime.InferenceSession(
+        tmp_path / "encoder.onnx", providers=["CPUExecutionProvider"]
+    )
+    for ecgs in (1, 2, 5):
+        x = torch.randn(ecgs, 12, 1000)
+        x[0, 3] = 0  # a missing lead
+        (found,) = session.run(["embedding"], {"signals": x.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(found, model.encode_ecg(x), atol=1e-4)
+
+
+def test_onnx_that_is_absent_is_said_in_a_sentence(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def absent(name, *args, **options):
+        if name == "onnx":
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(ConfigError, match=r'pip install "mccgaa\[onnx\]"'):
+        write_onnx(lean(MCCGAA(STATEMENTS)), tmp_path / "encoder.onnx")
+
+
+def test_the_command_exports_and_classify_takes_its_folder(run, tmp_path, capsys):
+    base = tmp_path / "base.json"
+    base.write_text(json.dumps(BASE.content))
+    out = tmp_path / "mine"
+    command = ["export", "--run", str(run), "--out", str(out), "--knowledge", str(base)]
+    assert main([*command, "--reduction", "mean"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert load(out).scoring.prompting == Prompting("members", "mean")
+    assert main(["classify", "--run", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "atrial one" in printed and printed.count("medical device") == 1
