@@ -52,7 +52,7 @@ def held_out(
         total += model.alignment(*fused, *targets).item() * len(signals)
         count += len(signals)
         x_fuse, q_fuse = (normalize(side, dim=-1) for side in fused)
-        sides = (x, q, x_fuse, q_fuse)
+        sides = (x, q, vectors, x_fuse, q_fuse)
         if statements:
             sides = (targets[0] > 0.5, x @ q.T, x_fuse @ q_fuse.T)  # (B, S) each
         found.append([side.cpu().numpy() for side in sides])
@@ -67,7 +67,7 @@ def held_out(
         plain, fusion = (set_retrieval(one, carried) for one in similarities)
         plain |= _mean_auroc(carried, similarities[0])
     else:
-        plain, fusion = retrieval(*sides[:2]), retrieval(*sides[2:])
+        plain, fusion = retrieval(*sides[:3]), retrieval(*sides[3:])
     return {
         "held_out_cma": total / count,
         **plain,

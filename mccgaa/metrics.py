@@ -193,16 +193,23 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def retrieval(x: NDArray[np.floating], q: NDArray[np.floating]) -> dict[str, float]:
+def retrieval(
+    x: NDArray[np.floating],
+    q: NDArray[np.floating],
+    same: NDArray[np.floating] | None = None,
+) -> dict[str, float]:
     """Rank each ECG's own text among all texts, and each text's own ECG.
 
-    A rank is 1 plus the number of candidates that are strictly more similar. Equal rows
-    of `q` are one text: an ECG with the same text as another is no miss, and a text
-    with several ECGs is found once the first of them is.
+    A rank is 1 plus the number of candidates that are strictly more similar. An ECG
+    with the same text as another is no miss, and a text with several ECGs is found once
+    the first of them is.
 
     Args:
         x: (n, M) ECG embeddings; row i belongs to row i of `q`.
         q: (n, M) text embeddings.
+        same: (n, d) of which equal rows are one text, such as what `q` was projected
+            from; by default `q` itself, whose rows differ by rounding where a text was
+            projected in batches of several sizes.
 
     Returns:
         Recall at 1 and 5 (shares of 1) and the median rank, ECG to text over the n
@@ -212,8 +219,9 @@ def retrieval(x: NDArray[np.floating], q: NDArray[np.floating]) -> dict[str, flo
         ValueError: a similarity is not finite; nothing is above NaN, so that every rank
             would be 1.
     """
-    texts, own = np.unique(q, axis=0, return_inverse=True)  # (U, M), (n,)
-    own = own.ravel()  # NumPy 2.0 gives (n, 1)
+    known = q if same is None else same
+    _, first, own = np.unique(known, axis=0, return_index=True, return_inverse=True)
+    texts, own = q[first], own.ravel()  # (U, M), (n,); NumPy 2.0 gives (n, 1)
     similarity = _finite(x @ texts.T)  # (n, U)
     mine = similarity[np.arange(len(x)), own]  # (n,) each ECG with its own text
     to_text = (similarity > mine[:, None]).sum(axis=1)  # (n,)

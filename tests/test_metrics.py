@@ -264,6 +264,16 @@ def test_retrieval_equals_loops_with_duplicate_texts_and_ties(texts, levels):
     assert retrieval(x, q) == pytest.approx(naive_retrieval(x, q))
 
 
+def test_a_text_is_one_whatever_rounding_made_of_its_rows():
+    rng = np.random.default_rng(8)
+    vectors = np.repeat(rng.normal(size=(5, 3)), 4, axis=0)
+    q = vectors @ rng.normal(size=(3, 8))
+    rounded = q.copy()
+    rounded[3::4] += 1e-7 * np.sign(q[3::4])  # nearer to what lies in its direction
+    assert retrieval(q, rounded, vectors) == retrieval(q, q)
+    assert retrieval(q, rounded) != retrieval(q, q)
+
+
 def test_retrieval_forgives_duplicate_texts_and_sees_a_swap():
     q = np.eye(4)[[0, 1, 2, 2]]
     found = retrieval(q, q)

@@ -33,6 +33,7 @@ from mccgaa import pretrain as module
 from mccgaa.config import InputConfig, LossConfig, RunConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
+from mccgaa.held_out import held_out
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import Pairs, epoch_order
@@ -206,6 +207,28 @@ def test_held_out_numbers_are_those_of_the_val_pairs(pairs, tmp_path, size, proc
     for name, value in plain.items():
         assert found[name] == value
         assert found[f"fused_{name}"] == fused[name]
+
+
+def test_equal_texts_are_one_though_batches_of_other_sizes_round_otherwise(
+    pairs, tmp_path, monkeypatch
+):
+    loop = trainer(RUN, pairs, tmp_path)
+    signals, vectors = pairs.batch(np.array(TRAIN[:9]))
+    vectors = vectors[[0, 0, 0, 1, 1, 1, 0, 1, 0]]
+    parts = [
+        (signals[rows], vectors[rows])
+        for rows in (slice(0, 4), slice(4, 8), slice(8, 9))
+    ]
+    exact = held_out(loop.model, parts, "fp32")
+    project = loop.model.encode_text
+    monkeypatch.setattr(
+        loop.model, "encode_text", lambda q: project(q) + 1e-6 * (len(q) == 1)
+    )
+    rounded = held_out(loop.model, parts, "fp32")
+    names = [name for name in exact if name.startswith(("ecg_", "text_"))]
+    assert len(names) == 6
+    assert [rounded[name] for name in names] == [exact[name] for name in names]
+    assert exact["ecg_to_text_median_rank"] <= 2  # of two texts
 
 
 def test_steps_equal_adamw_written_by_hand_in_float64(pairs, tmp_path):
