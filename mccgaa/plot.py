@@ -88,16 +88,20 @@ def lay_out(record: Record, seconds: float, rhythm: str | None = "II") -> Sheet:
     return Sheet(rows[::-1], seconds, gain, LEFT + 25 * seconds + RIGHT, at)
 
 
-def draw_sheet(ax: Axes, record: Record, sheet: Sheet, below: float = 0.0) -> None:
+def draw_sheet(
+    ax: Axes, record: Record, sheet: Sheet, below: float = 0.0, above: float = 0.0
+) -> None:
     """Draw a record on paper.
 
     Args:
         ax: its units become millimetres of paper.
         record: NaN is left blank.
         sheet: of `lay_out`.
-        below: mm of the axes kept free under the traces.
+        below, above: mm of the axes kept free under and over the paper.
     """
-    _rule(ax, sheet, below)
+    _rule(ax, sheet)
+    ax.set(xlim=(0, sheet.width), ylim=(-below, sheet.height + above), aspect="equal")
+    ax.set_axis_off()
     for row in sheet.rows:
         for lead, start, end in row.parts:
             time, values = _cut(record, lead, start, end)
@@ -213,7 +217,7 @@ def save(
     with mpl.rc_context(look):
         fig = Figure(figsize=(sheet.width / INCH, height / INCH), facecolor="white")
         ax = fig.add_axes((0, 0, 1, 1))
-        draw_sheet(ax, record, sheet, below)
+        draw_sheet(ax, record, sheet, below, TOP)
         draw_leads(ax, sheet, dict(zip(LEADS, leads.tolist(), strict=True)))
         draw_seconds(ax, sheet, seconds, 5.0 - below)
         ax.text(LEFT, sheet.height + 6.5, title, fontsize=FONT + 3, color=INK)
@@ -233,7 +237,7 @@ def save(
             fig.savefig(file, format=kind, metadata=undated.get(kind), dpi=150)
 
 
-def _rule(ax: Axes, sheet: Sheet, below: float) -> None:
+def _rule(ax: Axes, sheet: Sheet) -> None:
     """Rule the paper: a thin line each millimetre, a thick one each fifth."""
     from matplotlib.collections import LineCollection
 
@@ -247,8 +251,6 @@ def _rule(ax: Axes, sheet: Sheet, below: float) -> None:
         ax.add_collection(
             LineCollection(lines, colors=colour, linewidths=width, zorder=0)
         )
-    ax.set(xlim=(0, right), ylim=(-below, sheet.height + TOP), aspect="equal")
-    ax.set_axis_off()
 
 
 def _signed(cost: float) -> str:

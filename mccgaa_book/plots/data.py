@@ -8,14 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter
 
-from mccgaa.config import LEADS
+from mccgaa import plot
 from mccgaa.data.record import Record
 from mccgaa_book.audit.data import RARE
 from mccgaa_book.plots import style
 
-COLUMNS = 4  # of the printed 12-lead sheet, each a quarter of its length
 _ZERO = 0.5  # where a logarithmic axis of counts shows zero
 
 
@@ -27,34 +26,10 @@ def ecg_sheet(record: Record, seconds: float = 10.0, rhythm: str = "II") -> Figu
         seconds: length of the sheet; each column shows a quarter of it.
         rhythm: the lead drawn in full at the bottom.
     """
-    rate, length = record.sampling_rate, seconds / COLUMNS
-    time = np.arange(round(seconds * rate)) / rate
-    traces = dict(zip(LEADS, record.signal[:, : len(time)], strict=True))
-    low, high = _range(record.signal)
-    fig, axes = plt.subplots(4, 1, figsize=(style.WIDTH, 6.6), sharex=True, sharey=True)
-    for row, ax in enumerate(axes):
-        style.ecg_grid(ax, seconds, low, high)
-        ax.yaxis.set_major_locator(MultipleLocator(1.0))
-        ax.yaxis.set_minor_locator(MultipleLocator(0.5))
-        ax.tick_params(which="both", length=0)
-        ax.spines[:].set_visible(False)
-        for column in range(COLUMNS if row < 3 else 1):
-            lead = LEADS[3 * column + row] if row < 3 else rhythm
-            here = time // length == column if row < 3 else np.full(len(time), True)
-            ax.plot(time[here], traces[lead][here], color=style.BLACK, lw=0.8)
-            ax.text(
-                column * length + 0.06,
-                high - 0.1,
-                lead,
-                va="top",
-                fontsize=9,
-                fontweight="bold",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-            )
-            if column:
-                ax.axvline(column * length, color=style.GREY, lw=0.6)
-    axes[-1].set_xlabel("seconds")
-    fig.supylabel("mV", fontsize=10)
+    sheet = plot.lay_out(record, seconds, rhythm)
+    size = (style.WIDTH, style.WIDTH * sheet.height / sheet.width)
+    fig, ax = plt.subplots(figsize=size)
+    plot.draw_sheet(ax, record, sheet)
     return fig
 
 
@@ -109,12 +84,6 @@ def label_fault(faults: Mapping[str, pd.DataFrame]) -> Figure:
     handles, labels = axes[0][0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=2)
     return fig
-
-
-def _range(signal: np.ndarray) -> tuple[float, float]:
-    """Half millivolts that hold the whole record, at least 1 mV to either side."""
-    low, high = np.floor(2 * np.nanmin(signal)) / 2, np.ceil(2 * np.nanmax(signal)) / 2
-    return min(low, -1.0), max(high, 1.0) + 0.5
 
 
 def _in_rows(classes: Mapping[str, int], width: int = 46) -> list[list[str]]:

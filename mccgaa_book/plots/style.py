@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -77,23 +76,6 @@ def unmarked() -> Iterator[None]:
     """Draw figures that show no ECG data (an equation) without the mark."""
     with mpl.rc_context({"figure.hooks": []}):
         yield
-
-
-def ecg_grid(ax: Axes, seconds: float, low: float = -2.0, high: float = 2.0) -> None:
-    """Rule an axis like ECG paper: 0.2 s and 0.5 mV to a large square.
-
-    Args:
-        ax: its x axis in seconds, its y axis in millivolt.
-        seconds: length shown.
-        low: lower end of the y axis, mV.
-        high: upper end of the y axis, mV.
-    """
-    ax.set(xlim=(0, seconds), ylim=(low, high))
-    ax.xaxis.set_major_locator(mpl.ticker.MultipleLocator(1.0 if seconds > 4 else 0.2))
-    ax.xaxis.set_minor_locator(mpl.ticker.MultipleLocator(0.2))
-    ax.yaxis.set_major_locator(mpl.ticker.MultipleLocator(0.5))
-    ax.grid(True, which="both", color="#F2C9C4", linewidth=0.5)
-    ax.set_axisbelow(True)
 
 
 def _inline_svg() -> None:

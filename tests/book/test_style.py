@@ -17,7 +17,6 @@ style.use(synthetic=True)
 fig, ax = plt.subplots()
 ax.plot([0, 1], [0, 1], label="II")
 ax.legend()
-style.ecg_grid(ax, 2.0)
 fig.savefig({path!r}, metadata=style.SVG)
 """
 
@@ -64,11 +63,3 @@ def test_the_mark_is_saved_with_the_figure_even_where_the_figure_is_tight(tmp_pa
         fig.savefig(path, metadata=style.SVG)
         sizes.append(path.read_text(encoding="utf-8").count('id="synthetic"'))
     assert sizes == [0, 1]
-
-
-def test_ecg_paper_has_a_large_square_of_half_a_millivolt():
-    fig, ax = plt.subplots()
-    style.ecg_grid(ax, 2.0, low=-1, high=1)
-    fig.canvas.draw()
-    ticks = [float(tick) for tick in ax.get_yticks() if -1 <= tick <= 1]
-    assert ticks == [-1.0, -0.5, 0.0, 0.5, 1.0]
