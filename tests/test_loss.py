@@ -6,10 +6,12 @@ import pytest
 import torch
 from fake_device import fake_gpu
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from mccgaa import loss as loss_module
 from mccgaa.config import LossConfig
 from mccgaa.errors import ConfigError
+from mccgaa.gather import Group
 from mccgaa.loss import SIGLIP_BIAS, UnimodalAlignment, alignment_loss
 
 KINDS = ("symmetric", "one-sided", "clip", "siglip")
@@ -113,6 +115,27 @@ def test_loss_in_blocks_of_rows_is_that_of_the_whole(kind, block, monkeypatch):
     assert max(rows) == (1 if block == 1 else 2)
     sides = 1 if kind in ("one-sided", "siglip") else 2
     assert sum(rows) == 2 * sides * 7, "each block again in the backward pass"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_is_the_mean_of_the_parts_of_processes(kind, monkeypatch):
+    x, q = matrix(6, 4, 1), matrix(6, 4, 2)
+    whole = alignment_loss(x, q, TAU, kind, bias=BIAS)
+    everyone = torch.cat([normalize(x, dim=1), normalize(q, dim=1)], dim=1)
+
+    def part(group: Group) -> Tensor:
+        rows = slice(2 * group.rank, 2 * group.rank + 2)
+
+        def joined(own: Tensor, asked: Group) -> Tensor:
+            assert asked is group
+            torch.testing.assert_close(own, everyone[rows])
+            return everyone
+
+        monkeypatch.setattr(loss_module, "gather", joined)
+        return alignment_loss(x[rows], q[rows], TAU, kind, bias=BIAS, group=group)
+
+    parts = [part(Group(rank, 3)) for rank in range(3)]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
