@@ -20,11 +20,10 @@ from torch import Tensor
 
 # A full stop behind one of these words ends no sentence.
 ABBREVIATIONS = frozenset(
-    {"approx", "ca", "cf", "e.g", "eg", "etc", "i.e", "incl", "lt"}
-    | {"poss", "prob", "resp", "u.a", "v.a", "vs", "z.b"}
+    {"approx", "ca", "e.g", "i.e", "incl", "poss", "prob", "resp", "vs", "z.b"}
 )
 _ENDS = re.compile(r"[;\n\r]+|\.+")  # where a sentence may end
-_NUMBER = re.compile(r"^(?:\d+[.)])?\s*[-*]?\s+")  # "1. ", "2) ", "- " of a list
+_NUMBER = re.compile(r"^\d+\)")  # "2)" of a list
 _ORDINAL = re.compile(r"\s*(?:degree|grade?)", re.IGNORECASE)  # "1. degree av block"
 
 
@@ -47,8 +46,8 @@ def split_report(text: str) -> list[str]:
         parts.append(text[start : end.start()])
         start = end.end()
     parts.append(text[start:])
-    found = (_NUMBER.sub("", f" {' '.join(p.lower().split())}") for p in parts)
-    found = (part.strip(" .,:=-*") for part in found)
+    found = (_NUMBER.sub("", p.strip()) for p in parts)
+    found = (" ".join(p.lower().split()).strip(" .,:=-*") for p in found)
     return list(dict.fromkeys(p for p in found if any(c.isalpha() for c in p)))
 
 
@@ -99,7 +98,7 @@ class Statements:
         return cls(
             texts,
             np.array([seen[text] for text in texts], dtype=np.int64),
-            np.cumsum([0, *map(len, rows)], dtype=np.int64),
+            np.cumsum([0, *map(len, rows)]),
             np.array([i for row in rows for i in row], dtype=np.int64),
         )
 
@@ -121,7 +120,7 @@ class Statements:
         Returns:
             (S,) float32, of mean 1.
         """
-        raw = self.counts.astype(np.float64) ** -balance
+        raw = self.counts ** -float(balance)
         return torch.from_numpy(raw / raw.mean()).float()
 
 
@@ -139,7 +138,7 @@ class Targets:
         self.indptr = torch.from_numpy(statements.indptr).to(device)
         self.indices = torch.from_numpy(statements.indices).to(device)
         self.total = len(statements)  # S
-        self.most = int(statements.sizes.max(initial=0))  # of one record
+        self.most = int(statements.sizes.max())  # of one record
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Build the targets of some records, without waiting for the device.

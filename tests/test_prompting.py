@@ -98,10 +98,12 @@ def test_scores_are_reduced_over_wordings_or_members(base):
     classes = [base.prompts("f", "AB"), base.prompts("s", "C")]
     texts = texts_of(classes)
     assert texts == ["a", "a1", "a2", "a3", "b", "b1", "c"]
-    cosine = np.array([[0.8, 0.0, 0.0, 0.0, 0.3, 0.5, -1.0]])
+    cosine = np.array([[0.8, 0.0, 0.0, 0.0, 0.3, 0.5, -1.0], [-0.9] * 7])
 
     def reduce(reduction):
-        return Prompting("members", reduction).reduce(cosine, classes)[0].tolist()
+        first, second = Prompting("members", reduction).reduce(cosine, classes)
+        assert second.tolist() == pytest.approx([-0.9, -0.9])
+        return first.tolist()
 
     assert reduce("max") == [0.8, -1.0]
     assert reduce("mean") == pytest.approx([1.6 / 6, -1.0])
@@ -111,7 +113,7 @@ def test_scores_are_reduced_over_wordings_or_members(base):
 
 
 def test_unknown_choices_are_refused():
-    with pytest.raises(ConfigError, match="prompts is 'many'; expected one of"):
+    with pytest.raises(ConfigError, match=r"zeroshot\.prompts is 'many'; expected"):
         Prompting("many")
     with pytest.raises(ConfigError, match="reduction is 'sum'"):
         Prompting("members", "sum")

@@ -24,12 +24,19 @@ SETS = [["b", "a"], ["b"], [], ["c", "b"], ["d", "a"]]
             ["st depression 0.5 mv in v5", "low voltage", "normal axis"],
         ),
         (
-            "1. degree AV block. Rate approx. 60, e.g. slow.",
-            ["1. degree av block", "rate approx. 60, e.g. slow"],
+            "1. Degree AV block. Rate (approx. 60), slow.",
+            ["1. degree av block", "rate (approx. 60), slow"],
         ),
         ("1. Sinus rhythm. 2. Left axis.", ["sinus rhythm", "left axis"]),
         ("- sinus rhythm\r\n- PVC (poss. VT)", ["sinus rhythm", "pvc (poss. vt)"]),
         ("sinus rhythm.left axis.. V1.V2", ["sinus rhythm", "left axis", "v1.v2"]),
+        ("1) sinus rhythm; 2) left axis", ["sinus rhythm", "left axis"]),
+        (": = sinus rhythm, ; * left axis -. ", ["sinus rhythm", "left axis"]),
+        (
+            "normal ecg.left axis.v1abc.slow",
+            ["normal ecg", "left axis", "v1abc", "slow"],
+        ),
+        ("t1ab.left is one word", ["t1ab.left is one word"]),
         ("normal ecg. Normal ECG.", ["normal ecg"]),
         ("QRS 120ms. 99. ...", ["qrs 120ms"]),
         ("", []),
@@ -37,6 +44,13 @@ SETS = [["b", "a"], ["b"], [], ["c", "b"], ["d", "a"]]
 )
 def test_a_report_is_split_at_its_sentences(report, statements):
     assert split_report(report) == statements
+
+
+@pytest.mark.parametrize(
+    "word", ["approx", "ca", "e.g", "i.e", "incl", "poss", "prob", "resp", "vs", "z.b"]
+)
+def test_an_abbreviation_ends_no_statement(word):
+    assert split_report(f"a {word.upper()}. b. c") == [f"a {word}. b", "c"]
 
 
 def test_statements_are_those_of_enough_training_records():
@@ -61,6 +75,14 @@ def test_targets_are_looked_up_where_the_batch_is():
     assert found.tolist() == expected
 
 
+def test_the_last_record_may_have_no_statement_and_all_may_have_none():
+    targets = Targets(Statements.build([["a", "b"], []], np.arange(2)))
+    assert targets(torch.tensor([1, 0])).tolist() == [[0, 0], [1, 1]]
+    none = Statements.build([[], []], np.arange(2))
+    kinds = {none.counts.dtype, none.indices.dtype, none.indptr.dtype}
+    assert not len(none) and kinds == {np.dtype(np.int64)}
+
+
 def test_weights_follow_the_counts_and_have_mean_one():
     statements = Statements.build(SETS, np.arange(5))
     assert statements.counts.tolist() == [2, 3, 1, 1]
@@ -74,4 +96,5 @@ def test_weights_follow_the_counts_and_have_mean_one():
 def test_the_digest_follows_statements_records_and_their_limits():
     others = [[["a", "b"]], [["b", "a"]], [["a"], ["b"]], [["ab"]], [["a"], [], ["b"]]]
     assert len({digest(sets) for sets in others}) == 5
+    assert len(digest(SETS)) == 16
     assert digest(SETS) == digest([list(one) for one in SETS])
