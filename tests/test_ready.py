@@ -337,7 +337,8 @@ def test_the_package_offers_load_and_is_imported_at_once():
 
 def test_asking_a_shipped_model_loads_nothing_that_it_does_not_use(folder, twin_tree):
     record = next((twin_tree / "records100").rglob("*_lr.hea"))
-    heavy = "pandas pyarrow wfdb torch_geometric huggingface_hub transformers edfio"
+    heavy = "pandas pyarrow scipy wfdb edfio torch_geometric huggingface_hub"
+    heavy += " transformers matplotlib"
     code = (
         "import sys; from mccgaa.cli import main;"
         f"main(['classify', {str(record)!r}, '--run', {str(folder)!r}]);"

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from mccgaa.config import LEADS, InputConfig
+from mccgaa.data import dsp
 from mccgaa.data.record import NORMALISED, Record
 from mccgaa.errors import RecordError
 
@@ -74,7 +75,8 @@ def prepare(
         )
     kept = round((_FIRST[policy] or config.duration) * config.sampling_rate)
     first = round(start * config.sampling_rate)
-    return _cut(_whole(record, config), record, config, first, min(kept, config.length))
+    signal = _whole(record, config)  # (12, T)
+    return _cut(signal, record, config, first, min(kept, config.length))
 
 
 def prepare_windows(record: Record, config: InputConfig) -> np.ndarray:
@@ -85,23 +87,29 @@ def prepare_windows(record: Record, config: InputConfig) -> np.ndarray:
         config: rate (Hz), duration (s) and transform.
 
     Returns:
-        float32 (W, 12, config.length), as `prepare` gives them. Windows lie end to
-        end; where the record is no whole number of them, the last one ends with the
-        record and overlaps the one before. A record that is shorter than one is
-        padded with zeros.
+        float32 (W, 12, config.length), as `prepare` gives them up to rounding, but
+        without scipy. Windows lie end to end; where the record is no whole number of
+        them, the last one ends with the record and overlaps the one before. A record
+        that is shorter than one is padded with zeros.
 
     Raises:
         RecordError: as `prepare`.
     """
-    signal = _whole(record, config)  # (12, T)
+    signal = _whole(record, config, alone=True)  # (12, T)
     length = config.length
     last = max(0, signal.shape[1] - length)
     starts = [*range(0, last, length), last]
     return np.stack([_cut(signal, record, config, at, length) for at in starts])
 
 
-def _whole(record: Record, config: InputConfig) -> np.ndarray:
-    """Filter and resample a whole record -> (12, T) at the wanted rate."""
+def _whole(record: Record, config: InputConfig, alone: bool = False) -> np.ndarray:
+    """Filter and resample a whole record -> (12, T) at the wanted rate.
+
+    Args:
+        record: what `read_record` returned.
+        config: rate (Hz) and transform.
+        alone: it is the only one, for which it does not pay to load scipy.
+    """
     standardise = config.transform == "bandpass-zscore"
     if not standardise and record.units != "mV":
         why = "z-scored" if record.units == NORMALISED else "without a stated gain"
@@ -112,8 +120,8 @@ def _whole(record: Record, config: InputConfig) -> np.ndarray:
     signal = _fill_gaps(record)  # (12, T)
     # NU came to us filtered and z-scored; a second pass would narrow its band.
     if standardise and record.units != NORMALISED:
-        signal = _bandpass(record, signal)
-    return _resample(signal, record.sampling_rate, config.sampling_rate)
+        signal = _bandpass(record, signal, alone)
+    return _resample(signal, record.sampling_rate, config.sampling_rate, alone)
 
 
 def _cut(
@@ -166,40 +174,42 @@ def _fill_gaps(record: Record) -> np.ndarray:
     return signal
 
 
-@lru_cache(maxsize=8)
-def _filter(sampling_rate: float) -> np.ndarray:
-    from scipy import signal as dsp
-
-    return dsp.butter(_ORDER, BAND, "bandpass", fs=sampling_rate, output="sos")
-
-
-def _bandpass(record: Record, signal: np.ndarray) -> np.ndarray:
+def _bandpass(record: Record, signal: np.ndarray, alone: bool) -> np.ndarray:
     """Filter without shifting anything in time."""
-    from scipy import signal as dsp  # which takes a second to load
-
-    if record.sampling_rate <= 2 * BAND[1]:
+    rate = record.sampling_rate
+    if rate <= 2 * BAND[1]:
         raise RecordError(
-            f"{record.path} has {record.sampling_rate:g} Hz; the band up to "
-            f"{BAND[1]:g} Hz needs more than {2 * BAND[1]:g} Hz."
+            f"{record.path} has {rate:g} Hz; the band up to {BAND[1]:g} Hz needs more "
+            f"than {2 * BAND[1]:g} Hz."
         )
     # scipy's short padding at the ends; the z-scored part of PTB-XL was made with it.
-    sections = _filter(record.sampling_rate)
-    edge = 3 * (2 * len(sections) + 1)
+    edge = 3 * (2 * _ORDER + 1)
     if signal.shape[1] <= edge:
         raise RecordError(f"{record.path} is too short ({record.duration:g} s).")
-    return dsp.sosfiltfilt(sections, signal, axis=1)
+    if alone:
+        return dsp.filter_both_ways(dsp.bandpass(_ORDER, *BAND, rate), signal, edge)
+    from scipy.signal import sosfiltfilt
+
+    return sosfiltfilt(_filter(rate), signal, axis=1)
 
 
-def _resample(signal: np.ndarray, have: float, want: float) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _filter(sampling_rate: float) -> np.ndarray:
+    from scipy.signal import butter
+
+    return butter(_ORDER, BAND, "bandpass", fs=sampling_rate, output="sos")
+
+
+def _resample(signal: np.ndarray, have: float, want: float, alone: bool) -> np.ndarray:
     """Change the rate; ends are extended along a line, so offsets make no edge."""
     if have == want:
         return signal
-    from scipy import signal as dsp
+    up, down = Fraction(want / have).limit_denominator(1000).as_integer_ratio()
+    if alone:
+        return dsp.resample(signal, up, down)
+    from scipy.signal import resample_poly
 
-    ratio = Fraction(want / have).limit_denominator(1000)
-    return dsp.resample_poly(
-        signal, ratio.numerator, ratio.denominator, axis=1, padtype="line"
-    )
+    return resample_poly(signal, up, down, axis=1, padtype="line")
 
 
 def _zscore(window: np.ndarray, record: Record) -> np.ndarray:

@@ -65,6 +65,7 @@ MODULES = {  # module -> the tests that must notice
     "zeroshot": ["test_zeroshot.py", "test_prompting.py"],
     "metrics": ["test_metrics.py", "test_statement_runs.py"],
     "data/transform": ["data/test_transform.py"],
+    "data/dsp": ["data/test_dsp.py"],
     "data/splits": ["data/test_splits.py"],
     "config": ["test_config.py"],
 }
