@@ -13,6 +13,7 @@ import sys
 from mccgaa.command import (
     COMMANDS,
     DISCLAIMER,
+    Argument,
     arg,
     at_least,
     build_parser,
@@ -32,15 +33,21 @@ ONLY_IDS = arg("--only-ids", help="file of record ids, one per line")
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
 LEADS = arg("--allow-missing-leads", action="store_true", help="take them as zeros")
 KNOWLEDGE = arg("--knowledge", help="a knowledge base of your own (YAML, JSON)")
-PROMPTS = (
-    arg("--prompts", choices=["single", "members"], help="texts of a class (single)"),
-    arg("--reduction", choices=["max", "mean", "best-member"], help="of members (max)"),
-)
 DEVICE = arg("--device", help="cpu, cuda, cuda:1 (default: a GPU if any)")
 JSON = arg("--json", help="write the results here")
 A_PROFILE = "a profile: a file, or the name of one in params/"
 SET_HELP = "override settings, such as pretrain.epochs=2 model.gafa.graph=none"
+REDUCTION_HELP = "of the cosines with them (default: max)"
 SET = arg("--set", nargs="+", default=[], metavar="KEY=VALUE", help=SET_HELP)
+
+
+def prompts(default: str) -> tuple[Argument, Argument]:
+    """How classes are worded and scored; see `prompting.Prompting`."""
+    said = f"texts of a class (default: {default})"
+    return (
+        arg("--prompts", choices=["single", "members"], help=said),
+        arg("--reduction", choices=["max", "mean", "best-member"], help=REDUCTION_HELP),
+    )
 
 
 @command(
@@ -181,7 +188,7 @@ def pretrain(args: argparse.Namespace) -> None:
     arg("--tasks", nargs="+", default=[], help="default: all that the store has"),
     arg("--split", default="test", choices=["train", "val", "test", "all"]),
     arg("--fused", action="store_true", help="score through GAFA: transductive"),
-    *PROMPTS,
+    *prompts("single"),
     arg("--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"),
     arg("--precision", default="bf16", choices=["bf16", "fp32"], help="of the encoder"),
     KNOWLEDGE,
@@ -247,7 +254,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     arg("--layout", default="3x4", choices=["3x4", "12x1"], help="of the plot's leads"),
     arg("--sampling-rate", type=float, help="Hz, where the file has none"),
     arg("--units", help="mV (default), uV or V, where the file has none"),
-    *PROMPTS,
+    *prompts("the model's own"),
     LEADS,
     KNOWLEDGE,
     DEVICE,
@@ -270,16 +277,13 @@ def classify(args: argparse.Namespace) -> None:
     how = given(args, "prompts", "reduction")
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
     record = read_record(args.record or EXAMPLE, **reading)
-    prompting = Prompting(**how) if how else None
-    model = load(
-        args.model, device=args.device, knowledge=args.knowledge, prompting=prompting
-    )
+    how = {"prompting": Prompting(**how)} if how else {}
+    model = load(args.model, device=args.device, knowledge=args.knowledge, **how)
     findings = model.classify(record, args.classes)
-    shown = findings[: args.top]
-    if args.threshold is not None:
-        shown = [f for f in shown if f.chance >= args.threshold]
-    few = shown if args.classes or args.top or args.threshold else shown[:10]
-    print(ranking(few) if few else f"No finding has {args.threshold:g} or more.")
+    least = args.threshold or 0.0
+    shown = [f for f in findings if f.chance >= least][: args.top]
+    few = shown if args.classes or args.top or least else shown[:10]
+    print(ranking(few) if few else f"No finding has {least:g} or more.")
     print(DISCLAIMER)
     if args.plot is not None:
         from mccgaa.plot import save
@@ -298,7 +302,7 @@ def classify(args: argparse.Namespace) -> None:
     arg("--calibrate", metavar="STORE", help="records to fit probabilities to"),
     arg("--test", nargs="+", default=[], metavar="STORE", help="scored for the card"),
     arg("--onnx", action="store_true", help="write the ECG encoder as ONNX, too"),
-    *PROMPTS,
+    *prompts("members"),
     KNOWLEDGE,
 )
 def export(args: argparse.Namespace) -> None:

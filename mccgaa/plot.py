@@ -207,7 +207,7 @@ def save(
         raise ConfigError(f"{path} cannot be drawn; expected .svg, .pdf or .png.")
     rhythm = "II" if layout == "3x4" else None
     sheet = lay_out(record, min(10.0, record.duration), rhythm)
-    below = _BARS + 6.0
+    below = _BARS + 10.0  # the bars, and two lines of words
     height = below + sheet.height + TOP
     look = {
         "font.family": "DejaVu Sans",
@@ -219,7 +219,7 @@ def save(
         ax = fig.add_axes((0, 0, 1, 1))
         draw_sheet(ax, record, sheet, below, TOP)
         draw_leads(ax, sheet, dict(zip(LEADS, leads.tolist(), strict=True)))
-        draw_seconds(ax, sheet, seconds, 5.0 - below)
+        draw_seconds(ax, sheet, seconds, 9.0 - below)
         ax.text(LEFT, sheet.height + 6.5, title, fontsize=FONT + 3, color=INK)
         scale = (
             "25 mm/s, 10 mm/mV" if record.units == "mV" else "25 mm/s, no scale in mV"
@@ -228,9 +228,12 @@ def save(
         ax.text(end, sheet.height + 6.5, scale, fontsize=FONT, color=INK, ha="right")
         note = (
             "Bars: log-odds lost when a lead, or a second of all leads, is blanked; "
-            "blue, up: speaks for it; vermilion, down: against. Not for diagnosis."
+            "blue, up: speaks for it; vermilion, down: against. Not for diagnosis.\n"
+            "A blank second is like a pause: for a rhythm, compare seconds with each "
+            "other."
         )
-        ax.text(LEFT, 1.2 - below, note, fontsize=FONT, color=INK)
+        look = {"fontsize": FONT, "color": INK, "linespacing": 1.3}
+        ax.text(LEFT, 1.2 - below, note, **look)
         # Without the date, equal ECGs make equal files.
         undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         with write_whole(path, "wb") as file:

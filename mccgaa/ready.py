@@ -174,6 +174,9 @@ class Classifier:
     def occlude(self, record: Record, name: str) -> Occlusion:
         """Blank out each lead, and each second of all leads, and see what that costs.
 
+        A blank lead is like a missing one, and a blank second like a pause, which
+        itself speaks for some rhythms: there, compare seconds with each other.
+
         Args:
             record: its first window is looked at.
             name: of the class, as in `classify`.

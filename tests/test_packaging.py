@@ -1,6 +1,9 @@
 """One set of versions: pyproject.toml has the ranges, constraints.txt the pins."""
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,6 +13,16 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from mccgaa.ready import (
+    EXAMPLE,
+    KNOWLEDGE,
+    SCORING,
+    SHIPPED,
+    VECTORS,
+    load,
+    shipped,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
@@ -71,6 +84,117 @@ def test_the_thin_package_needs_nothing_that_only_the_book_needs():
     assert done.stdout.strip() == "[]"
     base = {canonicalize_name(Requirement(d).name) for d in PROJECT["dependencies"]}
     assert not base & {"matplotlib", "seaborn", "scikit-learn", "neurokit2"}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder that holds the package's wheel and none of what it needs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("mccgaa", "mccgaa_twin", "mccgaa_book"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", folder, source]
+    subprocess.run([*pip, *build], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "installed"
+    install = ["install", "--no-deps", "--no-index", "--target", target, wheel]
+    subprocess.run([*pip, *install], check=True, capture_output=True)
+    return target
+
+
+def run_installed(installed: Path, cwd: Path, *words: str) -> str:
+    """Run a command of the installed package, far from the checkout."""
+    code = (
+        "import sys, mccgaa, mccgaa.cli\n"
+        "print(mccgaa.__file__, file=sys.stderr)\n"
+        f"sys.exit(mccgaa.cli.main({list(words)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(str(installed)), "another copy ran"
+    return done.stdout
+
+
+def test_the_wheel_holds_all_that_the_package_reads(installed):
+    kept = {p.relative_to(ROOT) for p in (ROOT / "mccgaa").rglob("*") if p.is_file()}
+    data = {p for p in kept if p.suffix not in (".py", ".pyc")}
+    assert len(data) >= 6
+    missing = {str(p) for p in data if not (installed / p).is_file()}
+    assert not missing
+
+
+def test_an_installed_package_classifies_its_example_without_run_or_download(
+    installed, tmp_path
+):
+    """With a stand-in for the shipped model where the checkout has none."""
+    weights = installed / "mccgaa" / "weights" / "stand-in"
+    standin(weights)
+    try:
+        words = ("classify", "--run", "stand-in", "--json", "out.json", "--top", "3")
+        printed = run_installed(installed, tmp_path, *words)
+    finally:
+        shutil.rmtree(weights)
+    findings = json.loads((tmp_path / "out.json").read_text())
+    assert [f["name"] in printed for f in findings] == [True] * 3
+    assert printed.count("medical device") == 1
+
+
+def standin(folder: Path) -> None:
+    """Write an untrained model with all that `mccgaa export` writes."""
+    import torch
+    from safetensors.torch import save_file
+
+    from mccgaa import ready
+    from mccgaa.config import (
+        EncoderConfig,
+        GafaConfig,
+        InputConfig,
+        LossConfig,
+        ModelConfig,
+        TextConfig,
+    )
+    from mccgaa.knowledge import Knowledge
+    from mccgaa.model import MCCGAA
+
+    config = ModelConfig(
+        input=InputConfig(sampling_rate=100, transform="bandpass-zscore"),
+        encoder=EncoderConfig(embedding_dim=16, widths=(8, 8, 8, 8), pool_heads=2),
+        text=TextConfig(encoder="minilm"),
+        gafa=GafaConfig(graph="none"),
+        loss=LossConfig(kind="statements", learn_tau=True),
+    )
+    MCCGAA(config).half().save_pretrained(folder)
+    knowledge = Knowledge.load()
+    texts = knowledge.wordings()
+    vectors = {"vectors": torch.randn(len(texts), 384).half()}
+    save_file(vectors, folder / ready.VECTORS, metadata={"texts": json.dumps(texts)})
+    (folder / ready.KNOWLEDGE).write_text(json.dumps(knowledge.content))
+    (folder / ready.SCORING).write_text('{"prompting": {"prompts": "members"}}')
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_model_is_small_documented_and_classifies_the_example(name):
+    folder = SHIPPED / name
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert sum(files.values()) < 12e6
+    names = {"config.json", "model.safetensors", "README.md"}
+    assert names | {VECTORS, KNOWLEDGE, SCORING} <= set(files)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "must not" in card and "| test split of |" in card and "Licence" in card
+    found = load(name).classify(EXAMPLE)
+    assert found[0].probability >= found[-1].probability
+    assert "atrial fibrillation" in [finding.name for finding in found[:3]]
 
 
 def test_environment_yml_has_a_python_that_the_package_allows():

@@ -18,6 +18,7 @@ from torch import nn
 
 import mccgaa
 from mccgaa import ready
+from mccgaa.cli import main
 from mccgaa.config import LEADS, LossConfig, ModelConfig
 from mccgaa.data.record import Quality, Record, read_record
 from mccgaa.data.store import SignalStore
@@ -349,3 +350,59 @@ def test_asking_a_shipped_model_loads_nothing_that_it_does_not_use(folder, twin_
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stdout.count("medical device") == 1
+
+
+@pytest.fixture
+def classify(folder, tmp_path, capsys):
+    """Run the command on the shipped example, and give back what it prints."""
+
+    def run(*options: str, code: int = 0) -> str:
+        assert main(["classify", "--run", str(folder), *options]) == code
+        said = capsys.readouterr()
+        return said.err if code else said.out
+
+    return run
+
+
+def test_the_command_shows_what_it_is_asked_to_show(classify, folder, tmp_path):
+    out = tmp_path / "out.json"
+    found = load(folder).classify(ready.EXAMPLE)
+    lines = classify("--json", str(out)).splitlines()
+    assert [line.split("  ")[0] for line in lines[:4]] == [f.name for f in found]
+    assert [f["name"] for f in json.loads(out.read_text())] == [f.name for f in found]
+    assert len(lines) == 6 and "medical device" in lines[5]
+    assert len(classify("--top", "2").splitlines()) == 4
+    least = str(found[1].probability - 1e-6)
+    printed = classify("--threshold", least, "--json", str(out))
+    assert found[1].name in printed and found[2].name not in printed
+    assert len(json.loads(out.read_text())) == 2
+    assert "No finding has 2 or more." in classify("--threshold", "2")
+    assert classify("--classes", "extra", "block").count("%") == 2
+
+
+def test_every_finding_is_asked_for_and_ten_are_shown(tmp_path, capsys):
+    MCCGAA(NONE).save_pretrained(tmp_path / "model")
+    names = {f"c{i}": f"{i} of something" for i in range(12)}
+    (tmp_path / "base.json").write_text(json.dumps({"own": names}))
+    texts = list(names.values())
+    vectors = {"vectors": torch.randn(len(texts), 384)}
+    path = tmp_path / "model" / ready.VECTORS
+    save_file(vectors, path, metadata={"texts": json.dumps(texts)})
+    base = str(tmp_path / "base.json")
+    command = ["classify", "--run", str(tmp_path / "model"), "--knowledge", base]
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("of something") == 10
+    assert main([*command, "--classes", *texts]) == 0
+    assert capsys.readouterr().out.count("of something") == 12
+
+
+def test_the_command_draws_what_speaks_for_the_first_finding(classify, tmp_path):
+    out = tmp_path / "out.svg"
+    for layout in ("3x4", "12x1"):
+        classify("--plot", str(out), "--layout", layout)
+        assert out.read_text().count('id="V6"') == 1
+        assert out.read_text().count('id="II"') == (2 if layout == "3x4" else 1)
+        out.unlink()
+    assert ".jpg cannot be drawn" in classify("--plot", "a.jpg", code=2)
+    said = classify("--plot", str(tmp_path), code=2)
+    assert "it is a folder" in said
