@@ -197,6 +197,18 @@ def test_a_shipped_model_is_small_documented_and_classifies_the_example(name):
     assert "atrial fibrillation" in [finding.name for finding in found[:3]]
 
 
+def test_the_readme_shows_what_the_default_model_says_of_the_example():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.partition("<!-- classify -->")[2].partition("<!-- /classify -->")[0]
+    rows = re.findall(r"^(\S.*?)  +[+-][\d.]+ +([\d.]+)%", shown, re.M)
+    found = load().classify(EXAMPLE)[:5]
+    assert [name for name, _ in rows] == [finding.name for finding in found], (
+        "README.md is older than the model: paste what `mccgaa classify --top 5` prints"
+    )
+    said = [float(percent) for _, percent in rows]
+    assert said == pytest.approx([100 * f.probability for f in found], abs=0.3)
+
+
 def test_environment_yml_has_a_python_that_the_package_allows():
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     python = next(e for e in yaml.safe_load(text)["dependencies"] if "python=" in e)
