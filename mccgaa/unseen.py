@@ -82,8 +82,8 @@ def find_unseen(
     classes: dict[str, list[str]] = {}
     by_label, by_text, by_company = (np.zeros(total, dtype=bool) for _ in range(3))
     split = cache(split_report)
-    texts = store.records["text"] if "text" in store.records else [None] * total
-    sentences = [split(t) if isinstance(t, str) and t else [] for t in texts]
+    texts = store.records["text"]
+    sentences = [split(t) if isinstance(t, str) else [] for t in texts]
     distinct = sorted({s for some in sentences for s in some})
     for name in names:
         meant = _meant(knowledge, name)
@@ -91,7 +91,7 @@ def find_unseen(
         labelled = _labelled(store, knowledge, meant)
         says = _pattern(meant)
         saying = {s for s in distinct if says.search(_plain(s))}
-        said = np.array([not saying.isdisjoint(some) for some in sentences], dtype=bool)
+        said = np.array([not saying.isdisjoint(some) for some in sentences])
         company = _company(sentences, labelled | said)
         by_label |= labelled
         by_text |= said
@@ -142,8 +142,7 @@ def _pattern(meant: Iterable[Entry]) -> re.Pattern[str]:
     words = {word for entry in meant for word in entry.said}
     short = (entry.abbreviation for entry in meant)
     words |= {word for word in short if len(word) >= SHORTEST}
-    plain = sorted({_plain(word) for word in words}, key=len, reverse=True)
-    inner = "|".join(map(re.escape, plain))
+    inner = "|".join(sorted(re.escape(_plain(word)) for word in words))
     return re.compile(rf"(?<!\w)(?:{inner})(?:s|es|\(s\))?(?!\w)")
 
 

@@ -16,7 +16,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import KnowledgeError
 from mccgaa.knowledge import Knowledge
 from mccgaa.pairs import load_pairs
-from mccgaa.unseen import find_unseen
+from mccgaa.unseen import _company, find_unseen
 
 BASE = """
 statements:
@@ -25,6 +25,8 @@ statements:
   LVH: {name: left ventricular hypertrophy}
   RVH: {name: right ventricular hypertrophy}
   AT: {name: atrial tachycardia}
+  LAO/LAE: {name: left atrial enlargement}
+  LAE: {name: something else}
 super:
   HYP: {name: hypertrophy, members: [statements/LVH, statements/RVH]}
 csn:
@@ -115,6 +117,27 @@ def test_a_family_holds_out_its_members(store, base):
     }
     both = find_unseen(store, ["super/HYP", "AFIB"], base)
     assert np.flatnonzero(both.records).tolist() == sorted([*SHOWN, 20, 21])
+
+
+def test_sentences_that_keep_a_classs_company_are_mostly_with_it():
+    """Half of the records carry the class, so the limit is three quarters."""
+    carries = np.array([True] * 4 + [False] * 4)
+    records = {"a": [0, 1, 2, 4], "b": [0, 1, 2, 3, 4], "c": [1, 2, 3], "d": [0, 1]}
+    sentences = [[s for s, rows in records.items() if i in rows] for i in range(8)]
+    assert _company(sentences, carries) == {"b", "c"}
+    assert _company(sentences, np.ones(8, dtype=bool)) == set()
+
+
+def test_names_abbreviations_and_vocabularies_are_read_as_they_are(tmp_path, base):
+    store = make(tmp_path / "store")
+    store.records.loc[0, "text"] = "LVH."
+    assert find_unseen(store, ["statements/LVH"], base).by_text[0]
+    store.records.at[1, "statements"] = ["LAO/LAE"]
+    found = find_unseen(store, ["statements/LAO/LAE"], base)
+    assert np.flatnonzero(found.records).tolist() == [1]
+    own = Knowledge({"statements": base.vocabularies["statements"]})
+    found = find_unseen(store, ["AFIB"], own)  # whose base does not know the task
+    assert found.by_label[10] and not found.by_label[2]
 
 
 def test_statements_in_a_source_without_a_vocabulary_are_no_labels(tmp_path, base):
