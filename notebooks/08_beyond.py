@@ -57,7 +57,8 @@ page.start(mirror, real)
 # "sinus rhythm. left axis deviation. abnormal ecg." is three statements. All distinct statements that at least three
 # training records share are encoded once; an ECG's target has a 1 for each that its report makes.
 #
-# ```{package-code} mccgaa.loss.statement_loss
+# ```{package-code} mccgaa/loss.py
+# :pyobject: statement_loss
 # ```
 #
 # The loss is a sum of yes-or-no questions. Two ECGs with equal findings have equal targets and are never each other's
@@ -131,6 +132,7 @@ def summary(frame, names):
     rows = results.with_task_mean(frame)
     rows = rows[rows["task"] == results.MEAN]
     table = rows.groupby("variant", sort=False)["value"].agg(["mean", "std", "count"])
+    table = table.loc[[name for name in names if name in table.index]]
     table.columns = ["mean of tasks", "SD over seeds", "seeds"]
     return table.rename(index=names).rename_axis("variant")
 
