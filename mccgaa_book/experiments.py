@@ -24,6 +24,7 @@ from mccgaa.runtime import facts, has_bf16, pick_device
 from mccgaa_book import results
 from mccgaa_book.audit.text import false_negatives
 from mccgaa_book.checkout import checkout
+from mccgaa_book.scored import aurocs, beyond, climb, tested_tasks
 
 if TYPE_CHECKING:  # a lab runs experiments, so it imports this module
     from mccgaa_book.lab import Lab
@@ -41,7 +42,7 @@ def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
     """
     rows: list[dict[str, Any]] = []
     for split in ("test", "val"):
-        tasks = _tested(lab, split)
+        tasks = tested_tasks(lab, split)
         for variant in variants:
             for seed in seeds:
                 name = {"variant": variant, "seed": str(seed), "split": split}
@@ -50,7 +51,7 @@ def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
                         variant, seed, tasks=tasks, split=split, prompts=prompts
                     )
                     for task, result in found.items():
-                        rows += _aurocs(name | {"task": task}, result, prompts)
+                        rows += aurocs(name | {"task": task}, result, prompts)
         rows += _counts(lab, tasks, split)
     rows += _counts(lab, list(lab.tasks), None)
     return _with_sources(pd.DataFrame(rows), lab, lab)
@@ -91,65 +92,7 @@ def transfer(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
                     for task, result in found.items():
                         where = tested.data_kind(tested.tasks[task])
                         own = name | {"task": task, "tested_on": where}
-                        rows += _aurocs(own, result, prompts)[:1]
-    return pd.DataFrame(rows)
-
-
-def climb(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """Zero-shot AUROC x 100 where settings are chosen: on no test split.
-
-    Returns:
-        Macro rows, without intervals, of the lab's validation split and, where the
-        profile names another to test its models on, of that one's training and
-        validation splits.
-    """
-    return _on(lab, variants, seeds, {"own": ["val"], "other": ["train", "val"]}, 0)
-
-
-def beyond(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """Zero-shot AUROC x 100 on the test splits, of the lab and of where it transfers.
-
-    Returns:
-        Macro rows with the bootstrap interval over records.
-    """
-    return _on(lab, variants, seeds, {"own": ["test"], "other": ["test"]}, 1000)
-
-
-def _on(
-    lab: Lab,
-    variants: Sequence[str],
-    seeds: Sequence[int],
-    splits: dict[str, list[str]],
-    bootstrap: int,
-) -> pd.DataFrame:
-    """Macro rows of a lab's models on splits of its own and of another's records."""
-    places = [(lab, split) for split in splits["own"]]
-    if lab.profile.transfer:
-        places += [(lab.other, split) for split in splits["other"]]
-    rows: list[dict[str, Any]] = []
-    for variant, seed, (tested, split), prompts in product(
-        variants, seeds, places, lab.profile.prompts
-    ):
-        tasks = [task for task in _tested(tested, split) if task in lab.tasks]
-        found = lab.zero_shot(
-            variant,
-            seed,
-            tasks=tasks,
-            split=split,
-            on=tested,
-            prompts=prompts,
-            bootstrap=bootstrap,
-        )
-        for task, result in found.items():
-            name = {
-                "variant": variant,
-                "seed": str(seed),
-                "split": split,
-                "task": task,
-                "trained_on": lab.data_kind(),
-                "tested_on": tested.data_kind(tested.tasks[task]),
-            }
-            rows += _aurocs(name, result, prompts)[:1]
+                        rows += aurocs(own, result, prompts)[:1]
     return pd.DataFrame(rows)
 
 
@@ -396,44 +339,6 @@ def _stamp(
         "package": version("mccgaa"),
         "note": "settings overridden: " + str(lab.overrides) if lab.overrides else "",
     }
-
-
-def _tested(lab: Lab, split: str) -> list[str]:
-    """Tasks that have records in a split."""
-    return [
-        task
-        for task in lab.tasks
-        if len(
-            lab.store(lab.tasks[task]).indices(
-                split=split, task=lab.profile.tested_on(task)[1]
-            )
-        )
-    ]
-
-
-def _aurocs(
-    name: dict[str, str], result: Any, prompts: str = "single"
-) -> list[dict[str, Any]]:
-    """Rows of one task: the macro AUROC first, then every class."""
-    metric = "auroc" if prompts == "single" else f"auroc_{prompts}"
-    parts = {"": (result.macro_auroc, result.ci95)}
-    parts |= {c: (e["auroc"], e["ci95"]) for c, e in result.classes.items()}
-    return [
-        name
-        | {
-            "class": c,
-            "metric": metric,
-            "value": 100 * value,
-            "low": _hundred(low),
-            "high": _hundred(high),
-        }
-        for c, (value, (low, high)) in parts.items()
-    ]
-
-
-def _hundred(bound: float | None) -> float:
-    """A bound x 100; not a number where there is none."""
-    return float("nan") if bound is None else 100 * bound
 
 
 def _counts(lab: Lab, tasks: Sequence[str], split: str | None) -> list[dict[str, Any]]:

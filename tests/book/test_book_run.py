@@ -48,7 +48,7 @@ def keep_results(root: Path, value: float) -> None:
     stamp = dict.fromkeys(results.STAMP, "") | {"profile": "demo", "method": METHOD}
     stamp |= {"profile_hash": Profile.load(root / "params" / "demo.yaml").hash}
     frame = pd.DataFrame([cells], columns=names)
-    folder = root / "results" / "demo"
+    folder = root / "results" / "synthetic"
     results.save(frame, stamp | {"synthetic": True}, "zeroshot", folder)
 
 
