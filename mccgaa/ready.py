@@ -18,13 +18,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mccgaa.config import LEADS
 from mccgaa.data.record import Record, read_record
@@ -281,7 +283,23 @@ def load(
     scoring = read_scoring(folder)
     if prompting is not None and prompting != scoring.prompting:
         scoring = Scoring(prompting)  # what was fitted was fitted to other scores
+    fold(model)
     return Classifier(model, base, scoring)
+
+
+def fold(model: MCCGAA) -> None:
+    """Fold each batch normalisation into the convolution before it, in place.
+
+    For a model that is not trained any more that is the same function, up to rounding,
+    with fewer passes over memory.
+    """
+    chains = [
+        part for part in model.encoder.modules() if isinstance(part, nn.Sequential)
+    ]
+    for chain in chains:
+        for i, (one, next_) in enumerate(pairwise(chain)):
+            if isinstance(one, nn.Conv2d) and isinstance(next_, nn.BatchNorm2d):
+                chain[i], chain[i + 1] = fuse_conv_bn_eval(one, next_), nn.Identity()
 
 
 def read_scoring(folder: Path) -> Scoring:

@@ -313,6 +313,27 @@ def test_a_damaged_part_of_a_model_is_named(folder, tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("cam", ["channel", "none"])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_folding_batch_normalisation_changes_nothing(cam, depth):
+    torch.manual_seed(3)
+    encoder = replace(NONE.encoder, cam=cam, depth=depth)
+    model = MCCGAA(replace(NONE, encoder=encoder)).eval()
+    for name, value in model.encoder.named_parameters():
+        if name.endswith(("weight", "bias")):
+            value.data += 0.1 * torch.randn_like(value)
+    for name, value in model.encoder.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            value.uniform_(0.5, 1.5)
+    x = torch.randn(2, 12, 1000)
+    with torch.no_grad():
+        expected = model.encode_ecg(x)
+        ready.fold(model)
+        np.testing.assert_allclose(model.encode_ecg(x), expected, atol=1e-5)
+    kinds = {type(part) for part in model.encoder.modules()}
+    assert nn.BatchNorm2d not in kinds
+
+
 def test_a_runs_model_is_asked_with_the_packaged_knowledge_base(folder, tmp_path):
     MCCGAA(NONE).save_pretrained(tmp_path)
     model = load(tmp_path)
