@@ -57,15 +57,25 @@ class Prompting:
             (n, C) in [-1, 1].
         """
         place = {text: i for i, text in enumerate(texts_of(classes))}
-        columns = []
-        for members in classes:
-            parts = [cosine[:, [place[w] for w in words]] for words in members]
-            if self.reduction == "best-member":
-                parts = [part.mean(axis=1, keepdims=True) for part in parts]
-            whole = np.concatenate(parts, axis=1)  # (n, wordings or members)
-            mean = self.reduction == "mean"
-            columns.append(whole.mean(axis=1) if mean else whole.max(axis=1))
-        return np.stack(columns, axis=1)
+        words = [place[w] for members in classes for said in members for w in said]
+        each = cosine[:, words]  # (n, wordings), class by class and member by member
+        sizes = [sum(map(len, members)) for members in classes]
+        if self.reduction == "best-member":
+            each = _means(each, [len(said) for members in classes for said in members])
+            sizes = [len(members) for members in classes]
+        if self.reduction == "mean":
+            return _means(each, sizes)
+        return np.maximum.reduceat(each, _starts(sizes), axis=1)  # (n, C)
+
+
+def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Where runs of columns begin that lie one behind another."""
+    return np.cumsum([0, *sizes[:-1]])
+
+
+def _means(x: NDArray[np.floating], sizes: Sequence[int]) -> NDArray[np.floating]:
+    """The mean of each run of columns: (n, all) to (n, runs)."""
+    return np.add.reduceat(x, _starts(sizes), axis=1) / np.array(sizes, dtype=x.dtype)
 
 
 def texts_of(classes: Sequence[Wordings]) -> list[str]:

@@ -136,8 +136,7 @@ def resample(x: NDArray[np.floating], up: int, down: int) -> Array:
         # x[i] is kernel[half + m down - i up].
         first = -((half - phase * down) // up)  # the least i within the kernel
         reach = half + phase * down - (first + np.arange(taps)) * up  # (taps,)
-        inside = (reach >= 0) & (reach <= 2 * half)
-        weights = np.where(inside, kernel[np.clip(reach, 0, 2 * half)], 0) * up
+        weights = kernel[np.maximum(reach, 0)] * up  # the kernel begins with a zero
         outputs = len(range(phase, count, up))
         start = first + taps
         seen = views[:, start : start + outputs * down : down]  # (n, outputs, taps)

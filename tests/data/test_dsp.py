@@ -49,8 +49,20 @@ def test_any_length_is_whole_blocks_or_not(length):
         (3, 2),
     ],
 )
-@pytest.mark.parametrize("length", [7, 250, 1001])
+@pytest.mark.parametrize("length", [2, 7, 250, 1001])
 def test_resampling_is_that_of_scipy(up, down, length):
     x = noise(3.0, 500.0)[:, :length]
     expected = signal.resample_poly(x, up, down, axis=1, padtype="line")
     np.testing.assert_allclose(resample(x, up, down), expected, atol=1e-9)
+
+
+def test_float32_is_worked_on_in_float64():
+    x = noise(2.0, 500.0).astype(np.float32)
+    wide = x.astype(np.float64)
+    system = bandpass(4, 0.5, 40.0, 500.0)
+    for function in (
+        lambda x: filter_both_ways(system, x, 27),
+        lambda x: resample(x, 1, 5),
+    ):
+        assert function(x).dtype == np.float64
+        np.testing.assert_array_equal(function(x), function(wide))
