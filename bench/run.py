@@ -106,6 +106,18 @@ def growth(found: dict[str, Any]) -> Iterator[Row]:
     yield Row(f"{what}, peak memory", memory, "times", 1.25, at_most=True)
 
 
+def classify(found: dict[str, Any]) -> Iterator[Row]:
+    """Rows of classify.json."""
+    wanted = found["wanted"]
+    what = "classify, a new process, beside the import of torch"
+    added = found["beside_torch_cpu_seconds"]
+    yield Row(what, added, "CPU s", wanted["cold"], at_most=True)
+    for rate, parts in found["warm_ms"].items():
+        what = f"classify, warm, one core, {rate} Hz"
+        most = wanted["warm"] if rate == "100" else None
+        yield Row(what, parts["whole"], "CPU ms", most, at_most=True)
+
+
 def gpu(found: dict[str, Any]) -> Iterator[Row]:
     """Rows of gpu.json: ECGs per second of each way, and of the usual loop."""
     for name, row in found.items():
@@ -122,6 +134,7 @@ BENCHMARKS: dict[str, tuple[list[str], Callable[[dict], Iterator[Row]]]] = {
     "tables": (["packing.py", "--rows", "20000"], tables),
     "twin": (["twin.py"], twin),
     "growth": (["growth.py"], growth),
+    "classify": (["classify.py"], classify),
     "gpu": (["gpu.py"], gpu),
 }
 
