@@ -63,7 +63,7 @@ VARIANTS = {
     "eager": "the package as it is, without torch.compile",
     "compile": "the package as it is: its encoder compiled",
     "pooled": "as eager, with adaptive pooling for the maximum of eq 9",
-    "kernels": "as eager, with bench/kernels.py in place of the encoder's forward",
+    "kernels": "as eager, bench/triton_passes.py in place of the encoder's forward",
     "fused": "as compile, with bench/fused.py in place of the encoder's forward",
     "whole": "as fused, with GAFA and losses compiled, too",
     "tuned": "as fused, its kernels tuned on the device",
@@ -680,9 +680,9 @@ def apply(variant: str, learner: Learner) -> None:
     if variant in ("fused", "whole", "tuned"):
         encoder.features = partial(fused.features, encoder)
     if variant == "kernels":
-        import kernels  # needs Triton, which comes with PyTorch for GPUs
+        import triton_passes  # needs Triton, which comes with PyTorch for GPUs
 
-        encoder.features = partial(kernels.features, encoder)
+        encoder.features = partial(triton_passes.features, encoder)
     if variant == "whole":
         learner.module = torch.compile(learner.model, dynamic=False)
     elif variant not in PLAIN:

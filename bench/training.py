@@ -297,10 +297,13 @@ def measure(setting: Setting, loops: list[str], turns: int, seconds: float) -> d
             processes[loop] = Process(loop, setting, folder, code)
             stack.callback(processes[loop].close)
             processes[loop].turn(0)
-        rounds = [
-            {loop: one.turn(seconds) for loop, one in processes.items()}
-            for _ in range(turns)
-        ]
+        rounds = []
+        for number in range(turns):
+            rounds.append({loop: one.turn(seconds) for loop, one in processes.items()})
+            took = ", ".join(
+                f"{loop} {t['wall']:.2f}" for loop, t in rounds[-1].items()
+            )
+            print(f"round {number + 1} of {turns}, s/step: {took}", file=sys.stderr)
     return {
         "input": [12, setting.length],
         "batch": setting.batch,

@@ -215,6 +215,16 @@ def test_a_record_alone_or_none_is_scored_on_no_class(n):
     assert (result.n, result.units, result.left_out) == (n, n, ["A"])
 
 
+def test_a_result_says_itself_in_a_line():
+    result = TaskResult(0.731, (0.6, 0.8), 98, {"A": {}, "B": {}}, [], 1000)
+    assert str(result) == "macro AUROC  73.1 [60.0, 80.0]  98 records, 2 classes"
+    plain = replace(result, resamples=0, left_out=["C", "D"])
+    said = "macro AUROC  73.1  98 records, 2 classes, left out: C, D"
+    assert str(plain) == said
+    none = TaskResult(math.nan, (math.nan, math.nan), 3, {}, ["A"], 10)
+    assert str(none) == "no class can be scored  3 records, 0 classes, left out: A"
+
+
 def test_fewer_than_no_resamples_are_refused():
     with pytest.raises(ValueError, match="bootstrap is -1; expected 0 or more"):
         evaluate(np.eye(2, dtype=int), np.eye(2), ["A", "B"], bootstrap=-1)

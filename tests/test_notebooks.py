@@ -125,3 +125,8 @@ def test_a_published_page_is_stamped_banners_its_tier_and_shows_no_error(path):
     assert all(
         o.get("name") != "stderr" for c in page.cells for o in c.get("outputs", [])
     )
+
+
+def test_every_script_is_a_chapter_of_some_profile():
+    listed = {one.script for path in PROFILES for one in chapters.chapters(path)}
+    assert {path.resolve() for path in SCRIPTS} == {path.resolve() for path in listed}
