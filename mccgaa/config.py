@@ -45,6 +45,7 @@ Augmentation = Literal[
     "muscle",
     "noise",
     "filter",
+    "frequency-jitter",
     "scale",
     "lead-mask",
     "time-mask",

@@ -44,10 +44,9 @@ class Learner:
         self.rank, processes = world()
         settings = config.pretrain
         seed_step(settings.seed)
-        self.model = MCCGAA(config.model).to(device)
+        self.model = self.new_model().to(device)
         if start:
             start.give(self.model)
-        self.model.chunk = settings.chunk
         self.module: nn.Module = self.model
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # shapes are the same at every step
@@ -63,6 +62,12 @@ class Learner:
             fused=True,  # one pass over the weights, on a CPU too
         )
         self.average = Average(self.model, settings.ema) if settings.ema else None
+
+    def new_model(self) -> MCCGAA:
+        """Make the model, its weights drawn from torch's generator."""
+        model = MCCGAA(self.config.model)
+        model.chunk = self.config.pretrain.chunk
+        return model
 
     @property
     def result(self) -> MCCGAA:

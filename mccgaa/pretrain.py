@@ -154,7 +154,7 @@ class Trainer:
         self.progress = progress and self.rank == 0
 
         self.start = start
-        self.learner = Learner(config, device, start)
+        self.learner = self.new_learner()
         self.model = self.learner.model
         self.compiled = False  # whether torch.compile made the steps
         self.step = 0  # steps done
@@ -162,6 +162,10 @@ class Trainer:
         self.best = -1.0  # held-out retrieval of the best epoch
         self.epochs: list[dict[str, float]] = []  # rows of epochs.csv
         self.waiting: list[tuple[int, int, float, Tensor]] = []  # steps to flush
+
+    def new_learner(self) -> Learner:
+        """What takes the steps; other methods have their own."""
+        return Learner(self.config, self.device, self.start)
 
     def train(self, note: dict[str, Any]) -> None:
         """Run the remaining epochs, then write the finished model.
@@ -249,7 +253,7 @@ class Trainer:
         """Take one step of AdamW; its losses stay on the device until `flush`."""
         settings = self.config.pretrain
         lr = learning_rate(self.step, self.total_steps, settings.lr, settings.min_lr)
-        losses = self.learner.step(self.step, lr, signals, *texts)  # (3,)
+        losses = self.learner.step(self.step, lr, signals, *texts)  # (K,)
         self.waiting.append((self.step, epoch, lr, losses))
         self.step += 1
 
@@ -269,18 +273,17 @@ class Trainer:
         self.seconds += seconds
         # Wall time: it covers reading, both passes and the optimiser.
         speed = len(self.waiting) * self.config.global_batch / seconds
-        found = torch.stack([losses for *_, losses in self.waiting]).tolist()  # (n, 3)
+        found = torch.stack([losses for *_, losses in self.waiting]).tolist()  # (n, K)
         rows = []
-        for (step, epoch, lr, _), (loss, cma, uma) in zip(
-            self.waiting, found, strict=True
-        ):
+        for (step, epoch, lr, _), losses in zip(self.waiting, found, strict=True):
+            loss = losses[0]
             if not math.isfinite(loss):
                 raise RunError(
                     f"{self.folder.path}: the loss is {loss} at step {step} (seen when "
                     f"steps {self.waiting[0][0]} to {self.waiting[-1][0]} were "
                     "written); lower pretrain.lr or use precision: fp32."
                 )
-            rows.append((step, epoch, loss, cma, uma, lr, speed))
+            rows.append((step, epoch, *losses, lr, speed))
         self.waiting.clear()
         if self.rank == 0:
             self.folder.append_history(rows)

@@ -13,21 +13,29 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from mccgaa.config import RunConfig
 from mccgaa.errors import RunError, WriteError
 from mccgaa.files import append, write_errors, write_folder, write_whole
-from mccgaa.model import MCCGAA
 from mccgaa.runtime import is_finite
 from mccgaa.settings import dump_yaml, to_dict
 
-COLUMNS = ("step", "epoch", "loss", "cma", "uma", "lr", "samples_per_second")
+LOSSES = ("loss", "cma", "uma")  # of a step of MCCGAA
+
+
+class Saved(Protocol):
+    """What a run trains and keeps, such as `MCCGAA`."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write weights and configuration."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and running statistics."""
 
 
 class RunFolder:
@@ -35,10 +43,12 @@ class RunFolder:
 
     Args:
         path: the folder.
+        losses: names of the numbers of a step, the first of which is minimised.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, losses: Sequence[str] = LOSSES) -> None:
         self.path = path
+        self.columns = ("step", "epoch", *losses, "lr", "samples_per_second")
         self.history = path / "history.csv"
         self.checkpoint = path / "checkpoint" / "state.pt"
         self.best = path / "checkpoint" / "best"
@@ -71,17 +81,17 @@ class RunFolder:
         finally:
             lock.release()
 
-    def begin(self, config: RunConfig, step: int) -> None:
+    def begin(self, config: Any, step: int) -> None:
         """Write the configuration, and cut the history back to the checkpoint.
 
         Args:
-            config: of the run.
+            config: of the run, a dataclass.
             step: steps that the checkpoint has done; 0 where there is none.
 
         Raises:
             RunError: the history has lost rows of steps that are done.
         """
-        lines = [_line(COLUMNS)]
+        lines = [_line(self.columns)]
         if step:
             old = self.history.read_text("utf-8") if self.history.exists() else ""
             lines = old.splitlines(keepends=True)[: step + 1]
@@ -95,7 +105,7 @@ class RunFolder:
         dump_yaml(to_dict(config), self.path / "config.yaml")
 
     def append_history(self, rows: Sequence[tuple[float, ...]]) -> None:
-        """Add steps to history.csv; a row has the values of `COLUMNS`."""
+        """Add steps to history.csv; a row has the values of `columns`."""
         append(self.history, "".join(map(_line, rows)))
 
     def write_epochs(self, rows: Sequence[dict[str, float]]) -> None:
@@ -148,7 +158,7 @@ class RunFolder:
                 )
         return state
 
-    def keep(self, model: MCCGAA, folder: Path) -> None:
+    def keep(self, model: Saved, folder: Path) -> None:
         """Write a model's weights to a folder, whole or not at all."""
         with write_folder(folder) as partial:
             _save(model, partial)
@@ -175,7 +185,7 @@ class RunFolder:
                 "it again, or ask for others."
             )
 
-    def finish(self, model: MCCGAA, metrics: dict[str, Any]) -> None:
+    def finish(self, model: Saved, metrics: dict[str, Any]) -> None:
         """Write the model and, last of all, metrics.json: the sign of a whole run.
 
         Raises:
@@ -197,7 +207,7 @@ def _line(values: Sequence[Any]) -> str:
     return ",".join(map(str, values)) + "\n"
 
 
-def _save(model: MCCGAA, folder: Path) -> None:
+def _save(model: Saved, folder: Path) -> None:
     """Write weights and configuration, saying in a sentence why it cannot be done."""
     with write_errors(folder):
         try:

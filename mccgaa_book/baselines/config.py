@@ -1,0 +1,156 @@
+"""What decides a baseline's run: its method, its settings, its data, and the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mccgaa.config import (
+    METHOD,
+    SILENT,
+    Augmentation,
+    EncoderConfig,
+    InputConfig,
+    PretrainConfig,
+)
+from mccgaa.settings import (
+    check_range,
+    choose,
+    decisive,
+    from_dict,
+    require,
+    stable_hash,
+)
+
+# The version of the baselines: who changes what one of them computes raises it.
+BASELINES = 1
+
+# How two views of one ECG differ, unless a method says otherwise. None of these moves
+# one beat against another (see `mccgaa.augment`).
+VIEWS: tuple[Augmentation, ...] = (
+    "crop-resize",
+    "shift",
+    "wander",
+    "noise",
+    "frequency-jitter",
+    "scale",
+    "lead-mask",
+    "time-mask",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every method has; each method's own settings extend it."""
+
+    lr: float = 1.0e-3  # of AdamW at the first step, section 4.1's
+    weight_decay: float = 1.0e-4
+    strength: float = 1.0  # of the augmentations, in [0, 1]
+    augmentations: tuple[Augmentation, ...] = VIEWS
+
+    def __post_init__(self) -> None:
+        check_range("baselines.lr", self.lr, 0)
+        check_range("baselines.weight_decay", self.weight_decay, 0)
+        check_range("baselines.strength", self.strength, 0, 1)
+        for name in self.augmentations:
+            choose(Augmentation, name, "baselines.augmentations")
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """One run of a baseline, as `RunConfig` is one run of MCCGAA."""
+
+    method: str  # a name in `registry.ENTRIES`
+    settings: Any = field(default_factory=Settings)  # of the method's `Settings`
+    input: InputConfig = field(default_factory=InputConfig)
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(cam="none"))
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    processes: int = 1  # each reads pretrain.batch_size ECGs per step
+    store: str = ""  # fingerprint of the signal store
+
+    def __post_init__(self) -> None:
+        plain = self.encoder.cam == "none"
+        expected = "none: channel attention is part of MCCGAA"
+        require(plain, "baselines.encoder.cam", self.encoder.cam, expected)
+
+    @property
+    def global_batch(self) -> int:
+        """ECGs per step, over all processes: what a contrastive loss compares."""
+        return self.processes * self.pretrain.batch_size
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the run's numbers, and nothing else."""
+        pretrain = decisive(self.pretrain)
+        for name in (*SILENT, "batch_size"):
+            pretrain.pop(name, None)
+        return {
+            "baselines": BASELINES,
+            "encoder_version": METHOD,  # the network is the method's own
+            "method": self.method,
+            "settings": decisive(self.settings),
+            "input": decisive(self.input),
+            "encoder": decisive(self.encoder),
+            "pretrain": pretrain,
+            "global_batch": self.global_batch,
+            "store": self.store,
+        }
+
+    @property
+    def hash(self) -> str:
+        """Name the run's identity."""
+        return stable_hash(self.identity)
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.method}-{self.hash}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The key `baselines` of a profile: how long each method is trained, and how often.
+
+    The optimiser is the same for all methods, that of section 4.1: AdamW, one cosine
+    over the run, no warm-up. All see the training split of the profile's store
+    "pretrain", labels and texts apart.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    precision: str = "bf16"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    # Method -> settings that differ from its own, such as narrower heads.
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_range("baselines.epochs", self.epochs, 1)
+        check_range("baselines.batch_size", self.batch_size, 2)
+        require(bool(self.seeds), "baselines.seeds", self.seeds, "one seed or more")
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Plan:
+        """Read the key `baselines` of a profile.
+
+        Raises:
+            ConfigError: an unknown setting, or a value of the wrong type.
+        """
+        return from_dict(cls, dict(data), "baselines")
+
+    def pretrain(self, settings: Settings, seed: int) -> PretrainConfig:
+        """The loop's settings for one method and seed."""
+        return from_dict(
+            PretrainConfig,
+            {
+                "epochs": self.epochs,
+                "batch_size": self.batch_size,
+                "precision": self.precision,
+                "lr": settings.lr,
+                "min_lr": min(1.0e-8, settings.lr),
+                "weight_decay": settings.weight_decay,
+                "compile": "off",
+                "seed": seed,
+            },
+            "baselines",
+        )

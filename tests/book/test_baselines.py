@@ -1,0 +1,43 @@
+"""The table of baselines, and the loop that trains them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from mccgaa.errors import ConfigError
+from mccgaa_book import paper
+from mccgaa_book.baselines import registry
+from mccgaa_book.baselines.config import Plan, Settings
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_each_row_of_the_papers_table_has_an_entry(number):
+    labels = [entry.label for entry in registry.ENTRIES.values()]
+    assert len(set(labels)) == len(labels)
+    assert set(paper.table(number).index) <= set(labels)
+
+
+def test_the_papers_table_2_says_which_rows_read_text():
+    table = paper.printed(2)
+    for entry in registry.ENTRIES.values():
+        assert entry.text == (table.loc[entry.label, "Zero-Shot"] == "Y")
+        assert bool(entry.trains) != bool(entry.variant)
+
+
+def test_a_row_that_is_not_there_or_not_trained_here_is_refused():
+    with pytest.raises(ConfigError, match="no baseline 'dino'; there are random"):
+        registry.entry("dino")
+    with pytest.raises(ConfigError, match="'merl' is the variant 'merl'"):
+        registry.method("merl")
+
+
+def test_a_plan_gives_a_methods_settings_to_the_loop():
+    plan = Plan.of({"epochs": 3, "batch_size": 4, "precision": "fp32", "seeds": [5]})
+    loop = plan.pretrain(Settings(lr=0.5, weight_decay=0.25), 5)
+    assert (loop.epochs, loop.batch_size, loop.precision) == (3, 4, "fp32")
+    assert (loop.lr, loop.weight_decay, loop.seed) == (0.5, 0.25, 5)
+    assert loop.compile == "off" and loop.augment == 0
+    with pytest.raises(ConfigError, match="baselines has no setting 'epoch'"):
+        Plan.of({"epoch": 3})
+    with pytest.raises(ConfigError, match="batch_size is 1; expected 2"):
+        Plan.of({"batch_size": 1})
