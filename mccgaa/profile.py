@@ -25,9 +25,7 @@ class Variant:
 
     label: str  # as tables print it
     settings: dict[str, Any] = field(default_factory=dict)  # of model and pretrain
-    start: str | None = (
-        None  # "PROFILE:VARIANT" whose run of the same seed it starts from
-    )
+    start: str | None = None  # PROFILE:VARIANT, whose run of the same seed it goes on
 
     @property
     def start_of(self) -> tuple[str, str] | None:
@@ -199,25 +197,52 @@ class Profile:
     @property
     def hash(self) -> str:
         """Name what decides the profile's results: not labels, seeds or folders."""
-        silent = ("out", "jobs", "progress")
-        twin, *twins = (
-            {k: v for k, v in (mirror or {}).items() if k not in silent}
-            for mirror in (self.twin, *self.twins)
-        )
-        runs = {name: self.run_config(name).identity for name in self.variants}
-        for run in runs.values():
-            del run["method"]  # a stamp gives it on its own
         decides = {
-            "runs": runs,
-            "twin": twin,
+            "runs": {name: self._identity(name) for name in self.variants},
+            "twin": _recipe(self.twin),
             "stores": {k: v.identity for k, v in self.stores.items()},
             "tasks": self.tasks,
             "knowledge": self.knowledge,
         }
         # Hashes of profiles without these are older than they.
-        if twins:
-            decides["twins"] = twins
-        starts = {k: v.start for k, v in self.variants.items() if v.start}
-        if starts:
-            decides["starts"] = starts
+        if self.twins:
+            decides["twins"] = [_recipe(mirror) for mirror in self.twins]
+        starts = {name: self._start(name) for name in self.variants}
+        if any(starts.values()):
+            decides["starts"] = {k: v for k, v in starts.items() if v}
         return stable_hash(decides)
+
+    def _identity(self, variant: str) -> dict[str, Any]:
+        """What decides a run, except METHOD, which a stamp gives on its own."""
+        identity = self.run_config(variant).identity
+        return {k: v for k, v in identity.items() if k != "method"}
+
+    def _start(self, variant: str, behind: tuple[str, ...] = ()) -> dict[str, Any]:
+        """What decides the run that a variant starts from; empty where none.
+
+        Raises:
+            ConfigError: it starts, over however many others, from itself.
+        """
+        found = self._variant(variant)
+        if found.start_of is None:
+            return {}
+        if found.start in behind:
+            raise ConfigError(
+                f"{self.path}: {variant} starts from {found.start}, which starts from "
+                "it; one of them must start from nothing."
+            )
+        profile, earlier = found.start_of
+        its = Profile.load(profile)
+        return {
+            "run": its._identity(earlier),
+            "twin": _recipe(its.twin),
+            "store": its.recipe().identity,
+            "knowledge": its.knowledge,
+            "start": its._start(earlier, (*behind, str(found.start))),
+        }
+
+
+def _recipe(mirror: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What decides a simulated mirror, wherever it is written."""
+    silent = ("out", "jobs", "progress")
+    return {k: v for k, v in (mirror or {}).items() if k not in silent}

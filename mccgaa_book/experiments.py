@@ -270,6 +270,10 @@ def make(
             keys = [c for c in frame if c not in results.NUMBERS]
             both = pd.concat([before.frame, frame]).drop_duplicates(keys, keep="last")
             frame = both.reset_index(drop=True)
+    if "trained_on" in frame:  # a run may have started from other data's weights
+        words = " ".join(frame["trained_on"] + " " + frame["tested_on"]).split()
+        if {results.SYNTHETIC, results.REAL} <= set(words):
+            stamp["synthetic"] = "mixed"
     return results.save(frame, stamp, name, folder)
 
 

@@ -129,6 +129,21 @@ class Lab:
         """Name the ECGs of one store: "synthetic" or "real"."""
         return _kind(self.store(store).meta["synthetic"])
 
+    def trained_on(self, variant: str | None = None, seed: int = 0) -> str:
+        """Name the ECGs that a run learned from, earliest first.
+
+        Returns:
+            "synthetic", "real", or such as "synthetic then real" for a run that started
+            from another's weights, as the runs themselves say.
+        """
+        kinds: list[str] = []
+        part = self.run(variant, seed).metrics
+        while part:
+            found = part.get("synthetic")
+            kinds.insert(0, "unknown" if found is None else _kind(found))
+            part = part.get("start")
+        return " then ".join(dict.fromkeys(kinds))
+
     @cached_property
     def other(self) -> Lab:
         """The lab on whose stores this one's models are tested too.

@@ -63,7 +63,7 @@ def _on(
                 "seed": str(seed),
                 "split": split,
                 "task": task,
-                "trained_on": lab.data_kind(),
+                "trained_on": lab.trained_on(variant, seed),
                 "tested_on": tested.data_kind(tested.tasks[task]),
             }
             rows += aurocs(name, result, prompts)[:1]

@@ -187,11 +187,9 @@ own = real.results("beyond").frame
 
 # %% tags=["hide-input"]
 shown = summary(macros(own, "real"), real.variants).reset_index()
-shown.insert(
-    1,
-    "trained on",
-    ["synthetic, then real" if "twin" in v else "real" for v in shown["variant"]],
-)
+learned = own.assign(variant=own["variant"].map(real.variants))
+learned = learned.groupby("variant")["trained_on"].first()
+shown.insert(1, "trained on", shown["variant"].map(learned))
 shown.insert(2, "tested on", "real")
 page.table(
     shown,

@@ -115,6 +115,31 @@ def test_a_variant_may_start_from_a_run_of_another_profile(tmp_path):
     assert found.variants["clip"].start_of is None
 
 
+def test_the_hash_changes_with_the_run_that_a_variant_starts_from(tmp_path):
+    (tmp_path / "first.yaml").write_text(SMALL)
+    start = f"label: Plain, start: '{tmp_path / 'first.yaml'}:clip'"
+    before = profile(tmp_path, SMALL, "label: Plain", start).hash
+    for old, new, decides in (
+        ("kind: clip", "kind: siglip", True),
+        ("val_share: 0.1", "val_share: 0.2", True),
+        ("csn: csn,", "", False),  # the first run's tests
+        ("label: Plain", "label: Plainer", False),
+    ):
+        assert old in SMALL
+        (tmp_path / "first.yaml").write_text(SMALL.replace(old, new))
+        after = profile(tmp_path, SMALL, "label: Plain", start).hash
+        assert (after != before) == decides, new
+
+
+def test_variants_that_start_from_each_other_are_refused(tmp_path):
+    start = f"label: Plain, start: '{tmp_path / 'small.yaml'}:plain'"
+    found = profile(tmp_path, SMALL, "label: Plain", start)
+    with pytest.raises(ConfigError, match="plain starts from .*, which starts from it"):
+        found.hash  # noqa: B018
+    start = start.replace(":plain'", ":clip'")  # another variant of its own is no circle
+    assert profile(tmp_path, SMALL, "label: Plain", start).hash
+
+
 def test_unknown_variants_settings_and_stores_are_refused(tmp_path):
     found = profile(tmp_path)
     with pytest.raises(ConfigError, match="no variant 'best'; it has plain, clip"):
@@ -137,7 +162,7 @@ def test_unknown_variants_settings_and_stores_are_refused(tmp_path):
         ("tier: synthetic", "tier: synthetic\ntwin: {out: data, mimic: 10}"),
         ("tier: synthetic", "tier: synthetic\nknowledge: mine.yaml"),
         ("tier: synthetic", "tier: synthetic\ntwins: [{out: data, mimic: 10}]"),
-        ("label: Plain", "label: Plain, start: 'params/real.yaml:merl'"),
+        ("label: Plain", f"label: Plain, start: '{PARAMS / 'real.yaml'}:merl'"),
     ],
 )
 def test_the_hash_changes_with_what_decides_results(tmp_path, old, new):

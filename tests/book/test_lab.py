@@ -13,7 +13,7 @@ from fake_device import fake_gpu
 
 from mccgaa.errors import ConfigError
 from mccgaa.settings import load_yaml
-from mccgaa_book import compare, experiments
+from mccgaa_book import compare, experiments, results, scored
 from mccgaa_book.lab import Lab
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -150,6 +150,34 @@ def test_pretraining_and_transfer_are_told_in_numbers(project):
     transfer = lab.results("transfer").frame
     assert set(transfer["split"]) == {"all", "test"}
     assert set(transfer["trained_on"]) == set(transfer["tested_on"]) == {"synthetic"}
+
+
+def test_a_run_that_started_from_simulated_ecgs_says_so(project):
+    """Of a twin's model that goes on to real ECGs, and is tested on real ones."""
+    (project / "params" / "first.yaml").write_text(
+        (project / "params" / "small.yaml").read_text(encoding="utf-8")
+    )
+    pretend_real(project, "ptbxl")
+    profile = load_yaml(project / "params" / "small.yaml")
+    profile["stores"] = {n: profile["stores"]["ptbxl"] for n in ("pretrain", "ptbxl")}
+    profile["variants"] = {"alone": {"model": profile["variants"]["bipartite"]["model"]}}
+    profile["variants"]["started"] = profile["variants"]["alone"] | {
+        "start": "params/first.yaml:bipartite"
+    }
+    profile["pretrain"] |= {"text": "knowledge"}
+    profile |= {"tier": "real", "twin": None, "transfer": None, "reproduce": {}}
+    edit(project, **profile)
+    lab = Lab("small")
+    assert lab.trained_on("alone") == "real"
+    assert lab.trained_on("started") == "synthetic then real"
+    frame = scored.climb(lab, ["alone", "started"], [0])
+    said = dict(zip(frame["variant"], frame["trained_on"], strict=True))
+    assert said == {"alone": "real", "started": "synthetic then real"}
+    path = experiments.make(lab, "climb", ["alone"], [0])
+    assert results.stamp_of(path)["synthetic"] is False
+    for variants in (["alone", "started"], ["alone"]):  # the second adds to the first
+        path = experiments.make(lab, "climb", variants, [0])
+        assert results.stamp_of(path)["synthetic"] == "mixed"
 
 
 def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, capsys):
