@@ -1,0 +1,129 @@
+"""The supervised ceiling learns from the training labels, and from those alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from toys import MODEL, RUN, SPLITS, write_store
+
+from mccgaa.data.store import SignalStore
+from mccgaa.model import MCCGAA
+from mccgaa_book import supervised
+from mccgaa_book.supervised import Targets
+
+TASKS = {"rhythm": "rhythm", "shape": "form"}
+SETTINGS = replace(RUN.pretrain, epochs=6, batch_size=16, lr=3e-3, precision="fp32")
+
+
+def labelled(folder: Path, change=lambda labels: labels) -> SignalStore:
+    """120 records whose first lead is strong in A, weak in B; some also with a form."""
+    n = 120
+    rng = np.random.default_rng(0)
+    strong = np.arange(n) % 3 == 0
+    signals = rng.normal(0, 1000, (n, 12, 64))
+    wave = 4000 * np.sin(np.arange(64) / 2)
+    signals[strong, 0] += wave
+    write_store(folder, signals, np.resize(SPLITS, n))
+    table = pd.read_parquet(folder / "records.parquet")
+    table["rhythm"] = change([["A"] if s else ["B"] for s in strong])
+    table["form"] = [
+        ["F"] if i % 4 == 0 else [] if i % 4 < 3 else None for i in range(n)
+    ]
+    table["subject_id"] = [str(i) for i in range(n)]
+    table.to_parquet(folder / "records.parquet")
+    meta = json.loads((folder / "store.json").read_text())
+    meta["tasks"] = {"rhythm": ["A", "B"], "form": ["F"]}
+    (folder / "store.json").write_text(json.dumps(meta))
+    return SignalStore.open(folder)
+
+
+def trained(store: SignalStore, **changes) -> torch.nn.Module:
+    return supervised.train(
+        store,
+        Targets.of(store, TASKS),
+        MODEL,
+        replace(SETTINGS, **changes),
+        device="cpu",
+    )
+
+
+def test_targets_say_what_is_known_of_each_record(tmp_path):
+    found = Targets.of(labelled(tmp_path / "s"), TASKS)
+    assert found.classes == {"rhythm": ["A", "B"], "shape": ["F"]}
+    assert found.labels[:4].tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert found.known[:4].tolist() == [[True] * 3] * 3 + [[True, True, False]]
+
+
+def test_the_loss_is_the_mean_over_what_is_known():
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]])
+    labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    known = torch.tensor([[True, True], [True, False]])
+    naive = [
+        -np.log(1 / (1 + np.exp(-2.0))),
+        -np.log(1 - 1 / (1 + np.exp(1.0))),
+        -np.log(1 - 1 / (1 + np.exp(-0.5))),
+    ]
+    assert supervised._masked(logits, labels, known).item() == pytest.approx(
+        np.mean(naive), rel=1e-6
+    )
+    assert supervised._masked(logits, labels, torch.zeros(2, 2, dtype=torch.bool)) == 0
+
+
+def test_it_learns_and_is_scored_on_records_that_it_never_saw(tmp_path):
+    store = labelled(tmp_path / "s")
+    targets = Targets.of(store, TASKS)
+    network = trained(store)
+    assert not network.training
+    found = supervised.score(network, store, targets, "test", bootstrap=0)
+    assert list(found) == ["rhythm", "shape"]
+    assert found["rhythm"].n == 12 and found["rhythm"].macro_auroc > 0.9
+    before = supervised.score(
+        trained(store, epochs=1, lr=1e-9, min_lr=0.0), store, targets, "test"
+    )
+    assert before["rhythm"].macro_auroc < found["rhythm"].macro_auroc
+
+
+def test_no_label_beyond_the_training_split_moves_a_weight(tmp_path):
+    def wrong(split):
+        def change(labels):
+            here = np.resize(SPLITS, len(labels)) == split
+            flipped = {"A": "B", "B": "A"}
+            return [
+                [flipped[c[0]]] if h else c for c, h in zip(labels, here, strict=True)
+            ]
+
+        return change
+
+    weights = [
+        trained(labelled(tmp_path / split, wrong(split)), epochs=1).state_dict()
+        for split in ("none", "val", "test", "train")
+    ]
+    same = [
+        all(torch.equal(w[name], weights[0][name]) for name in weights[0])
+        for w in weights
+    ]
+    assert same == [True, True, True, False]
+
+
+def test_it_starts_from_a_pretrained_encoder(tmp_path):
+    torch.manual_seed(5)
+    model = MCCGAA(MODEL)
+    model.save_pretrained(tmp_path / "model")
+    store = labelled(tmp_path / "s")
+    network = supervised.train(
+        store,
+        Targets.of(store, TASKS),
+        MODEL,
+        replace(SETTINGS, epochs=1, lr=1e-12, min_lr=0.0, weight_decay=0.0),
+        start=tmp_path / "model",
+        device="cpu",
+    )
+    given = dict(model.encoder.named_parameters())
+    own = dict(network.encoder.named_parameters())
+    assert all(torch.allclose(own[n], given[n], atol=1e-9) for n in given)
