@@ -134,9 +134,13 @@ def test_the_hash_changes_with_the_run_that_a_variant_starts_from(tmp_path):
 def test_variants_that_start_from_each_other_are_refused(tmp_path):
     start = f"label: Plain, start: '{tmp_path / 'small.yaml'}:plain'"
     found = profile(tmp_path, SMALL, "label: Plain", start)
-    with pytest.raises(ConfigError, match="plain starts from .*, which starts from it"):
+    with pytest.raises(
+        ConfigError, match=r"plain starts from .*, which starts from it"
+    ):
         found.hash  # noqa: B018
-    start = start.replace(":plain'", ":clip'")  # another variant of its own is no circle
+    start = start.replace(
+        ":plain'", ":clip'"
+    )  # another variant of its own is no circle
     assert profile(tmp_path, SMALL, "label: Plain", start).hash
 
 
