@@ -180,5 +180,5 @@ def _verdict(row: pd.Series, which: str) -> str:
     seeds = f"{count:.0f}" if count else "means over"
     return (
         f"{row[f'ahead{which}']} ahead by {abs(row[f'difference{which}']):.2f} "
-        f"({seeds} seeds, {sure})"
+        f"({seeds} seed{'' if count == 1 else 's'}, {sure})"
     )

@@ -25,6 +25,8 @@ from mccgaa_book import results
 from mccgaa_book.audit.text import false_negatives
 from mccgaa_book.checkout import checkout
 from mccgaa_book.scored import aurocs, beyond, climb, tested_tasks
+from mccgaa_book.strict import unseen
+from mccgaa_book.supervised import ceiling
 
 if TYPE_CHECKING:  # a lab runs experiments, so it imports this module
     from mccgaa_book.lab import Lab
@@ -155,6 +157,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "transfer": transfer,
     "climb": climb,
     "beyond": beyond,
+    "unseen": unseen,
+    "ceiling": ceiling,
 }
 
 

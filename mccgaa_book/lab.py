@@ -26,7 +26,7 @@ from mccgaa.model import MCCGAA
 from mccgaa.pairs import load_pairs
 from mccgaa.pretrain import pretrain
 from mccgaa.profile import Profile
-from mccgaa.settings import stable_hash
+from mccgaa.settings import merge, stable_hash
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
@@ -94,6 +94,12 @@ class Lab:
         self._stores: dict[str, SignalStore] = {}
         self._runs: dict[tuple[str, int], Run] = {}
         results.note_reading(self.profile.path)
+
+    def changed(self, overrides: Mapping[str, Any]) -> Lab:
+        """The same lab, with these settings laid over every variant as well."""
+        lab = Lab(self.profile.path, merge(self.overrides, dict(overrides)))
+        lab._stores = self._stores
+        return lab
 
     @property
     def hash(self) -> str:
@@ -205,19 +211,26 @@ class Lab:
         config = self.config(variant, seed)
         key = (config.name, seed)
         if key not in self._runs:
-            start = self.profile.variants[config.name].start_of
-            if start:
-                profile, earlier = start
-                folder = str(Lab(profile).run(earlier, seed).folder)
-                config = replace(
-                    config, pretrain=replace(config.pretrain, start=folder)
-                )
+            start = self.start(config.name, seed)
+            if start is not None:
+                settings = replace(config.pretrain, start=str(start))
+                config = replace(config, pretrain=settings)
             store = self.store("pretrain")
             pairs = load_pairs(store, config, self.knowledge, progress=False)
             note = {"tier": self.tier, "title": self.profile.title}
             folder = pretrain(config, pairs, self.runs, note=note)
             self._runs[key] = Run(folder, config)
         return self._runs[key]
+
+    def start(self, variant: str, seed: int = 0) -> Path | None:
+        """The folder of the run whose weights a variant starts from, if it does."""
+        start = self.profile.variants[variant].start_of
+        if start is None:
+            return None
+        profile, earlier = start
+        unseen = self.config(variant).pretrain.unseen  # by the earlier run, too
+        lab = Lab(profile, {"pretrain": {"unseen": unseen}} if unseen else {})
+        return lab.run(earlier, seed).folder
 
     def zero_shot(
         self,

@@ -7,11 +7,14 @@ weights of the last step are tested.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -19,11 +22,50 @@ from mccgaa.augment import augment
 from mccgaa.config import ModelConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.encoder import EcgEncoder
+from mccgaa.errors import ConfigError
 from mccgaa.files import bar
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import autocast, pick_device, seed_step
+from mccgaa_book.scored import aurocs, tested_tasks
+
+if TYPE_CHECKING:  # a lab runs experiments, which import this module
+    from mccgaa_book.lab import Lab
+
+
+def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """AUROC x 100 on the test split of each variant's encoder, trained on the labels.
+
+    Data, network, epochs, augmentation and first weights are the variant's; only what
+    it learns from differs.
+
+    Returns:
+        Macro rows with the bootstrap interval over records: metric `auroc_supervised`.
+    """
+    rows: list[dict[str, Any]] = []
+    store = lab.store("pretrain")
+    own = store.meta["fingerprint"]  # labels are those of the records learned from
+    tasks = [
+        task
+        for task in tested_tasks(lab, "test")
+        if lab.store(lab.tasks[task]).meta["fingerprint"] == own
+    ]
+    if not tasks:
+        raise ConfigError(
+            f"{lab.profile.path}: no task is tested on the records of the store "
+            "pretrain, so supervised training has no labels; use a profile such as "
+            "plus-real, whose tasks are those of its own records."
+        )
+    for variant, seed in product(variants, seeds):
+        config, start = lab.config(variant, seed), lab.start(variant, seed)
+        targets = Targets.of(store, {t: lab.profile.tested_on(t)[1] for t in tasks})
+        network = train(store, targets, config.model, config.pretrain, start=start)
+        for task, result in score(network, store, targets, "test").items():
+            name = {"variant": variant, "seed": str(seed), "split": "test"}
+            (row, *_) = aurocs(name | {"task": task}, result)
+            rows.append(row | {"metric": "auroc_supervised"})
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)

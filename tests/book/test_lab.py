@@ -13,7 +13,7 @@ from fake_device import fake_gpu
 
 from mccgaa.errors import ConfigError
 from mccgaa.settings import load_yaml
-from mccgaa_book import compare, experiments, results, scored
+from mccgaa_book import compare, experiments, results, scored, strict
 from mccgaa_book.lab import Lab
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -160,7 +160,9 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project):
     pretend_real(project, "ptbxl")
     profile = load_yaml(project / "params" / "small.yaml")
     profile["stores"] = {n: profile["stores"]["ptbxl"] for n in ("pretrain", "ptbxl")}
-    profile["variants"] = {"alone": {"model": profile["variants"]["bipartite"]["model"]}}
+    profile["variants"] = {
+        "alone": {"model": profile["variants"]["bipartite"]["model"]}
+    }
     profile["variants"]["started"] = profile["variants"]["alone"] | {
         "start": "params/first.yaml:bipartite"
     }
@@ -175,9 +177,44 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project):
     assert said == {"alone": "real", "started": "synthetic then real"}
     path = experiments.make(lab, "climb", ["alone"], [0])
     assert results.stamp_of(path)["synthetic"] is False
+    top = experiments.EXPERIMENTS["ceiling"](lab, ["alone", "started"], [0])
+    assert top["metric"].tolist() == ["auroc_supervised"] * 2
+    assert top["variant"].tolist() == ["alone", "started"] and top["task"][0] == "super"
+    assert top["value"][0] != top["value"][1], "they start from other weights"
     for variants in (["alone", "started"], ["alone"]):  # the second adds to the first
         path = experiments.make(lab, "climb", variants, [0])
         assert results.stamp_of(path)["synthetic"] == "mixed"
+
+
+def test_each_class_is_tested_by_a_run_that_never_met_it_and_by_the_usual_one(
+    project, monkeypatch
+):
+    monkeypatch.setattr(strict, "GROUPS", 2)  # as many more runs
+    pretrain = load_yaml(project / "params" / "small.yaml")["pretrain"]
+    tasks = {"form": "ptbxl", "rhythm": "ptbxl", "super": "ptbxl"}
+    edit(project, tasks=tasks, pretrain=pretrain | {"batch_size": 4})
+    lab = Lab("small")
+    groups = strict.groups(lab)
+    classes = [c for group in groups for c in group]
+    every = {(t, c) for t in lab.tasks for c in lab.store("ptbxl").classes(t)}
+    families = {("super", c) for c in ("MI", "STTC", "CD")}
+    assert set(classes) == every - families and len(classes) == len(set(classes))
+    assert strict.groups(lab) == groups  # of every run
+    sizes = [len({lab.knowledge.entry(*c).name for c in group}) for group in groups]
+    assert max(sizes) - min(sizes) <= 1
+    frame = strict.unseen(lab, ["bipartite"], [0])
+    both = frame.pivot(index=["task", "class"], columns="metric", values="value")
+    assert set(both.index) <= set(classes) and len(both) >= 3
+    usual = lab.zero_shot("bipartite", 0, bootstrap=0)
+    for group in groups:
+        held_out = strict.without(lab, group)
+        facts = held_out.run("bipartite").metrics["texts"]["unseen"]
+        assert set(facts["classes"]) == {f"{task}/{cls}" for task, cls in group}
+        strict_ = held_out.zero_shot("bipartite", 0, bootstrap=0)
+        for task, cls in [c for c in group if c in both.index]:
+            row = both.loc[task, cls]
+            assert row["auroc"] == 100 * usual[task].classes[cls]["auroc"]
+            assert row["auroc_unseen"] == 100 * strict_[task].classes[cls]["auroc"]
 
 
 def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, capsys):
