@@ -90,6 +90,8 @@ class Profile:
     prompts: tuple[str, ...] = ("single",)  # how classes are worded; zeroshot.Prompts
     runs: str = "runs"  # folder of runs
     knowledge: str | None = None  # another knowledge base than the packaged one
+    # Epochs, batch size and seeds of the baselines: mccgaa_book.baselines.config.Plan.
+    baselines: dict[str, Any] | None = None
     transfer: str | None = None  # profile on whose stores its models are tested too
     out: str | None = None  # folder of the executed chapters
     chapters: tuple[str, ...] = ()  # notebooks that it executes

@@ -228,6 +228,27 @@ def test_a_filter_weakens_the_ends_of_the_spectrum_and_keeps_the_middle():
     assert (gain[:, 150:499].diff(dim=1) < 1e-3).all(), "a low-pass falls"
 
 
+def test_a_jitter_weighs_frequencies_anew_without_moving_them_in_time():
+    signals = torch.randn(64, 12, 1000)
+    ratio = torch.fft.rfft(changed("frequency-jitter", signals)) / torch.fft.rfft(
+        signals
+    )
+    ratio = ratio[..., :-1]  # the last bin is real alone
+    gain = ratio.real.median(1).values.log()  # (64, 500), bins of 0.1 Hz
+    assert ratio.imag.abs().median() < 1e-4, "no phase"
+    torch.testing.assert_close(
+        ratio.real.log(), gain[:, None].expand_as(ratio), atol=2e-2, rtol=0
+    )
+    most = math.log(1.25)
+    assert gain[:, 0].abs().max() < 1e-3, "the mean stays"
+    assert 0.9 * most < gain.max() < most + 1e-3
+    assert -0.9 * most > gain.min() > -most - 1e-3
+    steps = gain[:, 1:].diff(dim=1)
+    assert steps.abs().max() < 2 * most / 57 + 1e-3, "straight from knot to knot"
+    assert steps[:, 400:].abs().max() < 1e-3, "one factor above 40 Hz"
+    assert (gain[:, 57] - gain[:, 114]).abs().mean() > most / 4, "another at each knot"
+
+
 def test_scale_multiplies_leads_by_factors_of_their_own_and_of_the_record():
     signals = standard_normal(256)
     factor = changed("scale", signals) / signals

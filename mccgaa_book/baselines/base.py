@@ -121,7 +121,11 @@ class Method(nn.Module):
         Returns:
             (B, D).
         """
-        return self.encoder(scale_input(x, self.config.input.scaling))
+        return self.encoder(self.scaled(x))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Scale signals (B, 12, T) as the input's settings say, after augmentation."""
+        return scale_input(x, self.config.input.scaling)
 
     def views(self, signals: Tensor, count: int = 2) -> list[Tensor]:
         """Vary a batch (B, 12, T) `count` times, each ECG on its own."""

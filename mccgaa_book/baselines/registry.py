@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,13 +82,13 @@ ENTRIES: dict[str, Entry] = {
     ),
     "astcl": Entry(
         "ASTCL",
-        "Wang et al., IEEE TNNLS 2023",
+        "Wang et al., IEEE TNNLS 2024, doi 10.1109/TNNLS.2023.3272153",
         "astcl:ASTCL",
         kind="contrastive",
     ),
     "crt": Entry(
         "CRT",
-        "Zhang et al., IEEE TNNLS 2023, arXiv 2205.09928",
+        "Zhang et al., IEEE TNNLS 2024, arXiv 2205.09928",
         "crt:CRT",
         kind="reconstruction",
     ),
@@ -130,6 +131,12 @@ def entry(name: str) -> Entry:
 def trained_here() -> list[str]:
     """Names of the rows behind which a class of this package is."""
     return [name for name, one in ENTRIES.items() if one.trains]
+
+
+def is_here(name: str) -> bool:
+    """Whether the module of a row exists."""
+    module = entry(name).trains.partition(":")[0]
+    return bool(module) and find_spec(f"{PACKAGE}.{module}") is not None
 
 
 def method(name: str) -> type[Method]:

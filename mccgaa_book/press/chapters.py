@@ -18,6 +18,7 @@ from mccgaa.settings import load_yaml, stable_hash
 from mccgaa_book.checkout import checkout
 
 _LAYOUT = ("out", "chapters", "notebooks", "reproduce")  # keys that no page shows
+_LAYOUT += ("baselines",)  # a page shows their results, which carry a stamp
 
 
 @dataclass(frozen=True)

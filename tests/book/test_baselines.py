@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mccgaa.errors import ConfigError
+from mccgaa.profile import Profile
 from mccgaa_book import paper
 from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.config import Plan, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -41,3 +46,21 @@ def test_a_plan_gives_a_methods_settings_to_the_loop():
         Plan.of({"epoch": 3})
     with pytest.raises(ConfigError, match="batch_size is 1; expected 2"):
         Plan.of({"batch_size": 1})
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_each_profile_with_baselines_says_how_they_are_trained(path):
+    profile = Profile.load(path)
+    if profile.baselines is not None:
+        plan = Plan.of(profile.baselines)
+        assert set(plan.seeds) <= set(profile.seeds), "MERL has the profile's seeds"
+
+
+def test_the_plan_is_no_part_of_the_profiles_hash(tmp_path):
+    text = (ROOT / "params" / "smoke.yaml").read_text(encoding="utf-8")
+    other = tmp_path / "smoke.yaml"
+    other.write_text(text.replace("baselines: {epochs: 2", "baselines: {epochs: 3"))
+    before, after = Profile.load(ROOT / "params" / "smoke.yaml"), Profile.load(other)
+    assert before.baselines != after.baselines and before.hash == after.hash

@@ -1,0 +1,311 @@
+"""Each loss of a baseline is its paper's, and gradients stop where they must."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mccgaa.config import EncoderConfig, InputConfig
+from mccgaa.errors import ConfigError
+from mccgaa.gather import Group
+from mccgaa_book.baselines import barlow_twins, moco_v3, registry, simclr
+from mccgaa_book.baselines.barlow_twins import cross_correlation, redundancy
+from mccgaa_book.baselines.base import Batch, Target, mlp, rising, spread
+from mccgaa_book.baselines.byol import regression
+from mccgaa_book.baselines.config import BaselineConfig
+from mccgaa_book.baselines.moco_v3 import info_nce
+from mccgaa_book.baselines.simclr import nt_xent
+from mccgaa_book.baselines.simsiam import negative_cosine
+
+SIAMESE = ["simclr", "byol", "barlow-twins", "moco-v3", "simsiam"]
+FOLLOWED = {  # module -> the copy of it that follows
+    "byol": {"encoder": "target_encoder", "projector": "target_projector"},
+    "moco-v3": {"encoder": "momentum_encoder", "projector": "momentum_projector"},
+}
+
+
+def config(method: str, **settings) -> BaselineConfig:
+    return BaselineConfig(
+        method,
+        registry.settings(method, settings),
+        InputConfig(sampling_rate=64, duration=1.0, transform="bandpass-zscore"),
+        EncoderConfig(widths=(12, 12, 12, 12), cam="none"),
+    )
+
+
+def made(method: str, **settings):
+    torch.manual_seed(0)
+    return registry.build(config(method, **settings))
+
+
+def batch(records: int = 8, progress: float = 0.25) -> Batch:
+    torch.manual_seed(1)
+    return Batch(torch.randn(records, 12, 64), torch.arange(records), progress)
+
+
+def two_views(rows: int = 5, width: int = 4):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(2, rows, width))
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_nt_xent_is_its_sum_written_out():
+    first, second = two_views()
+    z = unit(np.concatenate([first, second]))
+    terms = []
+    for i in range(10):
+        j = (i + 5) % 10
+        others = [math.exp(z[i] @ z[k] / 0.3) for k in range(10) if k != i]
+        terms.append(-math.log(math.exp(z[i] @ z[j] / 0.3) / sum(others)))
+    found = nt_xent(torch.tensor(first), torch.tensor(second), 0.3)
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(np.mean(terms), rel=1e-12)
+
+
+def test_nt_xent_of_equal_orthogonal_pairs_is_known():
+    z = 7.0 * torch.eye(6, dtype=torch.float64)
+    known = math.log(1 + 10 * math.exp(-1 / 0.5))  # one partner, ten at right angles
+    assert nt_xent(z, z, 0.5).item() == pytest.approx(known, rel=1e-12)
+
+
+def test_info_nce_is_its_sum_written_out():
+    queries, keys = two_views()
+    q, k = unit(queries), unit(keys)
+    terms = []
+    for i in range(5):
+        others = [math.exp(q[i] @ k[j] / 0.2) for j in range(5)]
+        terms.append(-0.4 * math.log(math.exp(q[i] @ k[i] / 0.2) / sum(others)))
+    found = info_nce(torch.tensor(queries), torch.tensor(keys), 0.2)
+    assert found.item() == pytest.approx(np.mean(terms), rel=1e-12)
+    z = torch.eye(6, dtype=torch.float64)
+    known = 0.4 * math.log(1 + 5 * math.exp(-5))
+    assert info_nce(3 * z, z, 0.2).item() == pytest.approx(known, rel=1e-12)
+
+
+def test_losses_of_two_processes_average_to_that_of_the_whole_batch(monkeypatch):
+    first, second = (torch.tensor(v) for v in two_views(rows=6))
+    sides = [nn.functional.normalize(z) for z in (first, second)]  # of all processes
+    monkeypatch.setattr(simclr, "gather_both", lambda x, q, group: sides)
+    monkeypatch.setattr(moco_v3, "gather", lambda t, group: sides[1])
+    for loss in (nt_xent, info_nce):
+        together = loss(first, second, 0.5).item()
+        parts = [
+            loss(first[part], second[part], 0.5, Group(rank, 2)).item()
+            for rank, part in enumerate((slice(0, 3), slice(3, 6)))
+        ]
+        assert sum(parts) / 2 == pytest.approx(together, rel=1e-12)
+        assert parts[0] != pytest.approx(parts[1], rel=1e-6)
+
+
+def test_cross_correlation_is_pearsons_over_the_whole_batch(monkeypatch):
+    first, second = two_views(rows=50, width=3)
+    known = np.corrcoef(first.T, second.T)[:3, 3:]
+    a, b = torch.tensor(first), torch.tensor(second)
+    np.testing.assert_allclose(cross_correlation(a, b), known, atol=1e-4)
+    monkeypatch.setattr(barlow_twins, "gather_both", lambda x, q, group: (a, b))
+    own = cross_correlation(a[:25], b[:25], Group(0, 2))
+    np.testing.assert_allclose(own, known, atol=1e-4)
+
+
+def test_barlow_twins_is_zero_at_the_identity_and_counts_what_is_off_it():
+    identity = torch.eye(4, dtype=torch.float64)
+    assert [t.item() for t in redundancy(identity, 0.1)] == [0.0, 0.0]
+    table = torch.tensor([[0.5, 2.0], [-1.0, 1.0]], dtype=torch.float64)
+    invariance, rest = redundancy(table, 0.1)
+    assert invariance.item() == pytest.approx(0.25)
+    assert rest.item() == pytest.approx(0.1 * (4 + 1))
+
+
+def test_distances_of_vectors_are_known():
+    a = torch.tensor([[3.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    assert regression(a, 5 * a).item() == pytest.approx(0)
+    assert regression(a, -a).item() == pytest.approx(4)
+    assert negative_cosine(a, 5 * a).item() == pytest.approx(-1)
+    assert negative_cosine(a, a.flip(0)).item() == pytest.approx(0)
+
+
+def test_losses_of_half_precision_are_computed_in_full():
+    first, second = (torch.tensor(v).bfloat16() for v in two_views())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nt_xent(first, second, 0.1)
+    assert found.dtype == torch.float32
+    exact = nt_xent(first.double(), second.double(), 0.1)
+    assert found.item() == pytest.approx(exact.item(), rel=1e-5)
+
+
+def test_spread_is_zero_for_one_embedding_and_one_on_the_sphere():
+    assert spread(torch.ones(8, 16)).item() == 0
+    assert spread(torch.tensor([[5.0, 0.0], [-1.0, 0.0]])).item() == pytest.approx(
+        0.5 * math.sqrt(2)
+    )
+    torch.manual_seed(0)
+    assert spread(torch.randn(500, 64)).item() == pytest.approx(1, abs=0.02)
+
+
+def test_a_decay_rises_to_one_by_a_cosine():
+    assert rising(0.9, 0.0) == pytest.approx(0.9)
+    assert rising(0.9, 0.5) == pytest.approx(0.95)
+    assert rising(0.9, 1.0) == pytest.approx(1.0)
+
+
+def test_a_target_follows_exactly_and_passes_no_gradient():
+    torch.manual_seed(0)
+    online = nn.Linear(3, 2).double()
+    target = Target(online)
+    before = [p.clone() for p in target.parameters()]
+    with torch.no_grad():
+        for p in online.parameters():
+            p += 1
+    target.follow(online, 0.75)
+    for old, new in zip(before, target.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.25, rtol=1e-12, atol=1e-12)
+        assert not new.requires_grad
+    assert not target(torch.ones(1, 3).double()).requires_grad
+
+
+def test_an_mlp_normalises_what_it_is_asked_to():
+    kinds = [type(layer).__name__ for layer in mlp(4, 5, 6)]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+    whole = mlp(4, 5, 6, norm_last=True, affine_last=False)
+    assert whole[1].affine and not whole[-1].affine
+    torch.manual_seed(0)
+    found = whole(torch.randn(64, 4))
+    torch.testing.assert_close(found.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", SIAMESE)
+def test_the_gradient_reaches_every_weight_that_learns(name):
+    model = made(name)
+    model.train()
+    found = model.loss(batch())
+    assert set(found) == set(model.columns())
+    found["loss"].backward()
+    for path, weight in model.named_parameters():
+        if weight.requires_grad:
+            assert weight.grad is not None and weight.grad.isfinite().all(), path
+            assert weight.grad.any() or path.endswith("bias"), path
+        else:
+            assert weight.grad is None, path
+    assert 0 < found["spread"].item() < 2
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_the_target_moves_by_the_decay_of_the_step(name):
+    model = made(name, decay=0.9)
+    pairs = [
+        (model.get_submodule(mine), model.get_submodule(copy))
+        for mine, copy in FOLLOWED[name].items()
+    ]
+    with torch.no_grad():
+        for mine, _ in pairs:
+            for p in mine.parameters():
+                p += torch.randn_like(p)
+    before = [[p.clone() for p in copy.parameters()] for _, copy in pairs]
+    model.after_step(0.5)
+    for (mine, copy), old in zip(pairs, before, strict=True):
+        for own, was, now in zip(
+            mine.parameters(), old, copy.parameters(), strict=True
+        ):
+            torch.testing.assert_close(now, 0.95 * was + 0.05 * own)
+
+
+@pytest.mark.parametrize("name", ["byol", "simsiam"])
+def test_a_prediction_aims_at_the_other_view(name, monkeypatch):
+    """With the target's (or the projector's) outputs set, the loss is known."""
+    model = made(name)
+    model.train()
+    signals = batch().signals
+    monkeypatch.setattr(model, "views", lambda s: [s, s.flip(0)])
+    z = [model.projector(model.features(v)) for v in (signals, signals.flip(0))]
+    p = [model.predictor(one) for one in z]
+    if name == "byol":
+        aims = [
+            model.target_projector(model.target_encoder(v))
+            for v in (signals, signals.flip(0))
+        ]
+        known = regression(p[0], aims[1]) + regression(p[1], aims[0])
+    else:
+        known = (negative_cosine(p[0], z[1]) + negative_cosine(p[1], z[0])) / 2
+    torch.testing.assert_close(model.loss(batch())["loss"], known)
+
+
+def test_simsiam_stops_the_gradient_at_what_is_predicted(monkeypatch):
+    signals = batch().signals
+    gradients = {}
+    for stops in (True, False):
+        model = made("simsiam", stop_gradient=stops)
+        model.predictor = nn.Identity()
+        monkeypatch.setattr(model, "views", lambda s: [s, s.roll(1, 0)])
+        z = {}
+        model.projector.register_forward_hook(
+            lambda _, given, z_of, z=z: z.setdefault(len(z), z_of).retain_grad()
+        )
+        model.loss(Batch(signals, torch.arange(8), 0.0))["loss"].backward()
+        gradients[stops] = z[0].grad
+        cosine = nn.functional.cosine_similarity
+        alone = z[0].detach().requires_grad_()
+        (-cosine(alone, z[1].detach(), dim=1).mean() / 2).backward()
+        if stops:
+            torch.testing.assert_close(z[0].grad, alone.grad)
+        else:  # each projection is aimed at, too
+            torch.testing.assert_close(z[0].grad, 2 * alone.grad)
+
+
+def test_views_are_two_changes_of_each_record_and_the_probe_sees_none():
+    model = made("simclr")
+    signals = batch().signals
+    torch.manual_seed(2)
+    first, second = model.views(signals)
+    assert first.shape == second.shape == signals.shape
+    assert not torch.equal(first, second) and not torch.equal(first, signals)
+    torch.manual_seed(2)
+    assert torch.equal(model.views(signals)[0], first)
+    still = made("simclr", strength=0.0)
+    assert torch.equal(still.view(signals), signals)
+    assert torch.equal(made("simclr", augmentations=[]).view(signals), signals)
+    model.eval()
+    torch.testing.assert_close(model.features(signals), model.encoder(signals))
+    assert model.features(signals).shape == (8, 12)
+
+
+def test_the_encoder_is_that_of_section_3_2_without_its_attention():
+    from mccgaa.encoder import EcgEncoder
+
+    wanted = config("simclr")
+    torch.manual_seed(0)
+    whole = EcgEncoder(wanted.encoder).eval()
+    own = registry.build(wanted).eval().encoder
+    own.load_state_dict(
+        {
+            k: v
+            for k, v in whole.state_dict().items()
+            if k.split(".")[0] in {"stem", "stages"}
+        }
+    )
+    signals = batch().signals
+    torch.testing.assert_close(own(signals), whole.feature_map(signals).mean((2, 3)))
+    with pytest.raises(ConfigError, match="channel attention is part of MCCGAA"):
+        replace(wanted, encoder=EncoderConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("simclr", {"temperature": 0.0}, "more than 0"),
+        ("moco-v3", {"decay": 1.5}, "0 to 1"),
+        ("byol", {"momentum": 1}, "has no setting 'momentum'"),
+        ("simsiam", {"strength": 2.0}, "0 to 1"),
+        ("barlow-twins", {"augmentations": ["flip"]}, "augmentations"),
+    ],
+)
+def test_settings_that_nothing_can_be_made_of_are_refused(name, given, message):
+    with pytest.raises(ConfigError, match=message):
+        registry.settings(name, given)
