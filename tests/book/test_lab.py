@@ -189,10 +189,10 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project):
 def test_each_class_is_tested_by_a_run_that_never_met_it_and_by_the_usual_one(
     project, monkeypatch
 ):
-    monkeypatch.setattr(strict, "GROUPS", 2)  # as many more runs
+    monkeypatch.setattr(strict, "GROUPS", 3)  # as many more runs
     pretrain = load_yaml(project / "params" / "small.yaml")["pretrain"]
     tasks = {"form": "ptbxl", "rhythm": "ptbxl", "super": "ptbxl"}
-    edit(project, tasks=tasks, pretrain=pretrain | {"batch_size": 4})
+    edit(project, tasks=tasks, pretrain=pretrain | {"batch_size": 2})
     lab = Lab("small")
     groups = strict.groups(lab)
     classes = [c for group in groups for c in group]
