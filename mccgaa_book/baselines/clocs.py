@@ -1,0 +1,122 @@
+r"""CLOCS: contrast segments and leads of patients.
+
+Kiyasseh, Zhu, Clifton. CLOCS: contrastive learning of cardiac signals across space,
+time, and patients. ICML 2021. arXiv:2005.13249.
+
+No augmentation is made up. Two views of a record are two segments of its time (CMSC,
+multi-segment), two parts of its leads (CMLC, multi-lead), or both (CMSMLC): what a
+heart does now and next, or seen from here and from there, has the same label. Views are
+positive when they come from the same *patient*, from one record or from two of the
+batch.
+
+.. math::
+    \mathcal L = \mathcal L_{diag}^{AB} + \mathcal L_{diag}^{BA}
+        + \mathcal L_{off}^{AB} + \mathcal L_{off}^{BA}, \qquad
+    \mathcal L_{diag}^{AB} = -\frac 1 B \sum_i \log p_{ii}, \qquad
+    \mathcal L_{off}^{AB} = -\frac 1 {|J|} \sum_{(i, j) \in J} \log p_{ij}
+
+with p_ij the softmax over j of cos(a_i, b_j) / tau, and J the pairs of different
+records of one patient.
+
+Kept: the loss, the three codings, no augmentation, and no projection head: the views'
+embeddings themselves are compared.
+
+Changed for 12-lead ECGs: the paper encodes one lead at a time. A probe sees all twelve
+at once, so a segment has all leads here, and CMLC parts the leads in two random halves;
+the other half is zero, as a missing lead is everywhere in this project. A segment is
+half of a record. Which of the three codings the printed row ran is not said; CMSC is
+the default, since its views have all leads, as the records of a probe have.
+
+Hyper-parameters: tau 0.1 (the paper).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mccgaa.gather import gather
+from mccgaa.settings import check_choices, require
+from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
+from mccgaa_book.baselines.config import Settings
+
+Coding = Literal["cmsc", "cmlc", "cmsmlc"]
+
+
+@dataclass(frozen=True)
+class CLOCSSettings(Settings):
+    """Of CLOCS; it varies no signal, so strength and augmentations do nothing."""
+
+    coding: Coding = "cmsc"
+    tau: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choices(self, "clocs")
+        require(self.tau > 0, "clocs.tau", self.tau, "more than 0")
+
+
+def segments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Halve records (B, D, T) in time, without the middle sample of an odd length."""
+    half = x.shape[-1] // 2
+    return x[..., :half], x[..., -half:]
+
+
+def lead_halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Part the leads of (B, D, T) in two random halves, the other half zero."""
+    leads = x.shape[1]
+    order = torch.rand(*x.shape[:2], device=x.device).argsort(1)  # a permutation
+    first = (order < leads // 2)[..., None]  # (B, D, 1)
+    return x * first, x * ~first
+
+
+def views(x: Tensor, coding: Coding) -> tuple[Tensor, Tensor]:
+    """Make the two views of records (B, D, T) that a coding contrasts."""
+    if coding == "cmsc":
+        return segments(x)
+    if coding == "cmlc":
+        return lead_halves(x)
+    now, later = segments(x)
+    leads, _ = lead_halves(torch.ones_like(x[..., :1]))  # (B, D, 1), ones and zeros
+    return now * leads, later * (1 - leads)
+
+
+@in_float32
+def patient_loss(a: Tensor, b: Tensor, patients: Tensor, tau: float) -> Tensor:
+    """Contrast views of patients: L_diag and L_off, both directions.
+
+    Args:
+        a, b: (B, M), the two views' embeddings.
+        patients: (B,) numbers; equal ones are one patient.
+        tau: temperature.
+    """
+    scores = normalize(a, dim=1) @ normalize(b, dim=1).T / tau  # (B, B)
+    itself = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    others = (patients[:, None] == patients) & ~itself  # J
+    total = scores.new_zeros(())
+    for direction in (scores, scores.T):
+        log_p = direction.log_softmax(1)
+        total = total - log_p.diagonal().mean()
+        # No pair in J: the sum is 0, and so is this part.
+        total = total - (log_p * others).sum() / others.sum().clamp(min=1)
+    return total
+
+
+class CLOCS(Method):
+    """CLOCS; see the module."""
+
+    Settings = CLOCSSettings
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Contrast two views of each patient."""
+        parts = views(batch.signals, self.settings.coding)
+        a, b = (gather(self.features(part), self.group) for part in parts)
+        patients = gather(batch.subjects, self.group)
+        return {
+            "loss": patient_loss(a, b, patients, self.settings.tau),
+            "spread": spread(a),
+        }

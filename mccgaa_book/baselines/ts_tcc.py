@@ -1,0 +1,204 @@
+r"""TS-TCC: predict one view's future from another view's past.
+
+Eldele, Ragab, Chen, Wu, Kwoh, Li, Guan. Time-series representation learning via
+temporal and contextual contrasting. IJCAI 2021. arXiv:2106.14112.
+
+A record has a weak view (scaled, a little noise) and a strong one (its segments in
+another order, more noise). A transformer sums up the moments of one view up to a time t
+in a context c, from which linear maps predict the next K moments of the *other* view,
+each among those of all records of the batch (temporal contrasting). The contexts of a
+record's two views are to be more alike than those of different records (contextual
+contrasting).
+
+.. math::
+    \mathcal L_{TC}^{s} = -\frac 1 K \sum_{k=1}^K \log
+        \frac{\exp\left((W_k c_t^s)^\top z_{t+k}^w\right)}
+             {\sum_n \exp\left((W_k c_t^s)^\top z_{n, t+k}^w\right)}, \qquad
+    \mathcal L = \lambda_1 (\mathcal L_{TC}^s + \mathcal L_{TC}^w)
+        + \lambda_2 \mathcal L_{CC}
+
+with w and s exchanged in the other direction; L_CC is SimCLR's loss of the projected
+contexts.
+
+Kept: both kinds of view, prediction across views, a transformer with a class token, dot
+products without a temperature, a projection of the contexts for L_CC.
+
+Changed for 12-lead ECGs: the encoder is the 1D-ResNet18, its moments averaged to 32 per
+record, so that K is the same at any sampling rate. The transformer's blocks are those
+of a ViT, and positions are added, without which it does not know what came last. The
+leads of a record are cut and reordered together. Scaling draws from N(1, 0.1), and
+noise has 5 % (weak) and 20 % (strong) of a lead's deviation; the published 80 % would
+hide all waves but the QRS. The strong view changes the rhythm that a label may rest on:
+the method is built on that, and no other method here reorders segments.
+
+Hyper-parameters: K is 40 % of the moments, lambda 1 and 0.7, tau 0.2 (the paper,
+section 4); width 100, up to 8 segments (its published configuration for human activity,
+whose records also have several channels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mccgaa.augment import added
+from mccgaa.gather import gather
+from mccgaa.model import scale_input
+from mccgaa.settings import check_range, require
+from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
+from mccgaa_book.baselines.config import BaselineConfig, Settings
+from mccgaa_book.baselines.patches import learned, transformer
+from mccgaa_book.baselines.simclr import nt_xent
+
+
+@dataclass(frozen=True)
+class TSTCCSettings(Settings):
+    """Of TS-TCC; its views are its own, so strength and augmentations do nothing."""
+
+    moments: int = 32  # of a record, after averaging
+    ahead: int = 12  # K, moments to predict
+    width: int = 100  # h, of the context
+    depth: int = 4  # blocks of the context's transformer
+    heads: int = 4
+    segments: int = 8  # at most, of the strong view
+    scale: float = 0.1  # deviation of the weak view's factor per lead
+    weak_noise: float = 0.05  # as a share of a lead's deviation
+    strong_noise: float = 0.2
+    temporal: float = 1.0  # lambda_1
+    contextual: float = 0.7  # lambda_2
+    tau: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("ahead", "width", "depth", "heads", "segments"):
+            check_range(f"ts-tcc.{name}", getattr(self, name), 1)
+        past = f"more than ts-tcc.ahead, which is {self.ahead}"
+        require(self.moments > self.ahead, "ts-tcc.moments", self.moments, past)
+        require(self.tau > 0, "ts-tcc.tau", self.tau, "more than 0")
+
+
+def reordered(x: Tensor, most: int) -> Tensor:
+    """Cut each record into 1 to `most` segments and shuffle them, all leads alike.
+
+    Args:
+        x: (B, D, T).
+        most: segments; where they are cut is random.
+
+    Returns:
+        (B, D, T), each sample of a record once.
+    """
+    rows, length, device = len(x), x.shape[-1], x.device
+    # Where segments begin; a record with fewer segments begins some of them at its end.
+    count = torch.randint(1, most + 1, (rows, 1), device=device)
+    starts = torch.rand(rows, most - 1, device=device) * length  # (B, most - 1)
+    absent = torch.arange(1, most, device=device) >= count
+    starts = starts.masked_fill(absent, length)
+    time = torch.arange(length, device=device)
+    segment = (time[None, :, None] >= starts[:, None]).sum(-1)  # (B, T)
+    # A random key for each segment: a stable sort by it moves segments as a whole.
+    key = torch.rand(rows, most, device=device).gather(1, segment)  # (B, T)
+    order = key.argsort(1, stable=True)  # (B, T)
+    return x.gather(-1, order[:, None].expand_as(x))
+
+
+class Context(nn.Module):
+    """The autoregressive model: sum up moments in a context.
+
+    Args:
+        channels: C, of a moment.
+        settings: size of the network.
+    """
+
+    def __init__(self, channels: int, settings: TSTCCSettings) -> None:
+        super().__init__()
+        width = settings.width
+        self.embed = nn.Linear(channels, width)
+        self.position = learned(settings.moments, width)
+        self.summary = learned(width)  # the class token
+        self.blocks = transformer(width, settings.depth, settings.heads)
+
+    def forward(self, past: Tensor) -> Tensor:
+        """Sum up moments z_1 ... z_t, (B, t, C), in contexts c_t, (B, h)."""
+        tokens = self.embed(past) + self.position[: past.shape[1]]  # (B, t, h)
+        first = self.summary.expand(len(tokens), 1, -1)
+        return self.blocks(torch.cat([first, tokens], dim=1))[:, 0]
+
+
+@in_float32
+def temporal_loss(predicted: Tensor, future: Tensor) -> Tensor:
+    """Find each record's own moment among those of the batch (L_TC).
+
+    Args:
+        predicted: (B, K, C), W_k c_t of one view.
+        future: (B, K, C), z_{t+k} of the other view.
+    """
+    scores = predicted.transpose(0, 1) @ future.permute(1, 2, 0)  # (K, B, B)
+    own = torch.arange(scores.shape[1], device=scores.device)
+    return F.cross_entropy(scores.flatten(0, 1), own.repeat(len(scores)))
+
+
+class TSTCC(Method):
+    """TS-TCC; see the module."""
+
+    Settings = TSTCCSettings
+    terms = ("temporal", "contextual")
+
+    def __init__(self, config: BaselineConfig) -> None:
+        super().__init__(config)
+        channels, width = self.encoder.width, self.settings.width
+        self.context = Context(channels, self.settings)
+        self.predict = nn.Linear(width, channels * self.settings.ahead)  # all W_k
+        self.project = mlp(width, channels // 2, channels // 4)
+
+    def weak_view(self, x: Tensor) -> Tensor:
+        """Scale each lead of (B, D, T), and add little noise."""
+        draw = torch.randn(*x.shape[:2], 1, device=x.device)  # (B, D, 1)
+        return _noisy(x * (1 + self.settings.scale * draw), self.settings.weak_noise)
+
+    def strong_view(self, x: Tensor) -> Tensor:
+        """Put segments of (B, D, T) in another order, and add noise."""
+        shuffled = reordered(x, self.settings.segments)
+        return _noisy(shuffled, self.settings.strong_noise)
+
+    def moments(self, x: Tensor) -> Tensor:
+        """Encode a view (B, D, T) to moments (B, n, C)."""
+        maps = self.encoder.feature_map(
+            scale_input(x, self.config.input.scaling)
+        )  # (B, C, T')
+        return F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Predict across views, then contrast the contexts."""
+        ahead = self.settings.ahead
+        weak, strong = (
+            self.moments(view(batch.signals))
+            for view in (self.weak_view, self.strong_view)
+        )  # (B, n, C)
+        # The same t in both views and for all records, from 1 to n - K. Processes draw
+        # their own: records of another are negatives whatever their t.
+        t = int(torch.randint(1, self.settings.moments - ahead + 1, ()))
+        contexts = [self.context(z[:, :t]) for z in (weak, strong)]  # (B, h)
+        temporal = weak.new_zeros(())
+        for context, other in zip(contexts, (strong, weak), strict=True):
+            predicted = self.predict(context).unflatten(1, (ahead, -1))  # (B, K, C)
+            future = other[:, t : t + ahead]
+            temporal = temporal + temporal_loss(
+                gather(predicted, self.group), gather(future, self.group)
+            )
+        first, second = (self.project(context) for context in contexts)
+        contextual = nt_xent(first, second, self.settings.tau, self.group)
+        loss = self.settings.temporal * temporal
+        return {
+            "loss": loss + self.settings.contextual * contextual,
+            "temporal": temporal,
+            "contextual": contextual,
+            "spread": spread(weak.mean(1)),
+        }
+
+
+def _noisy(x: Tensor, level: float) -> Tensor:
+    """Add white noise where there is a signal; `level` is a share of the deviation."""
+    return added(x, torch.randn_like(x), torch.full_like(x[:, :1, :1], level))

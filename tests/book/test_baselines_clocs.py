@@ -1,0 +1,127 @@
+"""CLOCS: segments, leads, and who is whose positive."""
+
+import math
+
+import pytest
+import torch
+from toy_baselines import batch, config, learns, make, matrix, signals
+
+from mccgaa.errors import ConfigError
+from mccgaa_book.baselines.base import Batch
+from mccgaa_book.baselines.clocs import lead_halves, patient_loss, segments, views
+
+TAU = 0.1
+
+
+def naive_loss(a, b, patients, tau):
+    """L_diag and L_off of both directions, in loops."""
+    size, total = len(a), 0.0
+    for one, other in ((a, b), (b, a)):
+        diagonal, pairs = [], []
+        for i in range(size):
+            scores = []
+            for j in range(size):
+                dot = sum((one[i] * other[j]).tolist())
+                scores.append(dot / (one[i].norm() * other[j].norm()).item() / tau)
+            whole = math.log(sum(math.exp(s) for s in scores))
+            for j in range(size):
+                if i == j:
+                    diagonal.append(scores[j] - whole)
+                elif patients[i] == patients[j]:
+                    pairs.append(scores[j] - whole)
+        total -= sum(diagonal) / len(diagonal)
+        total -= sum(pairs) / max(1, len(pairs))
+    return total
+
+
+@pytest.mark.parametrize(
+    "patients", [[1, 2, 3, 4, 5], [7, 7, 3, 4, 3], [1, 1, 1, 1, 1]]
+)
+def test_the_loss_is_that_of_the_paper(patients):
+    a, b = matrix(5, 4), matrix(5, 4, seed=1)
+    ours = patient_loss(a, b, torch.tensor(patients), 0.5).item()
+    assert ours == pytest.approx(naive_loss(a, b, patients, 0.5), abs=1e-12)
+
+
+def test_known_values_of_the_loss():
+    same = torch.ones(4, 3).double()
+    apart, alone = torch.arange(4), torch.zeros(4).long()
+    assert patient_loss(same, same, apart, TAU).item() == pytest.approx(2 * math.log(4))
+    assert patient_loss(same, same, alone, TAU).item() == pytest.approx(4 * math.log(4))
+    own = torch.eye(4).double()
+    assert patient_loss(own, own, apart, 0.01).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_positives_are_exactly_the_pairs_of_one_patient():
+    patients = torch.tensor([5, 9, 5, 2])
+    a, b = matrix(4, 3).requires_grad_(), matrix(4, 3, seed=1)
+    # With an even softmax, the gradient of -log p_ij points from all to the positives.
+    flat = torch.zeros(4, 4).double().requires_grad_()
+    total = 0.0
+    for direction in (flat, flat.T):
+        log_p = direction.log_softmax(1)
+        total = total - log_p.diagonal().mean() - (log_p[0, 2] + log_p[2, 0]) / 2
+    wanted = total.item()
+    even = torch.ones(4, 3).double()
+    assert patient_loss(even, even, patients, TAU).item() == pytest.approx(wanted)
+    # Another record of the patient attracts: nearer to it, the loss is less.
+    other = torch.tensor([5, 9, 8, 2])
+    nearer = b.clone()
+    nearer[2] = a[0].detach()
+    gain = patient_loss(a, b, patients, TAU) - patient_loss(a, nearer, patients, TAU)
+    without = patient_loss(a, b, other, TAU) - patient_loss(a, nearer, other, TAU)
+    assert gain > without
+
+
+def test_segments_are_halves_of_the_time_of_all_leads():
+    x = signals()
+    now, later = segments(x)
+    assert torch.equal(torch.cat([now, later], dim=-1), x)
+    first, last = segments(x[..., :99])
+    assert first.shape == last.shape == (4, 12, 49)
+    assert torch.equal(last, x[..., 50:99])
+
+
+def test_lead_views_share_no_lead_and_miss_none():
+    torch.manual_seed(0)
+    x = signals(50)
+    one, other = lead_halves(x)
+    assert torch.equal(one + other, x)
+    has = (one != 0).any(-1), (other != 0).any(-1)
+    assert (has[0] ^ has[1]).all()
+    assert (has[0].sum(1) == 6).all()
+    assert has[0].float().mean(0).std() < 0.15  # each lead as often as any
+    assert len(has[0].unique(dim=0)) > 40  # another half for each record
+
+
+def test_the_third_coding_differs_in_both():
+    torch.manual_seed(0)
+    x = signals()
+    now, later = views(x, "cmsmlc")
+    shown, hidden = (now != 0).any(-1), (later != 0).any(-1)
+    assert now.shape == later.shape == (4, 12, 50)
+    assert (shown ^ hidden).all() and (shown.sum(1) == 6).all()
+    assert torch.equal(now[shown], x[..., :50][shown])
+    assert torch.equal(later[hidden], x[..., 50:][hidden])
+
+
+@pytest.mark.parametrize("coding", ["cmsc", "cmlc", "cmsmlc"])
+def test_a_step_reaches_all_weights(coding):
+    method = make("clocs", coding=coding)
+    found = method.loss(batch())
+    assert tuple(found) == method.columns()
+    names = {name for name, _ in method.named_parameters()}
+    assert learns(method, batch()) == names
+
+
+def test_a_step_asks_for_the_patients():
+    method = make("clocs").eval()
+    x = signals()
+    apart = method.loss(Batch(x, torch.arange(4), 0.0))["loss"]
+    joined = method.loss(Batch(x, torch.tensor([0, 1, 1, 2]), 0.0))["loss"]
+    assert joined > apart + 0.1  # another term
+
+
+def test_an_unknown_coding_is_refused():
+    with pytest.raises(ConfigError, match="coding"):
+        config("clocs", coding="cmc")

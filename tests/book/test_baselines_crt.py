@@ -1,0 +1,171 @@
+"""CRT: patches of time and spectrum, what is dropped of them, and both losses."""
+
+import math
+
+import pytest
+import torch
+from toy_baselines import batch, config, learns, make, matrix, signals, size
+
+from mccgaa.config import EncoderConfig, InputConfig
+from mccgaa.errors import ConfigError
+from mccgaa_book.baselines.base import Backbone
+from mccgaa_book.baselines.crt import (
+    CRTSettings,
+    SpectralTransformer,
+    discrimination,
+    dropping,
+    reconstruction,
+    spectrum,
+)
+
+SMALL = {"width": 16, "depth": 1, "decoder_depth": 1}
+
+
+def test_the_constraint_is_the_log_sum_exp_of_cosines_with_other_records():
+    before, after = matrix(4, 3), matrix(4, 3, seed=1)
+    total = 0.0
+    for b in range(4):
+        terms = []
+        for c in range(4):
+            if c != b:
+                dot = sum((before[b] * after[c]).tolist())
+                length = math.dist(before[b], [0] * 3) * math.dist(after[c], [0] * 3)
+                terms.append(math.exp(dot / length))
+        total += math.log(sum(terms))
+    ours = discrimination(before, after).item()
+    assert ours == pytest.approx(total / 4, abs=1e-12)
+    same = torch.ones(5, 3).double()
+    assert discrimination(same, same).item() == pytest.approx(1 + math.log(4))
+    assert discrimination(same, -same).item() == pytest.approx(-1 + math.log(4))
+    assert discrimination(same[:1], same[:1]) == 0
+
+
+def test_reconstruction_weighs_each_patch_alike_whatever_its_size():
+    predicted = [matrix(2, 3, 4), matrix(2, 5, 7, seed=1)]
+    target = [matrix(2, 3, 4, seed=2), matrix(2, 5, 7, seed=3)]
+    errors = []
+    for one, other in zip(predicted, target, strict=True):
+        for row, wanted in zip(one.flatten(0, 1), other.flatten(0, 1), strict=True):
+            squares = [(a - b) ** 2 for a, b in zip(row, wanted, strict=True)]
+            errors.append(sum(squares) / len(squares))
+    expected = float(sum(errors) / len(errors))
+    assert reconstruction(predicted, target).item() == pytest.approx(expected, 1e-6)
+    assert reconstruction(target, target) == 0
+
+
+def test_dropping_grows_with_training_between_its_limits():
+    shares = [dropping(p, (0.3, 0.8)) for p in (0.0, 0.3, 0.5, 0.8, 1.0)]
+    assert shares == [0.3, 0.3, 0.5, 0.8, 0.8]
+
+
+def test_a_sinusoid_has_one_frequency_and_its_phase():
+    rate, length = 50, 100
+    time = torch.arange(length) / rate
+    wave = torch.cos(2 * math.pi * 5 * time + math.pi / 4).expand(1, 1, -1)
+    magnitude, phase = spectrum(wave, 40)
+    assert magnitude.shape == phase.shape == (1, 1, 40)
+    assert magnitude[0, 0].argmax() == 10  # 5 Hz in bins of 0.5 Hz
+    # The orthonormal transform of a cosine of amplitude 1 is sqrt(length) / 2.
+    assert magnitude[0, 0, 10].item() == pytest.approx(math.log1p(5), abs=1e-5)
+    assert phase[0, 0, 10].item() == pytest.approx(0.25, abs=1e-5)
+    assert phase.abs().max() <= 1
+
+
+def test_patches_hold_all_leads_of_a_moment_or_a_band():
+    encoder = make("crt", **SMALL).encoder
+    x = signals(2)
+    time, magnitude, phase = encoder.patches(x)
+    assert time.shape == (2, 10, 12 * 10)  # 0.2 s at 50 Hz
+    assert magnitude.shape == phase.shape == (2, 12, 12 * 4)  # 2 Hz in bins of 0.5
+    assert torch.equal(time[1, 3].view(12, 10), x[1, :, 30:40])
+    lows, turns = spectrum(x, 48)
+    assert torch.equal(magnitude[0, 2].view(12, 4), lows[0, :, 8:12])
+    assert torch.equal(phase[0, 2].view(12, 4), turns[0, :, 8:12])
+
+
+def test_magnitude_and_phase_are_dropped_at_the_same_frequencies():
+    method = make("crt", **SMALL)
+    torch.manual_seed(0)
+    time, magnitude, phase = method.draw(method.encoder.patches(signals(3)), 0.75)
+    assert torch.equal(magnitude, phase)
+    assert time.shape == (3, 3) and phase.shape == (3, 3)  # of 10 and of 12
+    assert not torch.equal(time, phase)
+
+
+def test_a_dropped_token_does_not_change_the_encoding_and_a_kept_one_does():
+    method = make("crt", **SMALL)
+    encoder = method.encoder.eval()
+    tokens = encoder.tokens(encoder.patches(signals(2)))
+    kept = method.draw(tokens, 0.5)
+    before = torch.cat(encoder.encode(tokens, kept), dim=1)
+    for i, sequence in enumerate(tokens):
+        changed = list(tokens)
+        gone = torch.ones(sequence.shape[:2]).scatter(1, kept[i], 0)[..., None]
+        changed[i] = sequence + 5 * gone
+        assert torch.equal(torch.cat(encoder.encode(changed, kept), dim=1), before)
+        changed[i] = sequence + (1 - gone)
+        after = torch.cat(encoder.encode(changed, kept), dim=1)
+        assert not torch.allclose(after, before)
+
+
+def test_the_embedding_depends_on_position_and_on_the_kind_of_a_token():
+    encoder = make("crt", **SMALL).encoder.eval()
+    tokens = encoder.tokens(encoder.patches(signals(1)))
+
+    def embed(parts):
+        return torch.stack([part[:, 0] for part in encoder.encode(parts)]).mean(0)
+
+    before = embed(tokens)
+    assert torch.allclose(before, encoder(signals(1)), atol=1e-6)
+    reversed_time = [tokens[0].flip(1), *tokens[1:]]
+    assert not torch.allclose(embed(reversed_time), before, atol=1e-5)
+    with torch.no_grad():
+        encoder.kind.copy_(encoder.kind.flip(0))
+    assert not torch.allclose(embed(tokens), before, atol=1e-5)
+
+
+def test_the_decoder_gives_every_patch_of_every_sequence():
+    method = make("crt", **SMALL)
+    patches = method.encoder.patches(signals(2))
+    kept = method.draw(patches, 0.75)
+    encoded = method.encoder.encode(method.encoder.tokens(patches), kept)
+    predicted = method.decoder(encoded, kept)
+    assert [p.shape for p in predicted] == [p.shape for p in patches]
+
+
+def test_a_step_adds_the_weighed_constraint_and_reaches_all_weights():
+    method = make("crt", **SMALL, constraint=0.5)
+    found = method.loss(batch())
+    assert tuple(found) == method.columns()
+    total = found["reconstruction"] + 0.5 * found["discrimination"]
+    assert found["loss"].item() == pytest.approx(total.item())
+    names = {name for name, _ in method.named_parameters()}
+    assert learns(method, batch()) == names
+
+
+def test_more_is_dropped_as_training_goes_on(monkeypatch):
+    method = make("crt", **SMALL)
+    kept = []
+    encode = method.encoder.encode
+
+    def watched(tokens, places):
+        kept.append(places[0].shape[1])
+        return encode(tokens, places)
+
+    monkeypatch.setattr(method.encoder, "encode", watched)
+    for progress in (0.0, 0.5, 0.99):
+        method.loss(batch(progress=progress))
+    assert kept == [7, 5, 2]  # of 10 patches
+
+
+@pytest.mark.parametrize("rate", [100, 500])
+def test_tokens_and_parameters_hardly_depend_on_the_rate(rate):
+    encoder = SpectralTransformer(InputConfig(rate, 10.0), 12, CRTSettings())
+    assert [len(p) - 1 for p in encoder.position] == [50, 25, 25]
+    resnet = size(Backbone(EncoderConfig(cam="none")))
+    assert abs(size(encoder) / resnet - 1) < 0.2
+
+
+def test_shares_out_of_order_are_refused():
+    with pytest.raises(ConfigError, match="smaller first"):
+        config("crt", dropped=[0.8, 0.3])

@@ -1,0 +1,145 @@
+"""ST-MEM: what is hidden stays hidden, and the loss is that of the hidden patches."""
+
+import pytest
+import torch
+from toy_baselines import RATE, batch, config, learns, make, matrix, signals, size
+
+from mccgaa.config import EncoderConfig, InputConfig
+from mccgaa.errors import ConfigError
+from mccgaa_book.baselines.base import Backbone
+from mccgaa_book.baselines.patches import cut, draw_kept, hidden, put_back, take
+from mccgaa_book.baselines.st_mem import (
+    LeadTransformer,
+    STMEMSettings,
+    masked_mse,
+    standardised,
+)
+
+SMALL = {"width": 16, "depth": 1, "decoder_depth": 1}
+
+
+def test_the_loss_is_the_mean_square_over_hidden_patches_alone():
+    predicted, target = matrix(2, 3, 4, 5), matrix(2, 3, 4, 5, seed=1)
+    mask = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(2)) < 0.5
+    total, count = 0.0, 0
+    for b, lead, patch in mask.nonzero().tolist():
+        for i in range(5):
+            total += (predicted - target)[b, lead, patch, i].item() ** 2
+            count += 1
+    ours = masked_mse(predicted, target, mask)
+    assert ours.item() == pytest.approx(total / count, abs=1e-12)
+    other = predicted + 7 * ~mask[..., None]  # of patches that were seen
+    assert masked_mse(other, target, mask) == ours
+    assert masked_mse(target, target, mask) == 0
+    assert masked_mse(target + 2, target, mask).item() == pytest.approx(4)
+
+
+def test_a_target_patch_has_mean_0_and_deviation_1_or_is_0():
+    patches = torch.stack([3 * matrix(50) + 5, torch.full((50,), 9.0).double()])
+    scaled = standardised(patches)
+    assert scaled[0].mean().abs() < 1e-12
+    assert scaled[0].square().mean().item() == pytest.approx(1, abs=1e-6)
+    assert scaled[1].abs().max() == 0
+
+
+@pytest.mark.parametrize(("count", "ratio", "kept"), [(33, 0.75, 9), (8, 0.75, 2)])
+def test_the_given_share_of_patches_is_hidden_and_at_least_one_is_not(
+    count, ratio, kept
+):
+    torch.manual_seed(0)
+    drawn = draw_kept(200, count, ratio, torch.device("cpu"))
+    assert drawn.shape == (200, kept)
+    assert (drawn.diff(dim=1) > 0).all()  # in their order, each once
+    assert drawn.unique().tolist() == list(range(count))  # any patch may be kept
+    assert draw_kept(1, 4, 1.0, torch.device("cpu")).shape == (1, 1)
+
+
+def test_patches_return_to_their_places_among_mask_tokens():
+    tokens, mask_token = matrix(2, 5, 3), matrix(3, seed=1)
+    kept = torch.tensor([[0, 3], [2, 4]])
+    restored = put_back(take(tokens, kept), kept, mask_token, 5)
+    for row in range(2):
+        for place in range(5):
+            seen = place in kept[row].tolist()
+            expected = tokens[row, place] if seen else mask_token
+            assert torch.equal(restored[row, place], expected)
+            assert hidden(kept, 5)[row, place].item() is not seen
+
+
+def test_a_hidden_patch_does_not_change_the_encoding_and_a_seen_one_does():
+    encoder = make("st-mem", **SMALL).encoder.eval()
+    patches = cut(signals(2), encoder.size)  # (2, 12, 6, 15)
+    kept = draw_kept(24, 6, 0.5, patches.device).unflatten(0, (2, 12))
+    mask = hidden(kept, 6)[..., None]
+    before = encoder.encode(patches, kept)
+    assert torch.equal(encoder.encode(patches + 5.0 * mask, kept), before)
+    changed = patches.clone()
+    changed[0, 4, kept[0, 4, 0]] += 1  # one patch that is seen
+    after = encoder.encode(changed, kept)
+    assert not torch.allclose(after[0, 7], before[0, 7])  # it reaches other leads
+    assert torch.equal(after[1], before[1])  # and no other record
+
+
+def test_the_decoder_sees_one_lead_at_a_time():
+    method = make("st-mem", **SMALL).eval()
+    encoded = torch.randn(2, 12, 4, 16)
+    kept = torch.tensor([1, 4]).expand(2, 12, 2)
+    before = method.decoder(encoded, kept)
+    assert before.shape == (2, 12, 6, 15)
+    encoded[:, 5] += 1
+    moved = (method.decoder(encoded, kept) - before).abs().amax((0, 2, 3)) > 1e-6
+    assert moved.tolist() == [lead == 5 for lead in range(12)]
+
+
+def test_leads_and_moments_have_embeddings_that_the_encoding_depends_on():
+    encoder = make("st-mem", **SMALL).encoder.eval()
+    patches = cut(signals(1), encoder.size)
+
+    def embed(patches):
+        return encoder(patches.flatten(2))
+
+    before = embed(patches)
+    assert torch.allclose(before, encoder(signals(1)), atol=1e-6)
+    assert not torch.allclose(embed(patches.flip(1)), before, atol=1e-5)  # leads
+    assert not torch.allclose(embed(patches.flip(2)), before, atol=1e-5)  # moments
+    with torch.no_grad():
+        for embedding in (encoder.lead, encoder.position):
+            embedding.zero_()
+    bare = embed(patches)  # a set of patches now
+    assert torch.allclose(embed(patches.flip(1)), bare, atol=1e-5)
+    assert torch.allclose(embed(patches.flip(2)), bare, atol=1e-5)
+
+
+def test_a_step_reaches_all_weights_and_leaves_the_resnet_out():
+    method = make("st-mem", **SMALL)
+    names = {name for name, _ in method.named_parameters()}
+    reached = learns(method, batch())
+    assert reached == names
+    assert not any("stem" in name for name in names)
+
+
+def test_the_loss_of_a_step_is_near_1_before_training():
+    torch.manual_seed(0)
+    found = make("st-mem", **SMALL).loss(batch())
+    assert set(found) == {"loss", "spread"}
+    assert 0.9 < found["loss"] < 1.8  # a guess of 0 for z-scored patches
+
+
+@pytest.mark.parametrize("rate", [100, 500])
+def test_parameters_are_within_a_fifth_of_the_resnets_at_any_rate(rate):
+    given = InputConfig(rate, 10.0)
+    encoder = LeadTransformer(given, 12, STMEMSettings())
+    assert encoder.count == 33
+    assert encoder.size == 0.3 * rate
+    resnet = size(Backbone(EncoderConfig(cam="none")))
+    assert abs(size(encoder) / resnet - 1) < 0.2
+
+
+def test_a_record_shorter_than_a_patch_and_an_odd_width_are_refused():
+    given = InputConfig(RATE, 0.2)
+    with pytest.raises(ConfigError, match=r"input.duration is 0.2; expected 0.3 s"):
+        LeadTransformer(given, 12, STMEMSettings())
+    with pytest.raises(ConfigError, match="width is 18; expected a multiple of 4"):
+        make("st-mem", **SMALL | {"width": 18})
+    with pytest.raises(ConfigError, match="masked"):
+        config("st-mem", masked=1.5)
