@@ -54,7 +54,6 @@ from torch.nn import functional as F
 from mccgaa.augment import present, restored
 from mccgaa.config import Augmentation
 from mccgaa.gather import gather
-from mccgaa.model import scale_input
 from mccgaa.settings import check_range
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
@@ -206,9 +205,7 @@ class ASTCL(Method):
 
     def moments(self, x: Tensor) -> Tensor:
         """Encode a view (B, D, T) to moments (B, n, C)."""
-        maps = self.encoder.feature_map(
-            scale_input(x, self.config.input.scaling)
-        )  # (B, C, T')
+        maps = self.encoder.feature_map(self.scaled(x))  # (B, C, T')
         return F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
 
     def alpha(self, progress: float) -> float:

@@ -47,7 +47,6 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mccgaa.config import InputConfig
-from mccgaa.model import scale_input
 from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
@@ -270,7 +269,7 @@ class CRT(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Drop patches, and reconstruct all of them."""
-        x = scale_input(batch.signals, self.config.input.scaling)
+        x = self.scaled(batch.signals)
         patches = self.encoder.patches(x)
         kept = self.draw(patches, dropping(batch.progress, self.settings.dropped))
         tokens = self.encoder.tokens(patches)

@@ -39,7 +39,6 @@ import torch
 from torch import Tensor, nn
 
 from mccgaa.config import InputConfig
-from mccgaa.model import scale_input
 from mccgaa.settings import check_range
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
@@ -192,7 +191,7 @@ class STMEM(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Hide patches, and reconstruct them."""
-        x = scale_input(batch.signals, self.config.input.scaling)
+        x = self.scaled(batch.signals)
         patches = cut(x, self.encoder.size)  # (B, D, n, p)
         rows, leads, count, _ = patches.shape
         kept = draw_kept(rows * leads, count, self.settings.masked, x.device)

@@ -46,7 +46,6 @@ from torch.nn import functional as F
 
 from mccgaa.augment import added
 from mccgaa.gather import gather
-from mccgaa.model import scale_input
 from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
@@ -165,9 +164,7 @@ class TSTCC(Method):
 
     def moments(self, x: Tensor) -> Tensor:
         """Encode a view (B, D, T) to moments (B, n, C)."""
-        maps = self.encoder.feature_map(
-            scale_input(x, self.config.input.scaling)
-        )  # (B, C, T')
+        maps = self.encoder.feature_map(self.scaled(x))  # (B, C, T')
         return F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
