@@ -99,7 +99,7 @@ def reordered(x: Tensor, most: int) -> Tensor:
     segment = (time[None, :, None] >= starts[:, None]).sum(-1)  # (B, T)
     # A random key for each segment: a stable sort by it moves segments as a whole.
     key = torch.rand(rows, most, device=device).gather(1, segment)  # (B, T)
-    order = key.argsort(1, stable=True)  # (B, T)
+    order = key.argsort(stable=True, dim=1)  # (B, T)
     return x.gather(-1, order[:, None].expand_as(x))
 
 
