@@ -118,6 +118,28 @@ def test_a_step_reaches_all_weights_and_leaves_the_resnet_out():
     assert not any("stem" in name for name in names)
 
 
+def test_a_step_counts_what_the_encoder_did_not_see(monkeypatch):
+    method = make("st-mem", **SMALL)
+    seen, counted = [], []
+    encode = method.encoder.encode
+
+    def watch_encoder(patches, kept):
+        seen.append(kept)
+        return encode(patches, kept)
+
+    def watch_loss(predicted, target, mask):
+        counted.append((target, mask))
+        return masked_mse(predicted, target, mask)
+
+    monkeypatch.setattr(method.encoder, "encode", watch_encoder)
+    monkeypatch.setattr("mccgaa_book.baselines.st_mem.masked_mse", watch_loss)
+    method.loss(batch())
+    ((target, mask),) = counted
+    places = torch.arange(6).expand(4, 12, 6)
+    assert torch.equal(places[~mask].view(4, 12, 2), seen[0])  # of 6, 2 were seen
+    assert torch.equal(target, standardised(cut(signals(), 15)))
+
+
 def test_the_loss_of_a_step_is_near_1_before_training():
     torch.manual_seed(0)
     found = make("st-mem", **SMALL).loss(batch())
