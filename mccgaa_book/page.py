@@ -16,7 +16,7 @@ import pandas as pd
 from mccgaa.errors import BookError
 from mccgaa_book import BANNER
 from mccgaa_book.plots import style
-from mccgaa_book.results import SOURCES
+from mccgaa_book.results import SOURCES, Results
 
 if TYPE_CHECKING:
     from mccgaa_book.lab import Lab
@@ -38,20 +38,21 @@ SAYS = {
 MARKS = {"synthetic": style.MARK, "mixed": "synthetic and real ECGs"}
 
 
-def start(*labs: Lab) -> None:
+def start(*labs: Lab | Results) -> None:
     """Open a page: set the figures' style and show what its ECGs are.
 
     Args:
-        labs: the chapter's lab, or several; none for a page that uses no ECG at all.
+        labs: the chapter's lab, or several, or published results that a page without a
+            lab rests on; none for a page that uses no ECG at all.
     """
     found = kind(*labs)
     style.use(synthetic=found in MARKS, mark=MARKS.get(found, style.MARK))
     note = {"kind": found, "title": TITLES[found], "text": _text(*labs)}
     shown = {"text/html": banner(*labs), "text/plain": TITLES[found]}
-    _display(shown, {BANNER: note})
+    display(shown, {BANNER: note})
 
 
-def kind(*labs: Lab) -> str:
+def kind(*labs: Lab | Results) -> str:
     """Name what the ECGs of these labs are, as their stores say.
 
     Returns:
@@ -65,7 +66,7 @@ def kind(*labs: Lab) -> str:
     return "synthetic" if found.pop() else "real"
 
 
-def banner(*labs: Lab) -> str:
+def banner(*labs: Lab | Results) -> str:
     """Write the banner as HTML, in the book's own look of an admonition."""
     found = kind(*labs)
     return (
@@ -112,7 +113,7 @@ def table(
     name: str,
     caption: str,
     *,
-    lab: Lab | tuple[Lab, ...] | None = None,
+    lab: Lab | Results | tuple[Lab, ...] | None = None,
     digits: int = 2,
     index: bool | None = None,
     highlight: Sequence[str] = (),
@@ -139,7 +140,7 @@ def table(
         index = not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index() if index else frame
     shown = shown.set_axis([_label(column) for column in shown.columns], axis=1)
-    _display(
+    display(
         {
             "text/html": table_html(shown, name, caption, lab, digits, highlight),
             "text/plain": frame.to_string(float_format=lambda x: f"{x:.{digits}f}"),
@@ -151,7 +152,7 @@ def table_html(
     frame: pd.DataFrame,
     name: str,
     caption: str,
-    lab: Lab | tuple[Lab, ...] | None = None,
+    lab: Lab | Results | tuple[Lab, ...] | None = None,
     digits: int = 2,
     highlight: Sequence[str] = (),
 ) -> str:
@@ -205,7 +206,7 @@ def _class(column: pd.Series) -> str:
     return " ".join(words)
 
 
-def _text(*labs: Lab) -> str:
+def _text(*labs: Lab | Results) -> str:
     """Write what the banner says below its title."""
     badges = [lab.badge().replace("*", "") for lab in labs]
     return " ".join([SAYS[kind(*labs)], *dict.fromkeys(badges)])
@@ -217,7 +218,8 @@ def _label(column: Any) -> str:
     return " ".join(str(part) for part in parts if str(part) not in ("", "index"))
 
 
-def _display(data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
-    from IPython.display import display
+def display(data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
+    """Show an output on the page, by MIME type, with metadata for the press."""
+    from IPython.display import display as show
 
-    display(data, raw=True, metadata=metadata or {})
+    show(data, raw=True, metadata=metadata or {})

@@ -22,6 +22,7 @@ from scipy import stats
 from mccgaa.config import METHOD
 from mccgaa.errors import BookError
 from mccgaa.files import write_whole
+from mccgaa.profile import Profile
 from mccgaa_book.checkout import checkout
 
 COLUMNS = ["variant", "seed", "split", "task", "class", "metric"]  # what a number is of
@@ -68,6 +69,11 @@ class Results:
         """Whether the ECGs were simulated: True, False or "mixed"."""
         return self.stamp["synthetic"]
 
+    def badge(self) -> str:
+        """What the ECGs are, for a page's banner."""
+        title = Profile.load(self.stamp["profile"]).title
+        return f"{title[:1].upper()}{title[1:]}."
+
 
 def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
     """Read the results of an experiment.
@@ -98,6 +104,19 @@ def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
         frame[column] = pd.to_numeric(frame[column])
     note_reading(path)
     return Results(frame, stamp, path)
+
+
+def published(experiment: str, folder: Path | None = None) -> list[Results]:
+    """Read all published results of an experiment, those on real ECGs first.
+
+    Args:
+        experiment: such as "zeroshot".
+        folder: of results: `<profile>/<experiment>.csv`; the checkout's by default.
+    """
+    folder = folder or checkout() / "results"
+    tiers = sorted(path.parent.name for path in folder.glob(f"*/{experiment}.csv"))
+    found = [load(experiment, tier, folder / tier) for tier in tiers]
+    return sorted(found, key=lambda one: one.synthetic is not False)
 
 
 def stamp_of(path: Path) -> dict[str, Any]:

@@ -221,6 +221,12 @@ def _fault(one: Chapter) -> str | None:
     error = notebook.first_error(nb)
     if error:
         return f"shows an error ({error})"
+    published = one.page.is_relative_to(checkout() / "book")
+    if published and (broken := notebook.broken_claims(nb)):
+        return (
+            f"makes a claim that does not hold, {broken[0]}; correct the sentence in "
+            f"notebooks/{one.name}.py, then execute it"
+        )
     stamp = nb.metadata.get("mccgaa")
     if not stamp:
         return "carries no stamp, so nothing says what made it"
@@ -273,6 +279,7 @@ def _execute(one: Chapter, publish: bool) -> None:
         with _environment(log):
             nb = notebook.execute(one.script, one.parameters, checkout(), one.kept)
         lines = log.read_text(encoding="utf-8").split("\n") if log.exists() else []
+    notebook.show_parameters(nb, one.parameters)
     notebook.tidy(nb)
     reads = {chapters.relative(Path(line)) for line in lines if line}
     own = [path for path in reads if path.parts[:1] == ("reruns",)]
@@ -280,6 +287,12 @@ def _execute(one: Chapter, publish: bool) -> None:
         raise BookError(
             f"{one.name} shows {own[0]}, which is not published; run `mccgaa run "
             f"{own[0].stem} --profile {own[0].parts[1]} --publish` first."
+        )
+    if publish and (broken := notebook.broken_claims(nb)):
+        notebook.write(nb, one.kept)
+        raise notebook.CellFailure(
+            "it claims what does not hold",
+            "\n".join(["These claims do not hold:", *broken]),
         )
     nb.metadata["mccgaa"] = {
         "banner": notebook.banner(nb, one.name),

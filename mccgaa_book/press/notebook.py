@@ -8,6 +8,7 @@ equal results changes no byte.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -20,9 +21,11 @@ from nbformat import NotebookNode
 
 from mccgaa.errors import BookError
 from mccgaa.files import write_whole
-from mccgaa_book import BANNER
+from mccgaa_book import BANNER, CLAIMS
 from mccgaa_book.press.chapters import Chapter
 
+# `name: type = value  # comment`: what is before the value, the name, what follows
+_PARAMETER = re.compile(r"^((\w+): .*? = ).*?(  #.*)$", re.M)
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
 
 # A label is made by (x)=, :label: x, :name: x or $$ (x), used by {eq}`x` or ](#x).
@@ -143,6 +146,29 @@ def execute(
     return page
 
 
+def show_parameters(page: NotebookNode, parameters: Mapping[str, Any]) -> None:
+    """Write the values that ran into the page's one cell of parameters.
+
+    Papermill adds a second cell with them, and a reader would have to know which ran.
+
+    Args:
+        page: changed in place.
+        parameters: what it was executed with.
+    """
+
+    def as_run(line: re.Match[str]) -> str:
+        if line[2] not in parameters:
+            return line[0]
+        value = parameters[line[2]]
+        written = json.dumps(value) if isinstance(value, str) else repr(value)
+        return f"{line[1]}{written}{line[3]}"
+
+    page.cells = [cell for cell in page.cells if INJECTED not in _tags(cell)]
+    for cell in page.cells:
+        if "parameters" in _tags(cell):
+            cell.source = _PARAMETER.sub(as_run, cell.source)
+
+
 def tidy(page: NotebookNode) -> None:
     """Drop what differs between reruns, and what was written to stderr."""
     page.metadata.pop("papermill", None)
@@ -243,11 +269,11 @@ def with_prose(path: Path, chapter: Chapter) -> NotebookNode:
         if cell.cell_type == "code":
             ran = next(old)
             if INJECTED in _tags(ran):
-                cells.append(ran)
                 ran = next(old)
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
         cells.append(cell)
     fresh.cells, fresh.metadata = cells, before.metadata
+    show_parameters(fresh, before.metadata["mccgaa"]["parameters"])
     fresh.nbformat_minor = before.nbformat_minor
     for cell in fresh.cells:
         if not _tags(cell):
@@ -264,6 +290,25 @@ def first_error(page: NotebookNode) -> str | None:
             if output.output_type == "error":
                 return f"{output.ename}: {output.evalue}"
     return None
+
+
+def broken_claims(page: NotebookNode) -> list[str]:
+    """Find the sentences of a page that its numbers do not bear out.
+
+    Returns:
+        Each in quotes, with what was computed.
+    """
+    kept = [
+        one
+        for cell in page.cells
+        for output in cell.get("outputs", [])
+        for one in output.get("metadata", {}).get(CLAIMS, [])
+    ]
+    return [
+        f"“{one['sentence']}” ({one['numbers'] or 'nothing was computed'})"
+        for one in kept
+        if one["holds"] is not True
+    ]
 
 
 def write(page: NotebookNode, path: Path) -> None:

@@ -185,14 +185,13 @@ def filled(page: str, section: str, name: str = "README.md") -> str:
 
 def _published(folder: Path, experiment: str) -> list[Results]:
     """All results of an experiment, those on real ECGs first."""
-    tiers = sorted(path.parent.name for path in folder.glob(f"*/{experiment}.csv"))
-    if not tiers:
+    found = results.published(experiment, folder)
+    if not found:
         raise BookError(
             f"{folder} holds no results of {experiment}; make them with `mccgaa run "
             f"{experiment} --publish`."
         )
-    found = [results.load(experiment, tier, folder / tier) for tier in tiers]
-    return sorted(found, key=lambda one: one.synthetic is not False)
+    return found
 
 
 def _real(folder: Path) -> tuple[Results, Profile, tuple[str, ...]]:

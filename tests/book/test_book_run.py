@@ -13,7 +13,7 @@ import pytest
 from mccgaa.config import METHOD
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
-from mccgaa_book import results
+from mccgaa_book import CLAIMS, results
 from mccgaa_book.press import book, chapters, notebook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -316,3 +316,40 @@ def test_checking_the_book_does_not_import_what_executing_it_needs():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+BROKEN = """
+# %%
+from mccgaa_book import claims
+
+claims.show(claims.claim("Two is three.", 2 == 3, "2 against 3"))
+"""
+
+
+def test_a_chapter_whose_claim_does_not_hold_is_not_published(project):
+    before = page_of(project).read_bytes()
+    with (project / "notebooks" / "01_demo.py").open("a", encoding="utf-8") as script:
+        script.write(BROKEN)
+    said: list[str] = []
+    with pytest.raises(BookError, match="1 of 1 chapters failed: 01_demo"):
+        book.execute("demo", publish=True, echo=said.append)
+    assert "“Two is three.” (2 against 3)" in "\n".join(said)
+    assert page_of(project).read_bytes() == before
+
+
+def test_a_published_page_whose_claim_does_not_hold_stops_the_build(project):
+    page = nbformat.read(page_of(project), as_version=4)
+    kept = [{"sentence": "Two is three.", "holds": False, "numbers": "2 against 3"}]
+    page.cells[2].outputs[0].metadata[CLAIMS] = kept
+    nbformat.write(page, page_of(project))
+    says = "makes a claim that does not hold, “Two is three.” (2 against 3)"
+    assert says in book.check()[0]
+    with pytest.raises(BookError, match="makes a claim that does not hold"):
+        book.build()
+    own = project / "reruns" / "demo" / "notebooks" / "01_demo.ipynb"
+    own.parent.mkdir(parents=True)
+    nbformat.write(page, own)  # a reader's own page may say what does not hold there
+    assert book.problem(chapters.chapters("demo")[0]) is None
+    kept[0]["holds"] = True
+    nbformat.write(page, page_of(project))
+    assert book.check() == []

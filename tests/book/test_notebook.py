@@ -168,3 +168,24 @@ def test_publishing_equal_results_leaves_the_file_and_its_seconds_alone(tmp_path
     assert notebook.publish(page, path)
     assert nbformat.read(path, as_version=4).metadata["mccgaa"]["seconds"] == 9
     assert [p.name for p in path.parent.iterdir()] == ["page.ipynb"]
+
+
+def test_a_page_shows_one_cell_of_parameters_with_the_values_that_ran():
+    lines = [
+        'params: str = "params/smoke.yaml"  # profile',
+        "scale: float = 1.0  # of the wave",
+        "boxes: list = []  # notes",
+    ]
+    page = new_notebook(
+        cells=[
+            new_code_cell("\n".join(lines), metadata={"tags": ["parameters"]}),
+            new_code_cell("scale = 2.5", metadata={"tags": [notebook.INJECTED]}),
+        ]
+    )
+    notebook.show_parameters(page, {"params": "params/real.yaml", "scale": 2.5})
+    (cell,) = page.cells
+    assert cell.source.splitlines() == [
+        'params: str = "params/real.yaml"  # profile',
+        "scale: float = 2.5  # of the wave",
+        lines[2],
+    ]

@@ -30,7 +30,7 @@ REAL = FakeLab(synthetic=False)
 def shown(monkeypatch):
     """Collect what is displayed."""
     said = []
-    monkeypatch.setattr(page, "_display", lambda *args: said.append(args))
+    monkeypatch.setattr(page, "display", lambda *args: said.append(args))
     yield said
     plt.close("all")
     style.use()

@@ -1,0 +1,228 @@
+"""A sentence beside the numbers that decide it: the book's own, and the paper's.
+
+A chapter states what it found with `claim`, and with `compare` where it ranks two
+variants. On a published page every claim has to hold, or the press refuses the page;
+under a reader's own profile the page says of each sentence whether it holds there. The
+audit (`audit.log`) judges the paper's sentences with the same class.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from mccgaa.config import ModelConfig
+from mccgaa.errors import BookError
+from mccgaa.profile import Profile
+from mccgaa_book import CLAIMS
+from mccgaa_book.audit.loss import same_but_for_two
+from mccgaa_book.audit.results import ENOUGH
+from mccgaa_book.results import MEAN, Results, paired
+
+VERDICTS = {True: "confirmed", False: "contradicted", None: "cannot be told"}
+HERE = {True: "", False: "does not hold here", None: "cannot be told here"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, what was computed about it, and whether it holds.
+
+    Attributes:
+        sentence: definite, and whole: it ends with a full stop.
+        holds: True, False, or None where the numbers cannot tell.
+        numbers: what was computed.
+        where: of a printed claim, its place in the paper, such as "eq 13".
+        chapter: of a printed claim, the chapter that treats it.
+    """
+
+    sentence: str
+    holds: bool | None
+    numbers: str = ""
+    where: str = ""
+    chapter: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Confirmed, contradicted, or cannot be told."""
+        return VERDICTS[self.holds]
+
+
+def claim(sentence: str, holds: object, numbers: str = "") -> Claim:
+    """State a sentence of the book and check it.
+
+    Args:
+        sentence: definite; it ends with a full stop.
+        holds: truth of it: a bool, numpy's or torch's included, or None.
+        numbers: what was computed, as the page shows it.
+
+    Raises:
+        BookError: the sentence is no whole one.
+    """
+    if not sentence.endswith("."):
+        raise BookError(
+            f"The claim {sentence!r} does not end with a full stop; a claim is a whole "
+            "sentence."
+        )
+    return Claim(sentence, None if holds is None else bool(holds), numbers)
+
+
+def ranking(
+    sentence: str,
+    macro: pd.DataFrame,
+    better: str,
+    worse: str,
+    floor: pd.Series,
+    task: str = MEAN,
+) -> Claim:
+    """State that one variant is ahead of another, with the evidence that it takes.
+
+    Args:
+        sentence: says so.
+        macro: macro rows of one split, as in `results.Results`.
+        better: the variant said to be ahead.
+        worse: the other.
+        floor: of `noise_floor`.
+        task: or the mean over tasks.
+
+    Returns:
+        A claim that holds if the 95 % interval of the paired difference excludes zero
+        and the difference exceeds the noise floor.
+
+    Raises:
+        BookError: fewer than `ENOUGH` seeds, no interval, or no noise floor: then no
+            sentence may rank the two.
+    """
+    row = paired(macro, better, worse).loc[task]
+    if lacking := _lacking(row, floor.get(task)):
+        raise BookError(
+            f"{sentence!r} ranks {better} and {worse}, which takes {ENOUGH} seeds, a "
+            f"paired interval and the noise floor, and there is {lacking}; run the "
+            "missing seeds, or drop the sentence."
+        )
+    ahead = row["low"] > 0 and row["difference"] > floor[task]
+    return claim(sentence, ahead, _evidence(row, floor[task]))
+
+
+def compare(found: Results, first: str, second: str, task: str = MEAN) -> Claim:
+    """Write the sentence that results allow about two variants, whichever it is.
+
+    Args:
+        found: of the experiment "zeroshot"; its test split is compared.
+        first: variant.
+        second: variant that is subtracted from it.
+        task: or the mean over tasks.
+
+    Returns:
+        A claim that holds: one is ahead, or the two cannot be told apart, or the seeds
+        are too few to rank them.
+    """
+    macro = tested(found)
+    profile = Profile.load(found.stamp["profile"])
+    models = {name: profile.run_config(name).model for name in profile.variants}
+    ecgs = "simulated ECGs" if found.synthetic else "real ECGs"
+    names = [profile.variants[name].label for name in (first, second)]
+    row = paired(macro, first, second).loc[task]
+    floor = noise_floor(macro, models).get(task)
+    on = f"On {ecgs}" + ("" if task == MEAN else f", task {task}")
+    if lacking := _lacking(row, floor):
+        return claim(
+            f"{on}, “{names[0]}” and “{names[1]}” are listed and not ranked.",
+            True,
+            f"a ranking takes {ENOUGH} seeds, a paired interval and the noise floor, "
+            f"and there is {lacking}",
+        )
+    if row["low"] <= 0 <= row["high"] or abs(row["difference"]) <= floor:
+        return claim(
+            f"{on}, “{names[0]}” and “{names[1]}” cannot be told apart.",
+            True,
+            _evidence(row, floor),
+        )
+    way = "ahead of" if row["difference"] > 0 else "behind"
+    return claim(
+        f"{on}, “{names[0]}” is {way} “{names[1]}” by "
+        f"{abs(row['difference']):.1f} points, which is more than noise.",
+        True,
+        _evidence(row, floor),
+    )
+
+
+def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Series:
+    """How far apart two trainings of the same mathematics may lie.
+
+    The CLIP loss is half the log-sum-exp loss, so two variants that differ in this
+    alone are one method, and what separates them is noise.
+
+    Args:
+        macro: macro rows of one split, as in `results.Results`.
+        models: configuration of each variant.
+
+    Returns:
+        Per task and for the mean over tasks, AUROC x 100: the end, farther from zero,
+        of the 95 % interval of the paired difference of such variants; the largest, if
+        there are several pairs. Empty where none has `ENOUGH` seeds.
+    """
+    have = [name for name in models if name in set(macro["variant"])]
+    floors = []
+    for i, first in enumerate(have):
+        for second in set(same_but_for_two(models, first)) & set(have[i + 1 :]):
+            change = paired(macro, first, second)
+            change = change[change["seeds"] >= ENOUGH]
+            floors.append(change[["low", "high"]].abs().max(axis=1))
+    if not floors:
+        return pd.Series(dtype=float)
+    return pd.concat(floors, axis=1).max(axis=1).dropna()
+
+
+def tested(found: Results) -> pd.DataFrame:
+    """Take the macro rows of the test split from zero-shot results."""
+    frame = found.frame
+    ours = (frame["split"] == "test") & (frame["class"] == "")
+    return frame[ours & (frame["variant"] != "")]
+
+
+def show(*claims: Claim) -> None:
+    """Show what a page found, each sentence with its numbers, and keep the checks."""
+    from mccgaa_book.page import display
+
+    lines = "\n".join(f"- {one.sentence} ({one.numbers})" for one in claims)
+    display(
+        {"text/html": listing(claims), "text/plain": lines},
+        {CLAIMS: [asdict(one) for one in claims]},
+    )
+
+
+def listing(claims: Iterable[Claim]) -> str:
+    """Write claims as an HTML list; one that does not hold says so."""
+    items = []
+    for one in claims:
+        mark = f'<span class="tag">{HERE[one.holds]}</span> ' if HERE[one.holds] else ""
+        numbers = f" <small>({html.escape(one.numbers)})</small>" if one.numbers else ""
+        items.append(f"<li>{mark}{html.escape(one.sentence)}{numbers}</li>")
+    return f'<ul class="found tier-none">{"".join(items)}</ul>'
+
+
+def table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """List claims about the paper: where, what it says, what was computed, verdict."""
+    rows = [(c.where, c.sentence, c.numbers, c.verdict, c.chapter) for c in claims]
+    columns = ["where", "the paper says", "computed", "verdict", "chapter"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _lacking(row: pd.Series, floor: float | None) -> str:
+    """Name what a ranking lacks, or nothing."""
+    if row["seeds"] < ENOUGH:
+        return f"{row['seeds']:.0f} paired seeds" if row["seeds"] else "no single seed"
+    if pd.isna(row["low"]):
+        return "no interval"
+    return "no noise floor" if floor is None or pd.isna(floor) else ""
+
+
+def _evidence(row: pd.Series, floor: float) -> str:
+    """Write a paired difference with all that it rests on."""
+    return (
+        f"{row['difference']:+.2f} points over {row['seeds']:.0f} seeds, 95 % interval "
+        f"{row['low']:+.2f} to {row['high']:+.2f}, noise floor {floor:.2f}"
+    )

@@ -1,0 +1,131 @@
+"""A claim holds by its numbers; one that ranks needs its evidence."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from mccgaa.config import EncoderConfig, LossConfig, ModelConfig
+from mccgaa.errors import BookError
+from mccgaa_book import CLAIMS, claims, page
+from mccgaa_book.results import Results
+
+PROFILE = """
+tier: real
+title: five records
+variants:
+  ours: {label: ours}
+  clip: {label: CLIP, model: {loss: {kind: clip}}}
+  plain: {label: plain, model: {encoder: {cam: none}}}
+stores: {pretrain: {dataset: ptbxl, root: data, out: stores/x}}
+"""
+MODELS = {
+    "ours": ModelConfig(),
+    "clip": ModelConfig(loss=LossConfig(kind="clip")),
+    "plain": ModelConfig(encoder=EncoderConfig(cam="none")),
+}
+
+
+def macro(**values: list[float]) -> pd.DataFrame:
+    """Macro AUROC of each variant on one task, one value per seed."""
+    rows = [
+        (variant, str(seed), "test", "super", "", "auroc", value)
+        for variant, several in values.items()
+        for seed, value in enumerate(several)
+    ]
+    names = ["variant", "seed", "split", "task", "class", "metric", "value"]
+    return pd.DataFrame(rows, columns=names).assign(low=math.nan, high=math.nan)
+
+
+OURS = [70.0, 70.1, 70.2, 70.3, 70.4]
+NOISE = [0.1, -0.1, 0.2, -0.2, 0.1]  # clip minus ours
+CLIP = [a + b for a, b in zip(OURS, NOISE, strict=True)]
+
+
+def found(tmp_path, monkeypatch, synthetic=False, **values: list[float]) -> Results:
+    (tmp_path / "params").mkdir(exist_ok=True)
+    (tmp_path / "params" / "five.yaml").write_text(PROFILE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    stamp = {"profile": "five", "synthetic": synthetic}
+    return Results(macro(**values), stamp, tmp_path / "zeroshot.csv")
+
+
+def test_the_noise_floor_is_the_far_end_of_the_interval_between_two_equal_methods():
+    floor = claims.noise_floor(macro(ours=OURS, clip=CLIP, plain=OURS), MODELS)
+    mean, sd = -0.02, 0.164317  # of -NOISE
+    half = 2.776445 * sd / math.sqrt(5)
+    assert floor["super"] == pytest.approx(abs(mean) + half, rel=1e-4)
+    assert floor["mean"] == pytest.approx(floor["super"])
+
+
+def test_without_two_equal_methods_or_five_seeds_there_is_no_noise_floor():
+    assert claims.noise_floor(macro(ours=OURS, plain=OURS), MODELS).empty
+    four = macro(ours=OURS[:4], clip=CLIP[:4])
+    assert claims.noise_floor(four, MODELS).empty
+
+
+@pytest.mark.parametrize(
+    ("lead", "holds"), [(1.0, True), (0.15, False), (-1.0, False)], ids=str
+)
+def test_a_ranking_holds_beyond_both_its_interval_and_the_noise_floor(lead, holds):
+    plain = [value - lead + 0.01 * (-1) ** i for i, value in enumerate(OURS)]
+    frame = macro(ours=OURS, clip=CLIP, plain=plain)
+    floor = claims.noise_floor(frame, MODELS)
+    made = claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
+    assert made.holds is holds
+    assert "over 5 seeds" in made.numbers and "noise floor 0.22" in made.numbers
+
+
+@pytest.mark.parametrize(
+    ("seeds", "clip", "lacking"),
+    [(4, True, "4 paired seeds"), (5, False, "no noise floor")],
+)
+def test_a_ranking_without_its_evidence_refuses_to_be_written(seeds, clip, lacking):
+    values = {"ours": OURS[:seeds], "plain": [60.0] * seeds}
+    frame = macro(**values, **({"clip": CLIP} if clip else {}))
+    floor = claims.noise_floor(frame, MODELS)
+    with pytest.raises(BookError, match=f"'Ours is ahead.' ranks .* {lacking}"):
+        claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
+
+
+@pytest.mark.parametrize(
+    ("lead", "seeds", "says"),
+    [
+        (2.0, 5, "“ours” is ahead of “plain” by 2.0 points"),
+        (-2.0, 5, "“ours” is behind “plain” by 2.0 points"),
+        (0.1, 5, "“ours” and “plain” cannot be told apart."),
+        (2.0, 4, "“ours” and “plain” are listed and not ranked."),
+    ],
+)
+def test_a_comparison_is_written_as_far_as_its_evidence_goes(
+    lead, seeds, says, tmp_path, monkeypatch
+):
+    plain = [value - lead + 0.01 * (-1) ** i for i, value in enumerate(OURS)]
+    both = {"ours": OURS[:seeds], "plain": plain[:seeds], "clip": CLIP[:seeds]}
+    made = claims.compare(found(tmp_path, monkeypatch, **both), "ours", "plain")
+    assert made.sentence.startswith(f"On real ECGs, {says}")
+    assert made.holds is True
+    twin = found(tmp_path, monkeypatch, synthetic=True, **both)
+    assert claims.compare(twin, "ours", "plain").sentence.startswith("On simulated")
+
+
+def test_a_claim_is_a_whole_sentence_and_takes_any_kind_of_truth():
+    import numpy as np
+
+    assert claims.claim("Two is two.", np.bool_(True)).holds is True
+    assert claims.claim("Nobody knows.", None).verdict == "cannot be told"
+    with pytest.raises(BookError, match="does not end with a full stop"):
+        claims.claim("two is two", True)
+
+
+def test_shown_claims_are_kept_for_the_press_and_say_what_does_not_hold(monkeypatch):
+    said = []
+    monkeypatch.setattr(page, "display", lambda *args: said.append(args))
+    claims.show(
+        claims.claim("Two < three.", True, "2 & 3"), claims.claim("It rains.", False)
+    )
+    (shown, metadata), *_ = said
+    assert [one["holds"] for one in metadata[CLAIMS]] == [True, False]
+    first, second = shown["text/html"].split("</li>")[:2]
+    assert "Two &lt; three. <small>(2 &amp; 3)</small>" in first
+    assert "does not hold here" in second and "does not hold" not in first
