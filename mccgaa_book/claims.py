@@ -9,6 +9,7 @@ audit (`audit.log`) judges the paper's sentences with the same class.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -106,11 +107,63 @@ def ranking(
     return claim(sentence, ahead, _evidence(row, floor[task]))
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """Two variants, and what results allow to say of them.
+
+    Attributes:
+        first: label of a variant.
+        second: label of the one subtracted from it.
+        ecgs: "real ECGs" or "simulated ECGs".
+        ahead: 1 where the first is ahead, -1 where it is behind, 0 where the two cannot
+            be told apart, None where they may not be ranked.
+        points: the paired difference, AUROC x 100.
+        numbers: all that this rests on, or what it lacks.
+    """
+
+    first: str
+    second: str
+    ecgs: str
+    ahead: int | None
+    points: float
+    numbers: str
+
+
+def weigh(found: Results, first: str, second: str, task: str = MEAN) -> Weighed:
+    """Compare two variants on the test split, if the evidence that it takes is there.
+
+    Args:
+        found: of the experiment "zeroshot".
+        first: variant.
+        second: variant that is subtracted from it.
+        task: or the mean over tasks.
+    """
+    macro = tested(found)
+    profile = Profile.load(found.stamp["profile"])
+    models = {name: profile.run_config(name).model for name in profile.variants}
+    row = paired(macro, first, second).reindex([task]).loc[task].fillna({"seeds": 0})
+    floor = noise_floor(macro, models).get(task)
+    points, low, high = row["difference"], row["low"], row["high"]
+    if lacking := _lacking(row, floor):
+        numbers = (
+            f"a ranking takes {ENOUGH} seeds, a paired interval and the noise floor; "
+            f"there is {lacking}"
+        )
+        ahead = None
+    else:
+        numbers = _evidence(row, floor)
+        beyond = low * high > 0 and abs(points) > floor
+        ahead = int(math.copysign(1, points)) if beyond else 0
+    labels = [profile.variants[name].label for name in (first, second)]
+    ecgs = "simulated ECGs" if found.synthetic else "real ECGs"
+    return Weighed(*labels, ecgs, ahead, points, numbers)
+
+
 def compare(found: Results, first: str, second: str, task: str = MEAN) -> Claim:
     """Write the sentence that results allow about two variants, whichever it is.
 
     Args:
-        found: of the experiment "zeroshot"; its test split is compared.
+        found: of the experiment "zeroshot".
         first: variant.
         second: variant that is subtracted from it.
         task: or the mean over tasks.
@@ -119,34 +172,16 @@ def compare(found: Results, first: str, second: str, task: str = MEAN) -> Claim:
         A claim that holds: one is ahead, or the two cannot be told apart, or the seeds
         are too few to rank them.
     """
-    macro = tested(found)
-    profile = Profile.load(found.stamp["profile"])
-    models = {name: profile.run_config(name).model for name in profile.variants}
-    ecgs = "simulated ECGs" if found.synthetic else "real ECGs"
-    names = [profile.variants[name].label for name in (first, second)]
-    row = paired(macro, first, second).loc[task]
-    floor = noise_floor(macro, models).get(task)
-    on = f"On {ecgs}" + ("" if task == MEAN else f", task {task}")
-    if lacking := _lacking(row, floor):
-        return claim(
-            f"{on}, “{names[0]}” and “{names[1]}” are listed and not ranked.",
-            True,
-            f"a ranking takes {ENOUGH} seeds, a paired interval and the noise floor, "
-            f"and there is {lacking}",
-        )
-    if row["low"] <= 0 <= row["high"] or abs(row["difference"]) <= floor:
-        return claim(
-            f"{on}, “{names[0]}” and “{names[1]}” cannot be told apart.",
-            True,
-            _evidence(row, floor),
-        )
-    way = "ahead of" if row["difference"] > 0 else "behind"
-    return claim(
-        f"{on}, “{names[0]}” is {way} “{names[1]}” by "
-        f"{abs(row['difference']):.1f} points, which is more than noise.",
-        True,
-        _evidence(row, floor),
-    )
+    both = weigh(found, first, second, task)
+    size = f"by {abs(both.points):.1f} points, which is more than noise"
+    says = {
+        None: f"“{both.first}” and “{both.second}” are listed and not ranked",
+        0: f"“{both.first}” and “{both.second}” cannot be told apart",
+        1: f"“{both.first}” is ahead of “{both.second}” {size}",
+        -1: f"“{both.first}” is behind “{both.second}” {size}",
+    }[both.ahead]
+    on = f"On {both.ecgs}" + ("" if task == MEAN else f", task {task}")
+    return claim(f"{on}, {says}.", True, both.numbers)
 
 
 def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Series:
@@ -214,7 +249,8 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
 def _lacking(row: pd.Series, floor: float | None) -> str:
     """Name what a ranking lacks, or nothing."""
     if row["seeds"] < ENOUGH:
-        return f"{row['seeds']:.0f} paired seeds" if row["seeds"] else "no single seed"
+        kept = f"{row['seeds']:.0f} seeds"
+        return f"a pair of {kept}" if row["seeds"] else "a pair of means over seeds"
     if pd.isna(row["low"]):
         return "no interval"
     return "no noise floor" if floor is None or pd.isna(floor) else ""

@@ -78,7 +78,7 @@ def test_a_ranking_holds_beyond_both_its_interval_and_the_noise_floor(lead, hold
 
 @pytest.mark.parametrize(
     ("seeds", "clip", "lacking"),
-    [(4, True, "4 paired seeds"), (5, False, "no noise floor")],
+    [(4, True, "a pair of 4 seeds"), (5, False, "no noise floor")],
 )
 def test_a_ranking_without_its_evidence_refuses_to_be_written(seeds, clip, lacking):
     values = {"ours": OURS[:seeds], "plain": [60.0] * seeds}

@@ -1,0 +1,353 @@
+"""Figures 1 and 2 of the paper, drawn from the modules: every number is read off them.
+
+An SVG that takes its colours from the page, light or dark, and whose parts are links to
+the chapters that compute them.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from mccgaa.config import ModelConfig
+from mccgaa.model import MCCGAA
+
+CHAPTERS = {  # part -> page
+    "data": "01_problem_and_data",
+    "encoder": "02_ecg_encoder",
+    "text": "03_text_and_knowledge",
+    "graph": "04_gafa",
+    "loss": "05_loss",
+    "training": "06_pretraining",
+    "test": "07_zero_shot",
+}
+STYLE = """
+svg.diagram { display: block; width: 100%; min-width: 660px; height: auto;
+  font-family: system-ui, "DejaVu Sans", sans-serif; }
+svg.diagram text { fill: var(--pst-color-text-base, #222); font-size: 12.5px;
+  text-anchor: middle; }
+svg.diagram text.name { font-weight: 700; }
+svg.diagram text.size { font-size: 11px; fill: var(--pst-color-text-muted, #555); }
+svg.diagram text.left { text-anchor: start; }
+svg.diagram rect { fill: var(--pst-color-surface, #f4f5f7);
+  stroke: var(--pst-color-text-muted, #667); stroke-width: 1.2; }
+svg.diagram .learned rect { fill: rgba(0, 114, 178, 0.14); stroke: #0072b2; }
+svg.diagram .frozen rect { stroke-dasharray: 5 3; }
+svg.diagram .loss rect { fill: rgba(213, 94, 0, 0.14); stroke: #d55e00; }
+svg.diagram rect.frame { fill: none; stroke-dasharray: 2 3; }
+svg.diagram a:hover rect, svg.diagram a:focus rect { stroke-width: 2.4; }
+svg.diagram a { text-decoration: none; }
+svg.diagram path { fill: none; stroke: var(--pst-color-text-muted, #667);
+  stroke-width: 1.4; }
+svg.diagram marker path { fill: var(--pst-color-text-muted, #667); stroke: none; }
+"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a diagram writes on its boxes, read off a model.
+
+    Attributes:
+        leads: D.
+        length: L, samples per lead.
+        maps: stem and stages in their order -> (channels, moments).
+        blocks: residual blocks of each stage.
+        kernels: of the stem and of a block's convolutions.
+        strides: of the stem and of each stage.
+        squeezed: channels of the first block, and what its CAM squeezes them to; None
+            without one.
+        embedding: M.
+        heads: of the attention pooling.
+        text: d, the text encoder's width.
+        fused: columns of X', M + F/2.
+    """
+
+    leads: int
+    length: int
+    maps: dict[str, tuple[int, int]]
+    blocks: list[int]
+    kernels: tuple[int, int]
+    strides: list[int]
+    squeezed: tuple[int, int] | None
+    embedding: int
+    heads: int
+    text: int
+    fused: int
+
+
+def sizes(config: ModelConfig) -> Sizes:
+    """Read the sizes off the modules that a configuration makes."""
+    model = MCCGAA(config).eval()
+    encoder = model.encoder
+    maps: dict[str, tuple[int, int]] = {}
+    with torch.no_grad():
+        x = torch.zeros(1, config.encoder.leads, 1, config.input.length)
+        parts = {"stem": encoder.stem}
+        parts |= {f"stage {i}": stage for i, stage in enumerate(encoder.stages, 1)}
+        for name, part in parts.items():
+            x = part(x)  # (1, C, 1, T)
+            maps[name] = (x.shape[1], x.shape[3])
+        two = torch.eye(2, encoder.project.out_channels)  # two pairs, (2, M)
+        fused = model.gafa(two, two)[0].shape[1]
+    first = encoder.stages[0][0]
+    stem = encoder.stem[0]
+    kernel = next(
+        layer.kernel_size[1]
+        for layer in first.branch
+        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size[1] > 1
+    )
+    lengths = [config.input.length, *(moments for _, moments in maps.values())]
+    gate = getattr(first.cam, "fc1", None)
+    return Sizes(
+        leads=config.encoder.leads,
+        length=config.input.length,
+        maps=maps,
+        blocks=[len(stage) for stage in encoder.stages],
+        kernels=(stem.kernel_size[1], kernel),
+        strides=[round(a / b) for a, b in pairwise(lengths)],
+        squeezed=(gate.in_features, gate.out_features) if gate else None,
+        embedding=encoder.project.out_channels,
+        heads=config.encoder.pool_heads,
+        text=config.text.dim or 0,
+        fused=fused,
+    )
+
+
+def method(config: ModelConfig, folder: str = "") -> str:
+    """Draw the method from end to end (Fig. 1).
+
+    Args:
+        config: of the model.
+        folder: of the chapters, as seen from the page that shows the drawing.
+    """
+    s, m = sizes(config), config.encoder.embedding_dim
+    top, low, middle = 60, 200, 130
+    draw = _Drawing("method", 900, 352, folder)
+    draw.text(10, 20, "pretraining", "name left")
+    draw.box("data", 64, top, 108, 56, ["ECGs", f"B x {s.leads} x {s.length}"])
+    draw.box("data", 64, low, 108, 56, ["reports", "B texts"])
+    draw.box(
+        "encoder",
+        228,
+        top,
+        150,
+        56,
+        [
+            "ECG encoder",
+            f"ResNet-{config.encoder.depth}" + (" + CAM" if s.squeezed else ""),
+        ],
+        "learned",
+    )
+    draw.box("text", 204, low, 102, 56, ["text encoder", f"frozen, {s.text}"], "frozen")
+    draw.box("text", 323, low, 94, 56, ["projection", f"MLP, {m}"], "learned")
+    draw.text(420, top - 8, f"Xᵉ: B x {m}", "size")
+    draw.text(425, low - 8, f"Qᵉ: B x {m}", "size")
+    wide = config.gafa
+    kind = {"pair": "pair nodes", "bipartite": "bipartite", "none": "left out"}
+    draw.box(
+        "graph",
+        540,
+        middle,
+        134,
+        84,
+        ["GAFA", f"{kind[wide.graph]}, GAT", f"{wide.hidden} → {wide.output}"],
+        "learned",
+    )
+    draw.box("loss", 714, middle, 104, 56, ["X', Q'", f"B x {s.fused} each"])
+    draw.box("loss", 838, middle, 90, 56, ["L_cma", "eq 25 to 30"], "loss")
+    draw.box("loss", 838, top - 18, 90, 46, ["L_uma", "eq 31, 32"], "loss")
+    for start, end in (
+        ((118, top), (153, top)),
+        ((118, low), (153, low)),
+        ((255, low), (276, low)),
+        ((607, middle), (662, middle)),
+        ((766, middle), (793, middle)),
+    ):
+        draw.arrow(start, end)
+    draw.path(f"M303 {top} H470 V{middle - 20} H473")
+    draw.path(f"M370 {low} H470 V{middle + 20} H473")
+    draw.path(
+        f"M303 {top - 18} H793", "two thinned views of the same ECG", 600, top - 26
+    )
+    draw.text(10, 272, "test: no label of the test set is used", "name left")
+    y = 316
+    draw.box("test", 64, y, 108, 56, ["one ECG", f"{s.leads} x {s.length}"])
+    draw.box("encoder", 206, y, 112, 56, ["ECG encoder", f"Xᵉ: {m}"], "learned")
+    draw.box(
+        "test", 440, y, 160, 56, ["cosine, class by class", "the nearest text wins"]
+    )
+    draw.box("text", 682, y, 140, 56, ["text side", f"Qᵉ: classes x {m}"], "learned")
+    draw.box("data", 832, y, 100, 56, ["class texts", "eq 1, from K"])
+    draw.arrow((118, y), (150, y))
+    draw.arrow((262, y), (360, y))
+    draw.arrow((612, y), (520, y))
+    draw.arrow((782, y), (752, y))
+    says = (
+        "Pretraining: ECGs pass the ECG encoder, reports the text encoder and a "
+        "projection; GAFA joins both embeddings in a graph; two losses compare. Test: "
+        "the cosine of an ECG's embedding with that of each class text."
+    )
+    return draw.svg("The method of the paper (Figure 1)", says)
+
+
+def backbone(config: ModelConfig, folder: str = "") -> str:
+    """Draw the ECG encoder, one of its blocks, and the channel attention (Fig. 2).
+
+    Args:
+        config: of the model.
+        folder: of the chapters, as seen from the page that shows the drawing.
+    """
+    s = sizes(config)
+    draw = _Drawing("backbone", 900, 412, folder)
+    y = 62
+    columns = [("data", ["ECG", f"{s.leads} x {s.length}"], "")]
+    for i, (name, (channels, moments)) in enumerate(s.maps.items()):
+        kind = f"{s.blocks[i - 1]} blocks" if i else f"conv {s.kernels[0]}"
+        lines = [name, kind, f"stride {s.strides[i]}", f"{channels} x {moments}"]
+        columns.append(("encoder", lines, "learned"))
+    moments = list(s.maps.values())[-1][1]
+    columns.append(("encoder", ["1x1 conv", f"{s.embedding} x {moments}"], "learned"))
+    pooled = {"attention": ["attention", f"{s.heads} heads"], "mean": ["mean"]}
+    columns.append(
+        (
+            "encoder",
+            ["pooling", *pooled[config.encoder.pool], f"Xᵉ: {s.embedding}"],
+            "learned",
+        )
+    )
+    step = 900 / len(columns)
+    for i, (part, lines, look) in enumerate(columns):
+        draw.box(part, step * (i + 0.5), y, step - 14, 78, lines, look)
+        if i:
+            draw.arrow((step * i - 7, y), (step * i + 7, y))
+    y = 172
+    draw.frame(8, y - 34, 884, 96)
+    draw.text(16, y - 20, "one block", "name left")
+    kernel = f"conv {s.kernels[1]}"
+    steps = [kernel, "BN", "ReLU", kernel, "BN", "CAM", "+", "ReLU"]
+    if config.encoder.depth > 34:
+        steps = [
+            "conv 1",
+            "BN, ReLU",
+            kernel,
+            "BN, ReLU",
+            "conv 1",
+            "BN",
+            "CAM",
+            "+",
+            "ReLU",
+        ]
+    if not s.squeezed:
+        steps.remove("CAM")
+    step = 860 / len(steps)
+    middle = [20 + step * (i + 0.5) for i in range(len(steps))]
+    for i, (x, name) in enumerate(zip(middle, steps, strict=True)):
+        draw.box("encoder", x, y + 8, step - 22, 34, [name], "learned")
+        if i:
+            draw.arrow((x - step / 2 - 11, y + 8), (x - step / 2 + 11, y + 8))
+    plus = middle[steps.index("+")]
+    draw.path(f"M14 {y + 8} V{y + 46} H{plus:.0f} V{y + 27}", "shortcut", 300, y + 42)
+    if s.squeezed:
+        _gate(draw, s, config.encoder.gate)
+    says = (
+        f"From left to right: {', '.join(' '.join(c[1]) for c in columns)}. Below, one "
+        "block, and its channel attention: average and maximum over time, two shared "
+        "layers, their sum, a gate that scales each channel."
+    )
+    return draw.svg("The ECG encoder of the paper (Figure 2)", says)
+
+
+def _gate(draw: _Drawing, s: Sizes, gate: str) -> None:
+    """The channel attention of one block, in the lowest row of Fig. 2."""
+    channels, squeezed = s.squeezed or (0, 0)
+    y = 336
+    draw.frame(8, y - 78, 884, 142)
+    draw.text(16, y - 62, "its channel attention (CAM)", "name left")
+    draw.box("encoder", 70, y, 92, 50, ["map", f"{channels} x time"], "learned")
+    for way, title, equation in ((-1, "average", "eq 8"), (1, "maximum", "eq 9")):
+        at = y + 28 * way
+        draw.box("encoder", 220, at, 110, 42, [title, f"{equation}: {channels}"])
+        draw.path(f"M116 {y} H140 V{at} H162")
+        draw.path(f"M275 {at} H300 V{y + 8 * way} H318")
+    layers = f"{channels} → {squeezed} → {channels}"
+    draw.box("encoder", 398, y, 156, 50, ["FC1, ReLU, FC2", layers], "learned")
+    name = {"sigmoid": "sigmoid", "double-sigmoid": "sigmoid of sigmoid"}[gate]
+    draw.box("encoder", 548, y, 76, 50, ["sum", "eq 12"])
+    draw.box("encoder", 676, y, 116, 50, [name, "alpha, eq 13"])
+    draw.box("encoder", 822, y, 110, 50, ["scaled map", "eq 14"])
+    for x in ((476, 508), (586, 616), (734, 765)):
+        draw.arrow((x[0], y), (x[1], y))
+
+
+class _Drawing:
+    """Boxes, arrows and texts of one SVG."""
+
+    def __init__(self, name: str, width: int, height: int, folder: str) -> None:
+        self.name, self.width, self.height, self.folder = name, width, height, folder
+        self.parts: list[str] = []
+
+    def box(
+        self,
+        part: str,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        lines: list[str],
+        look: str = "",
+    ) -> None:
+        """A box around its middle (x, y): the name, then sizes; a link to a chapter."""
+        first = y - 7.5 * (len(lines) - 1) + 4
+        written = "".join(
+            f'<text x="{x:.0f}" y="{first + 15 * i:.1f}" '
+            f'class="{"size" if i else "name"}">{html.escape(line)}</text>'
+            for i, line in enumerate(lines)
+        )
+        corner = f'x="{x - width / 2:.0f}" y="{y - height / 2:.0f}"'
+        size = f'width="{width:.0f}" height="{height:.0f}" rx="5"'
+        self.parts.append(
+            f'<a href="{self.folder}{CHAPTERS[part]}.html" class="{look}">'
+            f"<rect {corner} {size}/>{written}</a>"
+        )
+
+    def frame(self, x: float, y: float, width: float, height: float) -> None:
+        """A dotted frame."""
+        self.parts.append(
+            f'<rect class="frame" x="{x}" y="{y}" width="{width}" height="{height}" '
+            'rx="8"/>'
+        )
+
+    def text(self, x: float, y: float, line: str, look: str) -> None:
+        """A line of text."""
+        self.parts.append(
+            f'<text x="{x:.0f}" y="{y:.0f}" class="{look}">{html.escape(line)}</text>'
+        )
+
+    def arrow(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """A straight arrow."""
+        self.path(f"M{start[0]:.0f} {start[1]:.0f} L{end[0]:.0f} {end[1]:.0f}")
+
+    def path(self, along: str, label: str = "", x: float = 0, y: float = 0) -> None:
+        """An arrow along a path, with a text beside it."""
+        self.parts.append(f'<path d="{along}" marker-end="url(#{self.name}-end)"/>')
+        if label:
+            self.text(x, y, label, "size")
+
+    def svg(self, title: str, says: str) -> str:
+        """The whole drawing; `says` is its alternative text."""
+        marker = (
+            f'<marker id="{self.name}-end" viewBox="0 0 8 8" refX="7" refY="4" '
+            'markerWidth="7" markerHeight="7" orient="auto">'
+            '<path d="M0 0 L8 4 L0 8 Z"/></marker>'
+        )
+        return (
+            f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" '
+            f'viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'aria-labelledby="{self.name}-title {self.name}-desc">'
+            f'<title id="{self.name}-title">{html.escape(title)}</title>'
+            f'<desc id="{self.name}-desc">{html.escape(says)}</desc>'
+            f"<style>{STYLE}</style><defs>{marker}</defs>{''.join(self.parts)}</svg>\n"
+        )
