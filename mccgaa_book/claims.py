@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -21,7 +21,7 @@ from mccgaa.profile import Profile
 from mccgaa_book import CLAIMS
 from mccgaa_book.audit.loss import same_but_for_two
 from mccgaa_book.audit.results import ENOUGH
-from mccgaa_book.results import MEAN, Results, paired
+from mccgaa_book.results import MEAN, Results, over_seeds, paired, published
 
 VERDICTS = {True: "confirmed", False: "contradicted", None: "cannot be told"}
 HERE = {True: "", False: "does not hold here", None: "cannot be told here"}
@@ -140,7 +140,7 @@ def weigh(found: Results, first: str, second: str, task: str = MEAN) -> Weighed:
     """
     macro = tested(found)
     profile = Profile.load(found.stamp["profile"])
-    models = {name: profile.run_config(name).model for name in profile.variants}
+    models = _models(profile)
     row = paired(macro, first, second).reindex([task]).loc[task].fillna({"seeds": 0})
     floor = noise_floor(macro, models).get(task)
     points, low, high = row["difference"], row["low"], row["high"]
@@ -184,6 +184,18 @@ def compare(found: Results, first: str, second: str, task: str = MEAN) -> Claim:
     return claim(f"{on}, {says}.", True, both.numbers)
 
 
+def on_real(first: str, second: str) -> list[Claim]:
+    """Compare two variants in the published results on real ECGs.
+
+    Returns:
+        One claim of `compare`, or none where no such results have both variants.
+    """
+    for found in published("zeroshot"):
+        if found.synthetic is False and {first, second} <= set(found.frame["variant"]):
+            return [compare(found, first, second)]
+    return []
+
+
 def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Series:
     """How far apart two trainings of the same mathematics may lie.
 
@@ -199,16 +211,40 @@ def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Se
         of the 95 % interval of the paired difference of such variants; the largest, if
         there are several pairs. Empty where none has `ENOUGH` seeds.
     """
-    have = [name for name in models if name in set(macro["variant"])]
     floors = []
-    for i, first in enumerate(have):
-        for second in set(same_but_for_two(models, first)) & set(have[i + 1 :]):
-            change = paired(macro, first, second)
-            change = change[change["seeds"] >= ENOUGH]
-            floors.append(change[["low", "high"]].abs().max(axis=1))
+    for first, second in _twins(macro, models):
+        change = paired(macro, first, second)
+        change = change[change["seeds"] >= ENOUGH]
+        floors.append(change[["low", "high"]].abs().max(axis=1))
     if not floors:
         return pd.Series(dtype=float)
     return pd.concat(floors, axis=1).max(axis=1).dropna()
+
+
+def noise_on_real() -> list[Claim]:
+    """State how far apart two trainings of one method lie on real ECGs.
+
+    Returns:
+        One claim, or none where no published results on real ECGs tell.
+    """
+    for found in published("zeroshot"):
+        macro, profile = tested(found), Profile.load(found.stamp["profile"])
+        if found.synthetic is not False:
+            continue
+        for first, second in _twins(macro, _models(profile)):
+            change = paired(macro, first, second).drop(index=MEAN)["difference"].abs()
+            seeds = over_seeds(macro).loc[first, "seeds"].min()
+            names = [profile.variants[name].label for name in (first, second)]
+            return [
+                claim(
+                    "On real ECGs two trainings of the same mathematics differ by up to "
+                    f"{change.max():.1f} points on a task.",
+                    True,
+                    f"“{names[0]}” and “{names[1]}” on {change.idxmax()}, means over "
+                    f"{seeds:.0f} seeds",
+                )
+            ]
+    return []
 
 
 def tested(found: Results) -> pd.DataFrame:
@@ -244,6 +280,22 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
     rows = [(c.where, c.sentence, c.numbers, c.verdict, c.chapter) for c in claims]
     columns = ["where", "the paper says", "computed", "verdict", "chapter"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _models(profile: Profile) -> dict[str, ModelConfig]:
+    """Configuration of every variant."""
+    return {name: profile.run_config(name).model for name in profile.variants}
+
+
+def _twins(
+    macro: pd.DataFrame, models: Mapping[str, ModelConfig]
+) -> Iterator[tuple[str, str]]:
+    """Pairs of measured variants that are the same mathematics."""
+    have = [name for name in models if name in set(macro["variant"])]
+    for i, first in enumerate(have):
+        for second in have[i + 1 :]:
+            if second in same_but_for_two(models, first):
+                yield first, second
 
 
 def _lacking(row: pd.Series, floor: float | None) -> str:

@@ -96,7 +96,9 @@ def text(value: Any, spec: str = "") -> str:
         return ABSENT
     if hasattr(value, "item"):  # numpy scalars render empty in glue, tensors as code
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
         return str(value)
     if isinstance(value, float) and math.isnan(value):
         return ABSENT
@@ -213,9 +215,10 @@ def _text(*labs: Lab | Results) -> str:
 
 
 def _label(column: Any) -> str:
-    """Write a column's name: levels joined, an unnamed index left blank."""
+    """Write a column's name: levels and words joined, an unnamed index left blank."""
     parts = column if isinstance(column, tuple) else (column,)
-    return " ".join(str(part) for part in parts if str(part) not in ("", "index"))
+    kept = [str(part) for part in parts if str(part) not in ("", "index")]
+    return " ".join(kept).replace("_", " ")
 
 
 def display(data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:

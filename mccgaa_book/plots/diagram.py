@@ -14,6 +14,7 @@ import torch
 
 from mccgaa.config import ModelConfig
 from mccgaa.model import MCCGAA
+from mccgaa_book import page
 
 CHAPTERS = {  # part -> page
     "data": "01_problem_and_data",
@@ -76,6 +77,16 @@ class Sizes:
     heads: int
     text: int
     fused: int
+
+
+def show(svg: str, caption: str) -> None:
+    """Show a drawing on a page, with its caption; it scrolls where it does not fit."""
+    drawn = (
+        '<figure class="table-card"><div class="table-scroll" tabindex="0" '
+        f'role="region" aria-label="{html.escape(caption)}">{svg}</div>'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+    page.display({"text/html": drawn, "text/plain": caption})
 
 
 def sizes(config: ModelConfig) -> Sizes:

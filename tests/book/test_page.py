@@ -93,7 +93,8 @@ def test_figures_of_a_synthetic_page_carry_its_mark_and_real_ones_do_not(shown):
         (1 / 3, "", "0.3333"),
         (float("nan"), ".2f", page.ABSENT),
         (None, "", page.ABSENT),
-        (True, "", "True"),
+        (True, "", "yes"),
+        (np.bool_(False), "", "no"),
         ("AFIB", ".2f", "AFIB"),
     ],
 )
