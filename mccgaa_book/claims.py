@@ -237,8 +237,8 @@ def noise_on_real() -> list[Claim]:
             names = [profile.variants[name].label for name in (first, second)]
             return [
                 claim(
-                    "On real ECGs two trainings of the same mathematics differ by up to "
-                    f"{change.max():.1f} points on a task.",
+                    "On real ECGs two trainings of the same mathematics differ by "
+                    f"up to {change.max():.1f} points on a task.",
                     True,
                     f"“{names[0]}” and “{names[1]}” on {change.idxmax()}, means over "
                     f"{seeds:.0f} seeds",

@@ -502,22 +502,23 @@ maps = {n: m.gafa.attention(*embed(m, shown))[0] for n, m in stages.items()}
 control = "end, untrained layer"
 maps[control] = untrained.gafa.attention(*embed(run.model, shown))[0]
 
-# %% mystnb={"figure": {"name": "fig-attention", "caption": "Attention of the first layer, mean over heads, before, during and after pretraining, and of an untrained layer on the trained embeddings: 32 held-out ECGs (rows) attend to their 32 texts (columns). Each map has its own colour scale; the square marks its largest weight."}, "image": {"alt": "Heat maps of attention weights from thirty-two ECGs to thirty-two texts, one map per training stage and one of an untrained layer on the embeddings of the trained run. Where ECGs have many neighbours, vertical bands run through the map: columns that many rows attend to."}}
-plots.attention_stages(
-    {
-        name: weights.mean(0)[: len(shown), len(shown) :]  # ECGs to texts
-        for name, weights in maps.items()
-    }
-)
-plt.show()
-
 # %%
 summary = pd.concat({n: graph.attention_summary(w) for n, w in maps.items()})
 summary = summary.groupby(level=0, sort=False).mean().rename_axis("stage")
 
+# %% mystnb={"figure": {"name": "fig-attention", "caption": "Attention of the first layer, mean over heads, before, during and after pretraining, and of an untrained layer on the trained embeddings: 32 held-out ECGs (rows) attend to their 32 texts (columns). Each map has its own colour scale; the square marks its largest weight. Last panel: the entropy of a node's weights over that of uniform attention, which an epoch with fewer neighbours cannot lower by itself."}, "image": {"alt": "Heat maps of attention weights from thirty-two ECGs to thirty-two texts, one map per training stage and one of an untrained layer on the embeddings of the trained run. Where ECGs have many neighbours, vertical bands run through the map: columns that many rows attend to."}}
+plots.attention_stages(
+    {
+        name: weights.mean(0)[: len(shown), len(shown) :]  # ECGs to texts
+        for name, weights in maps.items()
+    },
+    entropy=summary["entropy"].drop(control),
+)
+plt.show()
+
 # %% tags=["hide-input"]
 page.table(
-    summary.rename(columns={"one_order": "one order"}),
+    summary,
     "gafa-attention",
     "Attention of layer 1, mean of its heads. A dash: no two nodes have two neighbours "
     "in common, so there is no order to compare.",
@@ -532,6 +533,7 @@ page.glue("neighbours-first", summary["neighbours"].iloc[0], ".1f")
 page.glue("neighbours-last", summary["neighbours"].iloc[-1], ".1f")
 page.glue("peak-first", summary["largest"].iloc[0], ".2f")
 page.glue("peak-last", summary["largest"].iloc[-1], ".2f")
+page.glue("entropy-last", summary["entropy"].iloc[-1], ".3f")
 page.glue("focus-first", summary["focus"].iloc[0], ".2f")
 page.glue("focus-last", summary["focus"].iloc[-1], ".2f")
 
@@ -540,7 +542,9 @@ page.glue("focus-last", summary["focus"].iloc[-1], ".2f")
 # {glue:text}`neighbours-last`, the largest weight from {glue:text}`peak-first` to {glue:text}`peak-last`.
 # The weights of a node sum to one, so their mean is one over the number of neighbours *whatever
 # is learned*; `focus` takes that out: a node's largest weight times its number of neighbours, 1
-# when attention is uniform. It goes from {glue:text}`focus-first` to {glue:text}`focus-last`.
+# when attention is uniform. It goes from {glue:text}`focus-first` to {glue:text}`focus-last`. `entropy` says the same in
+# another unit: 1 is uniform attention, 0 all weight on one neighbour, whatever their number; at the end it is
+# {glue:text}`entropy-last`.
 #
 # :::{admonition} Reading note: bands need no trained attention
 # :class: warning
@@ -566,7 +570,7 @@ peaks = pd.DataFrame(
     ]
 )
 page.table(
-    peaks.drop(columns="mean").rename(columns={"one_order": "one order"}),
+    peaks.drop(columns="mean"),
     "gafa-peaks",
     "An untrained layer at four thresholds: neighbours, peak, focus, and the share of "
     "comparisons in one order.",

@@ -142,8 +142,10 @@ def attention_summary(weights: Tensor) -> pd.DataFrame:
         One row per head: `neighbours` (mean number, self included); `mean` of the
         weights on edges, which is n over the number of edges whatever was learned;
         `largest`; `focus`, a node's largest weight times its number of neighbours,
-        averaged (1 where attention is uniform); `one_order`, the share of comparisons
-        of two neighbours in which nodes side with the majority of nodes.
+        averaged (1 where attention is uniform); `entropy`, of a node's weights over the
+        largest that its number of neighbours allows, averaged over nodes with two or
+        more (1 where attention is uniform, 0 on one neighbour); `one_order`, the share
+        of comparisons of two neighbours in which nodes side with the majority.
     """
     rows = []
     for head in weights.double():
@@ -155,10 +157,18 @@ def attention_summary(weights: Tensor) -> pd.DataFrame:
                 "mean": head[edge].mean().item(),
                 "largest": head.max().item(),
                 "focus": (head.amax(1) * degree).mean().item(),
+                "entropy": _entropy(head, degree),
                 "one_order": _one_order(head, edge),
             }
         )
     return pd.DataFrame(rows).rename_axis("head")
+
+
+def _entropy(head: Tensor, degree: Tensor) -> float:
+    """Mean entropy of the rows over its largest value; NaN without two neighbours."""
+    several = degree > 1
+    bits = torch.special.entr(head[several]).sum(1)  # entr(0) = 0
+    return (bits / degree[several].double().log()).mean().item()
 
 
 def _one_order(head: Tensor, edge: Tensor, tolerance: float = 1e-5) -> float:

@@ -125,17 +125,22 @@ def leak_curves(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def attention_stages(stages: Mapping[str, ArrayLike]) -> Figure:
+def attention_stages(
+    stages: Mapping[str, ArrayLike], entropy: pd.Series | None = None
+) -> Figure:
     """Draw attention maps, three in a row, each on its own colour scale (after Fig. 7).
 
     Args:
         stages: title -> (n, m) weights, row i the node that attends.
+        entropy: stage -> entropy of the attention over that of uniform attention, for
+            a last panel.
     """
-    rows = -(-len(stages) // MAPS_IN_A_ROW)
+    panels = len(stages) + (entropy is not None)
+    rows = -(-panels // MAPS_IN_A_ROW)
     fig, axes = plt.subplots(
         rows, MAPS_IN_A_ROW, figsize=(style.WIDTH, 2.7 * rows), squeeze=False
     )
-    for ax in axes.flat[len(stages) :]:
+    for ax in axes.flat[panels:]:
         ax.set_axis_off()
     for ax, (title, stage) in zip(axes.flat, stages.items(), strict=False):
         weights = np.asarray(stage)
@@ -150,4 +155,11 @@ def attention_stages(stages: Mapping[str, ArrayLike]) -> Figure:
         fig.colorbar(image, ax=ax, shrink=0.8)
     for ax in axes[:, 0]:
         ax.set_ylabel("ECG i attends")
+    if entropy is not None:
+        ax = axes.flat[len(stages)]
+        ax.plot(range(len(entropy)), entropy, "o-", color=style.BLUE)
+        ax.axhline(1, color=style.GREY, lw=1, ls=":")
+        ax.set_title("entropy\n1: uniform (dotted)", fontsize=10)
+        ax.set(ylim=(0, 1.05), xlim=(-0.4, len(entropy) - 0.6))
+        ax.set_xticks(range(len(entropy)), entropy.index, rotation=35, ha="right")
     return fig

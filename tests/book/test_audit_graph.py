@@ -63,7 +63,18 @@ def test_attention_that_depends_on_both_nodes_has_no_single_order():
     assert graph.attention_summary(weights)["one_order"][0] < 0.7
 
 
-def test_uniform_attention_has_focus_one():
+def test_uniform_attention_has_focus_and_entropy_one():
     summary = graph.attention_summary(torch.full((1, 8, 8), 1 / 8)).iloc[0]
     assert summary["focus"] == 1 and summary["largest"] == 1 / 8
+    assert summary["entropy"] == pytest.approx(1)
     assert math.isnan(summary["one_order"])
+
+
+def test_entropy_is_taken_over_the_neighbours_that_a_node_has():
+    weights = torch.zeros(1, 3, 3)
+    weights[0, 0] = torch.tensor([0.5, 0.5, 0.0])  # uniform over two neighbours
+    weights[0, 1] = torch.tensor([0.9, 0.1, 0.0])
+    weights[0, 2, 2] = 1.0  # a node of its own says nothing
+    entropy = graph.attention_summary(weights)["entropy"][0]
+    lopsided = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1)) / math.log(2)
+    assert entropy == pytest.approx((1 + lopsided) / 2)

@@ -124,15 +124,21 @@ def test_published_means_agree_with_their_own_columns():
 
 
 def test_each_claim_of_the_text_is_judged_by_the_tables():
-    judged = claims()
-    assert len(judged) == 14
-    held = set(judged.loc[judged["holds"], "paper says"])
-    assert held == {
+    judged = {one.sentence: one.verdict for one in claims()}
+    assert len(judged) == 27
+    assert {said for said, verdict in judged.items() if verdict == "confirmed"} == {
+        "MCCGAA is above MERL on all six datasets",
         "the gain is largest on Rhythm",
-        "above MERL on all six datasets",
+        "good results on most datasets",
+        "every component helps in the mean over tasks",
+        "on Super the graph may slightly hurt (78.71 without, 75.75 with it)",
         "without CAM the largest drop is on Rhythm",
+        "ResNet18 has the highest average",
         "half of M, (64, 32), is relatively good (it is the model's size)",
+        "the printed averages are those of their rows and columns",
     }
+    untold = {said for said, verdict in judged.items() if verdict == "cannot be told"}
+    assert untold == {"the encoder is frozen and only a linear head is trained"}
 
 
 def test_a_claim_would_hold_if_the_tables_said_so(monkeypatch):
@@ -144,5 +150,5 @@ def test_a_claim_would_hold_if_the_tables_said_so(monkeypatch):
 
     real = paper.table
     monkeypatch.setattr(paper, "table", repaired)
-    judged = claims().set_index("paper says")
-    assert judged.loc["depth helps some datasets, such as Form and Super", "holds"]
+    judged = {one.sentence: one.holds for one in claims()}
+    assert judged["depth helps some datasets, such as Form and Super"] is True

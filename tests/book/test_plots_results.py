@@ -57,6 +57,14 @@ def test_each_attention_map_has_its_own_colour_scale():
     assert rows[0] == rows[1] == rows[2] > rows[3] == rows[4]
 
 
+def test_the_entropy_of_the_stages_has_the_panel_after_the_maps():
+    entropy = pd.Series({"untrained": 1.0, "end": 0.5})
+    fig = gafa.attention_stages({"untrained": np.eye(3), "end": np.eye(3)}, entropy)
+    panel = fig.axes[2]
+    assert panel.lines[0].get_ydata().tolist() == [1.0, 0.5]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ["untrained", "end"]
+
+
 def test_small_shares_are_not_written_as_zero_per_cent():
     shares = [0.5, 0.05, 0.005, 0.0005]
     table = pd.DataFrame(

@@ -1,0 +1,71 @@
+"""Figures 1 and 2 say what the modules are."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from mccgaa.config import EncoderConfig, GafaConfig, InputConfig, ModelConfig
+from mccgaa_book.plots import diagram
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ModelConfig(
+    input=InputConfig(sampling_rate=100),
+    encoder=EncoderConfig(
+        depth=34, embedding_dim=48, widths=(8, 16, 24, 32), cam="none", pool_heads=3
+    ),
+    gafa=GafaConfig(hidden=12, output=6, graph="bipartite"),
+)
+
+
+def texts(svg: str) -> list[str]:
+    """What the drawing's boxes say."""
+    return [t.text for t in ET.fromstring(svg).iter() if t.tag.endswith("}text")]
+
+
+def test_the_sizes_are_those_of_the_papers_model():
+    s = diagram.sizes(ModelConfig())
+    assert s.maps == {
+        "stem": (64, 2500),
+        "stage 1": (64, 2500),
+        "stage 2": (128, 1250),
+        "stage 3": (256, 625),
+        "stage 4": (512, 313),
+    }
+    assert (s.blocks, s.strides, s.kernels) == ([2, 2, 2, 2], [2, 1, 2, 2, 2], (7, 3))
+    assert (s.squeezed, s.embedding, s.fused) == ((64, 32), 256, 256 + 16)
+
+
+def test_another_configuration_is_another_drawing():
+    s = diagram.sizes(SMALL)
+    assert s.blocks == [3, 4, 6, 3] and s.squeezed is None
+    said = texts(diagram.method(SMALL))
+    assert {"ResNet-34", "bipartite, GAT", "12 \u2192 6", "B x 51 each"} <= set(said)
+    said = texts(diagram.backbone(SMALL))
+    assert {"6 blocks", "32 x 63", "3 heads", "48 x 63"} <= set(said)
+    assert "CAM" not in said and not any("FC1" in line for line in said)
+
+
+def test_deeper_encoders_are_drawn_with_their_bottleneck():
+    deep = ModelConfig(
+        input=InputConfig(sampling_rate=100),
+        encoder=EncoderConfig(depth=50, widths=(4, 4, 4, 4), gate="double-sigmoid"),
+    )
+    said = texts(diagram.backbone(deep))
+    assert said.count("conv 1") == 2 and "sigmoid of sigmoid" in said
+
+
+@pytest.mark.parametrize("draw", [diagram.method, diagram.backbone])
+def test_each_part_is_a_link_to_a_chapter_and_the_drawing_has_a_description(draw):
+    svg = draw(SMALL, "notebooks/")
+    links = set(re.findall(r'href="(.+?)"', svg))
+    assert links
+    for link in links:
+        assert (ROOT / link).with_suffix(".py").is_file(), link
+    assert len(re.search(r"<desc.*?>(.+?)</desc>", svg)[1]) > 40
+
+
+def test_the_drawing_of_the_first_page_is_that_of_todays_code():
+    kept = (ROOT / "book" / "_figures" / "method.html").read_text(encoding="utf-8")
+    assert kept == diagram.method(ModelConfig(), "notebooks/")
