@@ -80,13 +80,26 @@ class Sizes:
 
 
 def show(svg: str, caption: str) -> None:
-    """Show a drawing on a page, with its caption; it scrolls where it does not fit."""
-    drawn = (
+    """Show a drawing on a page, with its caption."""
+    page.display({"text/html": framed(svg, caption), "text/plain": caption})
+
+
+def framed(svg: str, caption: str) -> str:
+    """Set a drawing over its caption; it scrolls where it does not fit."""
+    return (
         '<figure class="table-card"><div class="table-scroll" tabindex="0" '
         f'role="region" aria-label="{html.escape(caption)}">{svg}</div>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>\n"
     )
-    page.display({"text/html": drawn, "text/plain": caption})
+
+
+def of_the_first_page() -> str:
+    """Figure 1 at the paper's size, as the book's first page includes it."""
+    caption = (
+        "Figure 1 of the paper, drawn from the modules at the paper's size. Blue: "
+        "learned; dashed: frozen; orange: losses. Each part leads to its chapter."
+    )
+    return framed(method(ModelConfig(), "notebooks/"), caption)
 
 
 def sizes(config: ModelConfig) -> Sizes:
@@ -360,5 +373,5 @@ class _Drawing:
             f'aria-labelledby="{self.name}-title {self.name}-desc">'
             f'<title id="{self.name}-title">{html.escape(title)}</title>'
             f'<desc id="{self.name}-desc">{html.escape(says)}</desc>'
-            f"<style>{STYLE}</style><defs>{marker}</defs>{''.join(self.parts)}</svg>\n"
+            f"<style>{STYLE}</style><defs>{marker}</defs>{''.join(self.parts)}</svg>"
         )

@@ -72,13 +72,22 @@ def beat_through_gate(
         height_ratios=(2, 3),
     )
     axes[0, 1].axis("off")
-    colours = dict(zip(beat, (style.BLUE, style.ORANGE, style.GREEN), strict=False))
+    looks = zip(("-", "--", ":"), (style.BLUE, style.ORANGE, style.GREEN), strict=True)
+    for (name, trace), (dash, colour) in zip(beat.items(), looks, strict=False):
+        seconds = np.linspace(*window, len(np.asarray(trace)), endpoint=False)
+        axes[0, 0].plot(seconds, trace, dash, color=colour, label=name)
+    axes[0, 0].set(ylabel=unit, xlim=window, title="the beat")
+    moments = np.linspace(*window, maps[0].shape[1])
+    for values, dash, colour, label in (
+        (maps[0], "--", style.GREY, "before"),
+        (maps[1], "-", style.BLUE, "after"),
+    ):
+        axes[0, 2].plot(
+            moments, np.abs(values).mean(0), dash, color=colour, label=label
+        )
+    axes[0, 2].set(title="mean |channel|", xlim=window, ylim=(0, None))
     for ax in (axes[0, 0], axes[0, 2]):
-        for name, trace in beat.items():
-            seconds = np.linspace(*window, len(np.asarray(trace)), endpoint=False)
-            ax.plot(seconds, trace, color=colours[name], label=name)
-        ax.set(ylabel=unit, xlim=window)
-    axes[0, 0].legend(loc="upper right")
+        ax.legend(loc="upper right")
     extent = (*window, len(order), 0)
     for ax, values, title in (
         (axes[1, 0], maps[0], "before the gate"),

@@ -44,15 +44,15 @@ def overflow(table: pd.DataFrame) -> Figure:
     fig, ax = plt.subplots(figsize=(style.WIDTH, 2.6))
     precisions = list(table["precision"].unique())
     ways = {
-        "written_out": ("written out", style.ORANGE, -0.2),
-        "log_sum_exp": ("log-sum-exp", style.BLUE, 0.0),
-        "cross_entropy": ("torch's cross-entropy (CLIP)", style.GREEN, 0.2),
+        "written_out": ("written out", style.ORANGE, "s", -0.2),
+        "log_sum_exp": ("log-sum-exp", style.BLUE, "o", 0.0),
+        "cross_entropy": ("torch's cross-entropy (CLIP)", style.GREEN, "^", 0.2),
     }
     for y, precision in enumerate(precisions):
         part = table[table["precision"] == precision]
-        for column, (_, colour, offset) in ways.items():
+        for column, (_, colour, own, offset) in ways.items():
             ok = np.isfinite(part[column])
-            for works, mark in ((True, "o"), (False, "x")):
+            for works, mark in ((True, own), (False, "x")):
                 chosen = part[ok == works]
                 ax.plot(
                     chosen["largest_logit"],
@@ -75,8 +75,8 @@ def overflow(table: pd.DataFrame) -> Figure:
     ax.set(xscale="log", xlabel=r"largest logit, $1/\tau$", ylim=(2.5, -0.8))
     ax.set_yticks(range(len(precisions)), precisions)
     handles = [
-        plt.Line2D([], [], marker="o", ls="", color=colour, label=label)
-        for label, colour, _ in ways.values()
+        plt.Line2D([], [], marker=mark, ls="", color=colour, label=label)
+        for label, colour, mark, _ in ways.values()
     ]
     handles.append(
         plt.Line2D([], [], marker="x", ls="", mew=2, color="black", label="fails")

@@ -85,7 +85,7 @@ def similarity(
             cbar=ax is axes[0][-1],
             cbar_kws={"label": "cosine", "shrink": 0.6},
         )
-        ax.tick_params(labelsize=7, length=0)
+        ax.tick_params(labelsize=8, length=0)
         ax.set_title(task)
     return fig
 
@@ -97,17 +97,24 @@ def nearest(frame: pd.DataFrame) -> Figure:
         frame: columns task, style and cosine, one row per class.
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.2))
-    sns.swarmplot(  # no random jitter: a rerun draws the same file
-        frame,
-        x="task",
-        y="cosine",
-        hue="style",
-        dodge=True,
-        size=3,
-        alpha=0.75,
-        palette=COLOURS,
-        ax=ax,
-    )
+    styles = list(frame["style"].unique())
+    for wording, mark in zip(styles, "osD^", strict=False):
+        sns.swarmplot(  # no random jitter: a rerun draws the same file
+            frame[frame["style"] == wording],
+            x="task",
+            y="cosine",
+            order=frame["task"].unique(),
+            hue="style",
+            hue_order=styles,
+            dodge=True,
+            size=3,
+            marker=mark,
+            alpha=0.75,
+            palette=COLOURS,
+            legend=False,
+            ax=ax,
+        )
+        ax.plot([], [], mark, ms=4, color=COLOURS[wording], label=wording)
     _legend_above(ax)
     ax.set(xlabel="", ylabel="cosine with the\nnearest other class", ylim=(None, 1.02))
     return fig
@@ -119,7 +126,7 @@ def contraries(frame: pd.DataFrame) -> Figure:
     Args:
         frame: as `audit.text.contraries` gives it.
     """
-    fig, ax = plt.subplots(figsize=(style.WIDTH, 3.6))
+    fig, ax = plt.subplots(figsize=(style.WIDTH, 0.9 + 0.48 * len(frame)))
     y = np.arange(len(frame))[::-1]
     ends = frame[["to contrary", "to paraphrase"]]
     ax.hlines(y, ends.min(axis=1), ends.max(axis=1), color="#BBBBBB", zorder=1)
@@ -131,7 +138,7 @@ def contraries(frame: pd.DataFrame) -> Figure:
             frame[f"to {column}"], y, s=48, color=colour, marker=mark, label=column
         )
     words = frame["finding"] + "\n" + frame["contrary"] + " | " + frame["paraphrase"]
-    ax.set_yticks(y, words, fontsize=7.5)
+    ax.set_yticks(y, words, fontsize=8)
     ax.set(xlabel="cosine with the finding", xlim=(-0.02, 1.02))
     _legend_above(ax)
     return fig

@@ -68,4 +68,4 @@ def test_each_part_is_a_link_to_a_chapter_and_the_drawing_has_a_description(draw
 
 def test_the_drawing_of_the_first_page_is_that_of_todays_code():
     kept = (ROOT / "book" / "_figures" / "method.html").read_text(encoding="utf-8")
-    assert kept == diagram.method(ModelConfig(), "notebooks/")
+    assert kept == diagram.of_the_first_page()
