@@ -85,6 +85,15 @@ def test_a_chapter_explains_itself_within_four_thousand_words(path):
     assert 1400 <= words <= 4000
 
 
+HEDGES = ("if this profile", "if it has any", "(s)", "the answer of this page is in")
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_prose_is_definite(path):
+    text = "\n".join(cells(path, "markdown")).lower()
+    assert [hedge for hedge in HEDGES if hedge in text] == []
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_a_script_carries_no_outputs_and_no_version_of_its_tools(path):
     text = path.read_text(encoding="utf-8")
