@@ -7,7 +7,7 @@ import pytest
 
 from mccgaa.config import METHOD
 from mccgaa_book import results
-from mccgaa_book.audit import encoder, leak
+from mccgaa_book.audit import encoder, leak, method
 from mccgaa_book.audit import log as audit
 from mccgaa_book.claims import Claim
 
@@ -51,11 +51,11 @@ def test_the_method_is_judged_as_the_notes_have_it(log):
 def test_a_verdict_follows_what_is_computed(monkeypatch):
     whole = pd.DataFrame({"double sigmoid": [0.0, 1.0]})
     monkeypatch.setattr(encoder, "gate_table", lambda scores: whole)
-    assert audit.of_the_encoder()[0].verdict == "confirmed"
+    assert method.of_the_encoder()[0].verdict == "confirmed"
     tight = pd.DataFrame({"fused": [0.02], "backbone": [0.02], "chance": [1 / 64]})
     monkeypatch.setattr(leak, "built_by_hand", lambda thresholds: tight)
     aligned = "a falling loss shows that ECGs and texts are being aligned"
-    assert verdicts(audit.of_the_graph())[aligned] == "confirmed"
+    assert verdicts(method.of_the_graph())[aligned] == "confirmed"
 
 
 def published(root, fused: float, loss: float) -> None:
