@@ -11,8 +11,10 @@ With z the projections of two views and p = h(z) the predictor's outputs (equati
       + \tfrac12 D(p_2, \mathrm{stopgrad}(z_1)), \qquad
     D(p, z) = -\cos(p, z)
 
-There are no negatives and no second network. With the gradient let through, the loss
-falls to -1 at once and all embeddings become one (its figure 2; `stop_gradient` off).
+There are no negatives and no second network. With the gradient let through, the
+paper's loss falls to -1 at once and its embeddings collapse (its figure 2). The setting
+`stop_gradient` lets it through; the last batch normalisation then still keeps the
+records of a batch from becoming one point, but the loss no longer teaches anything.
 
 Kept: a projector of three layers that ends in batch normalisation without weights; a
 predictor with a bottleneck of a quarter; the stop-gradient; the spread of normalised z,
@@ -43,7 +45,7 @@ class SimSiamSettings(Settings):
     """Hyper-parameters of SimSiam; sources are in the module's docstring."""
 
     narrow: int = 4  # units of the projection per unit of the predictor's bottleneck
-    stop_gradient: bool = True  # off: the ablation that collapses
+    stop_gradient: bool = True  # off: the paper's ablation
 
 
 @in_float32

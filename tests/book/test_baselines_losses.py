@@ -259,6 +259,42 @@ def test_simsiam_stops_the_gradient_at_what_is_predicted(monkeypatch):
             torch.testing.assert_close(z[0].grad, 2 * alone.grad)
 
 
+class Toy(nn.Module):
+    """A network of one layer that sees a few samples, so that a step is quick."""
+
+    width = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, self.width)
+
+    def forward(self, x):
+        return self.layer(x[:, 0, :16])
+
+
+def test_byol_collapses_without_its_predictor_and_not_with_it(monkeypatch):
+    monkeypatch.setattr(registry.method("byol"), "build_encoder", lambda self: Toy())
+    last = {}
+    for predictor in (True, False):
+        model = made("byol", predictor=predictor, decay=0.5, dim=8, widen=4)
+        noisy = lambda x: [x + 0.5 * torch.randn_like(x) for _ in range(2)]  # noqa: E731
+        monkeypatch.setattr(model, "views", noisy)
+        learned = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(learned, lr=3e-2, fused=True)
+        for step in range(40):
+            data = batch(32, 0.0)
+            torch.manual_seed(step)
+            losses = model.loss(data)
+            optimizer.zero_grad()
+            losses["loss"].backward()
+            optimizer.step()
+            model.after_step(0.0)
+            assert step or losses["spread"] > 0.8
+        last[predictor] = losses["spread"].item()
+    assert last[True] > 0.7, "with it, records stay apart"
+    assert last[False] < 0.2, "without it, they become one"
+
+
 def test_views_are_two_changes_of_each_record_and_the_probe_sees_none():
     model = made("simclr")
     signals = batch().signals
