@@ -57,6 +57,8 @@ class _FakeGpu(TorchFunctionMode):
         away = [_away(t) for t in tensors if t.dim()]  # scalars may mix, as in torch
         if func == torch.Tensor.device.__get__:
             return GPU if _away(args[0]) else torch.device("cpu")
+        if func == torch.Tensor.is_cuda.__get__:
+            return _away(args[0])
         if func == torch.Tensor.data.__set__:
             args[0]._away = _away(args[1])
             return func(*args, **kwargs)

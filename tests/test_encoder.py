@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_device import fake_gpu
 from torch import Tensor
 
 from mccgaa.config import EncoderConfig
@@ -167,6 +168,15 @@ def test_channel_attention_is_equations_8_to_14(gate: str) -> None:
     torch.testing.assert_close(cam(x.unsqueeze(2)).squeeze(2), out)
 
 
+def test_on_a_gpu_the_largest_value_is_the_same() -> None:
+    cam = ChannelAttention(6).double()
+    x = 3 * random(2, 6, 7)
+    expected = cam.weights(x)
+    with fake_gpu():
+        found = cam.to("cuda").weights(x.to("cuda")).cpu()
+    torch.testing.assert_close(found, expected)
+
+
 def test_double_sigmoid_stays_between_a_half_and_sigmoid_of_one() -> None:
     cam = ChannelAttention(8, "double-sigmoid").double()
     alpha = cam.weights(100 * random(50, 8, 5))
@@ -195,6 +205,17 @@ def test_attention_stands_between_the_last_norm_and_the_residual_sum() -> None:
     expected = block.cam.weights(block.branch(x))[:, :, None, None] * block.branch(x)
     torch.testing.assert_close(block(x), torch.relu(expected + x))
     assert isinstance(block.branch[-1], torch.nn.BatchNorm2d)
+
+
+def test_a_block_is_plain_and_keeps_its_length_unless_it_is_told_otherwise() -> None:
+    block = Block(4, 4)
+    assert isinstance(block.shortcut, torch.nn.Identity)
+    assert block.outputs == 4 and block.cam.gate == "sigmoid"
+    assert block(torch.ones(2, 4, 1, 6)).shape == (2, 4, 1, 6)
+    wider, longer = Block(4, 6), Block(4, 4, 2)
+    for other in (wider, longer):
+        assert isinstance(other.shortcut[0], PointwiseConv)
+    assert longer(torch.ones(2, 4, 1, 6)).shape == (2, 4, 1, 3)
 
 
 def naive_attention_pool(features: Tensor, pool: AttentionPool) -> Tensor:
@@ -251,6 +272,14 @@ def test_attention_pool_is_attention_with_one_learned_query(length: int) -> None
     pool = AttentionPool(6, heads=2, positions=5).double()
     features = 2 * random(2, 6, length)
     torch.testing.assert_close(pool(features), naive_attention_pool(features, pool))
+
+
+def test_attention_pool_starts_with_small_tokens_of_its_width() -> None:
+    torch.manual_seed(0)
+    pool = AttentionPool(1024)
+    assert pool.heads == 4 and pool.position.shape == (64, 1024)
+    for learned in (pool.query, pool.position):
+        assert learned.std().item() == pytest.approx(1024**-0.5, rel=0.1)
 
 
 def test_attention_shown_is_the_attention_used() -> None:

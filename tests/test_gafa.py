@@ -128,7 +128,7 @@ def test_fused_embeddings_equal_equations_17_to_24(
     x_fuse, q_fuse = gafa(x, q)
     torch.testing.assert_close(x_fuse, torch.tensor(x_naive).double())
     torch.testing.assert_close(q_fuse, torch.tensor(q_naive).double())
-    assert x_fuse.shape == (B, gafa.width) == (B, M + OUT // 2)
+    assert x_fuse.shape == torch.Size((B, gafa.width)) == (B, M + OUT // 2)
 
 
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
@@ -239,6 +239,8 @@ def test_without_a_graph_the_embeddings_come_back_unchanged():
     x_fuse, q_fuse = gafa(x, q)
     assert x_fuse is x and q_fuse is q
     assert gafa.width == M and not list(gafa.parameters())
+    # What it would have joined can be asked all the same.
+    assert torch.equal(gafa.adjacency(x, q), make().adjacency(x, q))
 
 
 def fused_with_gradients(gafa: Gafa, x: Tensor, q: Tensor) -> list[Tensor]:
@@ -361,6 +363,11 @@ def test_autocast_does_not_lower_the_precision():
     for a, b in zip(under, exact, strict=True):
         assert a.dtype == torch.float32
         assert torch.equal(a, b)
+    many = embeddings(128, 3, 256).float(), embeddings(128, 4, 256).float()
+    near = Gafa(GafaConfig(threshold=1.0), 256)  # some similarities are very near to it
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        joined = near.adjacency(*many)
+    assert torch.equal(joined, near.adjacency(*many))
     double = Gafa(GafaConfig(), 256).double()
     double.load_state_dict(gafa.state_dict())
     for a, b in zip(exact[2:4], double.attention(x, q), strict=True):
@@ -396,7 +403,11 @@ def test_the_smallest_settings_are_allowed():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"pair graph makes one node"):
         make()(embeddings(B, 1), embeddings(B + 1, 2))
-    with pytest.raises(ValueError, match=r"q has shape \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"^q has shape \(5, 4\)"):
         make("bipartite")(embeddings(B, 1), embeddings(B, 2, M + 1))
+    with pytest.raises(ValueError, match=r"^x has shape \(5, 4\)"):
+        make("bipartite")(embeddings(B, 1, M + 1), embeddings(B, 2))
+    with pytest.raises(ValueError, match=r"pair graph makes one node"):
+        make().attention(embeddings(B, 1), embeddings(B + 1, 2))
     with pytest.raises(ValueError, match="there is no attention"):
         make("none").attention(embeddings(B, 1), embeddings(B, 2))

@@ -12,6 +12,7 @@ import pytest
 
 from mccgaa.config import TASKS
 from mccgaa.errors import KnowledgeError
+from mccgaa.knowledge import VOCABULARIES as VOCABULARIES_OF
 from mccgaa.knowledge import Entry, Knowledge, f_query, named_in
 
 REAL = Path(
@@ -203,7 +204,10 @@ def test_a_users_json_replaces_the_packaged_base(tmp_path):
 def test_a_folder_of_files_is_one_base(tmp_path):
     (tmp_path / "a.yaml").write_text("x: {A: first}")
     (tmp_path / "b.yaml").write_text("y: {B: {same_as: x/A}}")
-    assert Knowledge.load(tmp_path).text("y", "B") == "first"
+    (tmp_path / "notes.txt").write_text("z: {C: c}")
+    base = Knowledge.load(tmp_path)
+    assert base.text("y", "B") == "first" and list(base.vocabularies) == ["x", "y"]
+    assert base.source == tmp_path
 
 
 def test_the_fingerprint_follows_the_content_not_the_place(tmp_path):
@@ -254,6 +258,87 @@ def test_a_missing_file_or_empty_folder_is_named(tmp_path):
         (tmp_path / f"{name}.yaml").write_text("x: {A: first}")
     with pytest.raises(KnowledgeError, match=r"b\.yaml: x is in another file"):
         Knowledge.load(tmp_path)
+
+
+def test_names_go_first_then_synonyms_wordings_and_abbreviations():
+    def base(*entries: Entry) -> Knowledge:
+        return Knowledge({"x": {str(i): entry for i, entry in enumerate(entries)}})
+
+    terms = [Entry("one", "W"), Entry("two", "b", wordings=("w", "v"))]
+    terms += [Entry("three", "c", synonyms=("u", "W")), Entry("W", "d")]
+    for last in range(4, 0, -1):  # without the best the next best is found
+        assert base(*terms[:last]).lookup(" w ") == terms[last - 1].name
+    assert base(*terms).find("U").name == "three" and base(*terms).find("x") is None
+    assert base(*terms).lookup("V", "full") == "two."
+
+
+def test_the_statements_are_asked_before_the_tasks_and_these_in_their_order():
+    names = ("z", "a", "statements")
+    base = Knowledge({name: {"C": Entry("same", f"of {name}")} for name in names})
+    assert base.find("same").abbreviation == "of statements"
+    del base.vocabularies["statements"]
+    assert base.find("same").abbreviation == "of z"
+
+
+def test_a_record_of_several_classes_ends_like_one_of_one():
+    classes = {"B": Entry("b", "B", criteria="wide"), "A": Entry("a", "A")}
+    base = Knowledge({"v": classes})
+    assert base.record_text(["A", "B"], "v") == "b. a"
+    assert base.record_text(["A", "B"], "v", "full") == "b: wide. a."
+    with pytest.raises(KnowledgeError, match=r"^memory has no entry for class 'X'"):
+        base.record_text(["Z", "X", "Y"], "v")
+
+
+def test_an_entry_takes_what_it_does_not_say_from_another(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "x: {A: {name: a, abbreviation: Z, snomed: 3, criteria: c, synonyms: null}}\n"
+        "y: {B: {same_as: x/A}, C: {same_as: y/B, name: b, abbreviation: Q}}"
+    )
+    base = Knowledge.load(file)
+    assert base.entry("x", "A") == Entry("a", "Z", 3, "c")
+    assert base.entry("y", "B") == Entry("a", "B", 3, "c")
+    assert base.entry("y", "C") == Entry("b", "Q", 3, "c")
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(base.content))
+    assert Knowledge.load(again).vocabularies == base.vocabularies
+
+
+def test_each_data_set_has_its_vocabulary():
+    assert VOCABULARIES_OF == {
+        "ptbxl": "statements",
+        "cpsc2018": "cpsc2018",
+        "own": "own",
+        "csn": "csn_statements",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.json",
+            '{"x": {"B": "b", "A": "a", "B": "c", "A": "d"}}',
+            "'A' is there tw",
+        ),
+        ("a.yaml", "x: {B: b, A: a, B: c, A: d}", "'A' is there twice"),
+        ("a.json", "{", "is not valid YAML or JSON"),
+        ("a.yaml", "x: {}", "x must map classes"),
+        ("a.yaml", "1: {A: a}", "write 1 in quotes"),
+        ("a.yaml", "x: {A: {name: a, size: 1, colour: red}}", "field 'size'"),
+        ("a.yaml", "x: {A: {name: a, snomed: true}}", "snomed must be a number"),
+        ("a.yaml", "x: {A: {name: '  '}}", "name must be text"),
+        ("a.yaml", "x: {A: {name: a, criteria: 3}}", "criteria must be text"),
+        ("a.yaml", "x: {A: {name: a, abbreviation: 3}}", "abbreviation must be text"),
+        ("a.yaml", "x: {A: {same_as: A}}", "same as 'A/', which does not exist"),
+        ("a.yaml", b"x: \xff", "cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, name, content, said):
+    file = tmp_path / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(KnowledgeError, match=said):
+        Knowledge.load(file)
 
 
 def test_a_class_text_is_found_as_whole_words_only():

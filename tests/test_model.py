@@ -8,8 +8,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -24,7 +26,7 @@ from mccgaa.config import (
     TextConfig,
 )
 from mccgaa.errors import RunError
-from mccgaa.model import MCCGAA, scale_input
+from mccgaa.model import MCCGAA, locate, scale_input
 
 SMALL = ModelConfig(
     input=InputConfig(sampling_rate=100, duration=1.0),
@@ -412,6 +414,62 @@ def test_a_saved_model_comes_back_the_same(tmp_path: Path, learn_tau: bool) -> N
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_a_saved_model_is_written_in_a_form_that_others_read(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "model"
+    for _ in range(2):  # a folder that is there already is filled again
+        make().save_pretrained(folder)
+    text = (folder / "config.json").read_text("utf-8")
+    again = json.dumps(json.loads(text), indent=2, sort_keys=True)
+    assert text == again + "\n" and next(iter(json.loads(text))) == "encoder"
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        assert weights.metadata() == {"format": "pt"}
+
+
+def test_a_model_of_the_hub_is_fetched_with_its_own_files(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def hub(name: str, **options: object) -> str:
+        asked.append((name, options))
+        return str(saved)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    assert MCCGAA.from_pretrained("someone/model", revision="abc").config == SMALL
+    assert locate(Path("someone/model"), also=("more.json",)) == saved
+    files = ["config.json", "model.safetensors"]
+    assert asked == [
+        ("someone/model", {"allow_patterns": files, "revision": "abc"}),
+        ("someone/model", {"allow_patterns": [*files, "more.json"]}),
+    ]
+
+
+def test_a_long_list_of_what_does_not_fit_is_shortened() -> None:
+    shorten = model_module._first_lines
+    lines = [f"  missing {i}" for i in range(5)]
+    error = RuntimeError("\n".join(["Error(s) in loading", *lines]))
+    assert shorten(error) == "missing 0 missing 1 missing 2 ... and 2 more"
+    error = RuntimeError("\n".join(["Error(s) in loading", *lines[:3]]))
+    assert shorten(error) == "missing 0 missing 1 missing 2"
+    assert shorten(RuntimeError("head\n" + 300 * "x")) == 200 * "x"
+
+
+def test_views_without_a_weight_have_no_gradients_to_wait_for() -> None:
+    loss = replace(SMALL.loss, uma_weight=0.0)
+    model = make(replace(SMALL, loss=loss))
+    assert not any(p.requires_grad for p in model.unimodal.parameters())
+    others = (model.encoder, model.projection, model.gafa, make().unimodal)
+    assert all(p.requires_grad for part in others for p in part.parameters())
+
+
+def test_a_temperature_is_bounded_in_training_alone() -> None:
+    model = make(replace(SMALL, loss=replace(SMALL.loss, learn_tau=True))).eval()
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(1000.0))
+    model(*batch())
+    assert model.tau.item() == pytest.approx(0.001)
+
+
 def test_a_saved_model_is_json_and_safetensors_and_nothing_else(tmp_path: Path) -> None:
     make().save_pretrained(tmp_path)
     files = {path.name for path in tmp_path.iterdir()}
@@ -479,7 +537,12 @@ def test_weights_of_another_configuration_are_refused(
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
 def test_a_folder_without_its_files_is_refused(saved: Path, file: str) -> None:
     (saved / file).unlink()
-    with pytest.raises(RunError, match=f"has no {file}"):
+    with pytest.raises(RunError, match=f"has no {file}: it is not"):
+        MCCGAA.from_pretrained(saved)
+    for rest in saved.iterdir():
+        rest.unlink()
+    both = r"has no config\.json and no model\.safetensors: it is not"
+    with pytest.raises(RunError, match=both):
         MCCGAA.from_pretrained(saved)
 
 

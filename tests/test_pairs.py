@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fake_device import fake_gpu
 from toys import (
     TRAIN,
     VAL,
@@ -132,6 +134,15 @@ def test_the_fingerprint_follows_the_texts_and_their_order(numbered):
     assert numbered_pairs(numbered).fingerprint in prints
 
 
+def test_a_fingerprint_is_of_the_texts_of_all_records(numbered):
+    """Runs and checkpoints are found by it."""
+    texts = ["record 1", None, "", *["record 2"] * (len(numbered) - 3)]
+    pairs = Pairs.build(numbered, texts, NumberEncoder())
+    whole = "\0".join(["record 1", "", "", *["record 2"] * (len(numbered) - 3)])
+    assert pairs.fingerprint == hashlib.sha256(whole.encode()).hexdigest()[:16]
+    assert pairs.text_of.tolist() == [0, -1, -1, *[1] * (len(numbered) - 3)]
+
+
 def test_an_epochs_order_is_a_function_of_seed_and_epoch_alone():
     rows = np.arange(100, 140)
     first = epoch_order(rows, seed=1, epoch=2)
@@ -184,12 +195,47 @@ def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch):
 
     monkeypatch.setattr(module, "TextEncoder", Encoder)
     config = RunConfig(pretrain=PretrainConfig(text="knowledge"))
-    pairs = load_pairs(store, config, Knowledge.load(), device="cpu", progress=False)
+    options = {"device": "cpu", "progress": False}
+    with fake_gpu():  # which is the default
+        pairs = load_pairs(store, config, Knowledge.load(), **options)
     assert pairs.encoder.config == config.model.text
     assert pairs.encoder.device == torch.device("cpu")
     assert not seen
     assert pairs.vectors is pairs.vectors and pairs.vectors.shape[1] == 8
     assert seen == [(list(pairs.distinct), False)]
+
+
+class Shown(NumberEncoder):
+    """Notes whether a bar is wanted."""
+
+    def __init__(self, *_config: object, **_options: object) -> None:
+        self.progress: list[bool] = []
+
+    def encode(self, texts, progress=False):
+        self.progress.append(progress)
+        return super().encode(["record 0"] * len(texts))
+
+
+def test_a_bar_is_shown_where_texts_are_loaded_unless_it_is_not_wanted(
+    numbered, monkeypatch
+):
+    monkeypatch.setattr(module, "TextEncoder", Shown)
+    texts = list(numbered.records["text"])
+    made = [
+        (False, Pairs.build(numbered, texts, Shown())),
+        (True, Pairs.build(numbered, texts, Shown(), progress=True)),
+        (False, Pairs.of_statements(numbered, [[t] for t in texts], Shown())),
+        (True, Pairs.of_statements(numbered, [[t] for t in texts], Shown(), True)),
+    ]
+    for kind in ("symmetric", "statements"):
+        model = ModelConfig(loss=LossConfig(kind=kind), gafa=GafaConfig(graph="none"))
+        config = RunConfig(model=model, pretrain=PretrainConfig(min_count=1))
+        for wanted, options in ((True, {}), (False, {"progress": False})):
+            pairs = load_pairs(numbered, config, Knowledge.load(), **options)
+            made.append((wanted, pairs))
+    for wanted, pairs in made:
+        assert pairs.progress is wanted
+        assert len(pairs.vectors) and pairs.encoder.progress == [wanted]
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "statements"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fake_device import fake_gpu
 from torch import Tensor
 from toys import (
     MODEL,
@@ -89,6 +91,8 @@ def test_finished_run_holds_model_history_retrieval_and_facts(finished):
     assert metrics["hash"] == finished.name.rpartition("-")[2]
     assert metrics["method"] == 1 and metrics["facts"]["precision"] == "fp32"
     assert metrics["facts"]["store_on"] == "host"
+    assert metrics["facts"]["compiled"] is False and "start" not in metrics
+    assert metrics["store"] == {"source": "toy", "fingerprint": "toy"}
     assert metrics["last_epoch"]["step"] == 15
     assert not (finished / "checkpoint").exists()
     assert MCCGAA.from_pretrained(finished).config == MODEL
@@ -375,21 +379,27 @@ def test_a_run_on_separable_pairs_learns(tmp_path):
     assert epochs["held_out_cma"].iloc[-1] < epochs["held_out_cma"].iloc[0] / 2
 
 
-@pytest.mark.parametrize("scores", [(0.2, 0.6, 0.4), (0.6, 0.1, 0.6), (0.1, 0.2, 0.3)])
-def test_best_retrieval_keeps_the_epoch_with_the_best_held_out_recall(
-    pairs, tmp_path, monkeypatch, scores
+@pytest.mark.parametrize(
+    ("ecg", "text", "best"),
+    [
+        ((0.2, 0.6, 0.4), (0.5, 0.5, 0.5), 1),
+        ((0.6, 0.1, 0.6), (0.5, 0.5, 0.5), 0),  # the first of equals
+        ((0.1, 0.2, 0.3), (0.0, 0.0, 0.0), 2),
+        ((0.2, 0.6, 0.4), (0.2, 0.3, 0.9), 2),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0),
+    ],
+)
+def test_best_retrieval_keeps_the_epoch_with_the_best_held_out_recalls(
+    pairs, tmp_path, monkeypatch, ecg, text, best
 ):
-    given = iter(scores)
-    monkeypatch.setattr(
-        Trainer,
-        "evaluate",
-        lambda self: {"ecg_to_text_r5": next(given), "text_to_ecg_r5": 0.5},
-    )
+    names = ("ecg_to_text_r5", "text_to_ecg_r5")
+    given = (dict(zip(names, row, strict=True)) for row in zip(ecg, text, strict=True))
+    monkeypatch.setattr(Trainer, "evaluate", lambda self: next(given))
     config = with_(RUN, selection="best-retrieval", snapshots=(1, 2, 3))
     run = train(config, pairs, tmp_path)
     kept = [weights(RunFolder(run).snapshot(epoch)) for epoch in (1, 2, 3)]
     assert len(set(kept)) == 3
-    assert weights(run) == kept[scores.index(max(scores))]  # the first of equals
+    assert weights(run) == kept[best]
 
 
 def test_where_the_store_lies_and_who_reads_it_change_no_weight(
@@ -429,6 +439,8 @@ def test_compiled_steps_leave_weights_names_and_statistics_as_they_are(
     calls = []
 
     def compile_(function, **options):
+        assert options == {"dynamic": False}  # every batch has one shape
+
         def compiled(x):
             calls.append(tuple(x.shape))
             return function(x)
@@ -440,6 +452,27 @@ def test_compiled_steps_leave_weights_names_and_statistics_as_they_are(
     assert calls == [(8, 12, 64)] * (1 + STEPS)
     assert weights(run) == weights(finished)
     assert json.loads((run / "metrics.json").read_text())["facts"]["compiled"] is True
+
+
+def test_steps_measures_and_compiling_use_the_precision_asked_for(
+    pairs, tmp_path, monkeypatch
+):
+    asked = []
+
+    def autocast(device, precision):
+        asked.append((device.type, precision))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_options: function)
+    for place in ("learner", "held_out"):
+        monkeypatch.setattr(f"mccgaa.{place}.autocast", autocast)
+    for precision in ("fp32", "bf16"):
+        loop = trainer(with_(RUN, precision=precision), pairs, tmp_path)
+        loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
+        loop.evaluate()
+        assert loop.learner.compile()
+        assert asked == [("cpu", precision)] * 3
+        asked.clear()
 
 
 def test_where_nothing_can_be_compiled_a_sentence_says_so_and_training_goes_on(
@@ -458,6 +491,35 @@ def test_where_nothing_can_be_compiled_a_sentence_says_so_and_training_goes_on(
     assert said == "Training goes on without torch.compile: no C compiler\n"
     assert weights(run) == weights(finished)
     assert json.loads((run / "metrics.json").read_text())["facts"]["compiled"] is False
+
+
+def test_processes_share_gradients_and_on_gpus_the_statistics_of_batch_norm(
+    monkeypatch,
+):
+    done = []
+
+    def shared(model):
+        done.append(("gradients", model))
+        return torch.nn.Sequential(model)
+
+    def convert(model):
+        done.append(("statistics", model))
+
+    monkeypatch.setattr(learner, "world", lambda: (1, 2))
+    monkeypatch.setattr(learner, "DistributedDataParallel", shared)
+    monkeypatch.setattr(torch.nn.SyncBatchNorm, "convert_sync_batchnorm", convert)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    one = learner.Learner(RUN, torch.device("cpu"))
+    assert done == [("gradients", one.model)] and one.module[0] is one.model
+    assert torch.backends.cudnn.benchmark is False
+    with fake_gpu() as gpu:
+        other = learner.Learner(RUN, gpu)
+        assert done[1:] == [("statistics", other.model), ("gradients", other.model)]
+        assert other.model.device == gpu and torch.backends.cudnn.benchmark is True
+    assert one.rank == other.rank == 1
+    monkeypatch.setattr(learner, "world", lambda: (0, 1))
+    assert learner.Learner(RUN, torch.device("cpu")).module is not one.module
+    assert len(done) == 3
 
 
 def test_a_run_in_chunks_is_another_run(finished, pairs, tmp_path):
@@ -530,6 +592,108 @@ def test_checkpoints_come_after_steps_or_minutes(
     config = with_(RUN, checkpoint_every=steps, checkpoint_minutes=minutes)
     train(config, pairs, tmp_path)
     assert found == saved
+
+
+def test_training_is_timed_without_measuring_and_saving(pairs, tmp_path, monkeypatch):
+    """A clock that each step moves by 20 s, the end of an epoch by 5, a save by 7."""
+    now, saved = 0.0, []
+    step, end, save = Trainer.train_step, Trainer.end_epoch, Trainer.save
+
+    def train_step(self, *given):
+        nonlocal now
+        step(self, *given)
+        now += 20
+
+    def end_epoch(self, epoch):
+        nonlocal now
+        end(self, epoch)
+        now += 5
+
+    def note(self):
+        nonlocal now
+        saved.append(self.step)
+        save(self)
+        now += 7
+
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    for name, method in (("train_step", train_step), ("end_epoch", end_epoch)):
+        monkeypatch.setattr(Trainer, name, method)
+    monkeypatch.setattr(Trainer, "save", note)
+    monkeypatch.setattr(Trainer, "evaluate", lambda self: {})
+    config = with_(RUN, checkpoint_every=1000, checkpoint_minutes=1.0)
+    run = train(config, pairs, tmp_path)
+    # A minute behind the last: three steps, or two and the end of an epoch.
+    assert saved == [3, 6, 9, 12, 15]
+    assert json.loads((run / "metrics.json").read_text())["seconds"] == 300
+    speed = pd.read_csv(run / "history.csv")["samples_per_second"]
+    assert speed.tolist() == pytest.approx([8 / 20] * STEPS)
+
+
+def test_a_bar_counts_steps_and_notes_are_kept(pairs, tmp_path, capsys):
+    short = with_(RUN, epochs=1)
+    run = pretrain(short, pairs, tmp_path, device="cpu", note={"tier": "toy"})
+    said = capsys.readouterr().err
+    assert "5/5" in said and run.name in said and "step" in said and "loss=" in said
+    assert json.loads((run / "metrics.json").read_text())["tier"] == "toy"
+    train(short, pairs, tmp_path / "quiet")
+    assert not capsys.readouterr().err
+
+
+def test_one_process_of_several_shows_a_bar(pairs, tmp_path, monkeypatch):
+    given = (RUN, pairs, RunFolder(tmp_path), torch.device("cpu"), True)
+    assert Trainer(*given).progress is True
+    monkeypatch.setattr(module, "world", lambda: (1, 2))
+    loop = Trainer(*given)
+    assert loop.progress is False and loop.facts()["processes"] == 2
+
+
+def test_a_run_is_known_by_its_data_texts_and_encoder(pairs, tmp_path, monkeypatch):
+    seen = []
+
+    class Stub:
+        def __init__(self, config, *_given):
+            seen.append(config)
+
+        def train(self, note):
+            assert note == {}
+
+    monkeypatch.setattr(module, "Trainer", Stub)
+    path = train(RUN, pairs, tmp_path)
+    wanted = {"processes": 1, "store": "toy", "texts": pairs.fingerprint}
+    config = replace(RUN, **wanted, text_encoder="numbers", start="")
+    assert seen == [config] and path == tmp_path / config.folder
+
+
+def test_the_reader_and_the_texts_are_made_as_the_settings_say(
+    pairs, tmp_path, monkeypatch
+):
+    cpu = torch.device("cpu")
+    config = with_(RUN, workers=3, store_on="device")
+    loop = Trainer(config, pairs, RunFolder(tmp_path), cpu, True)
+    monkeypatch.setattr(module, "DeviceReader", lambda *given: given)
+    monkeypatch.setattr(module, "DeviceTexts", lambda *given: given)
+    assert loop.reader == (pairs.store, cpu, "device", 3, True)
+    assert loop.texts == (pairs, cpu, config.model.loss.balance)
+
+
+def test_only_the_first_process_writes_the_history(pairs, tmp_path):
+    loop = trainer(RUN, pairs, tmp_path)
+    loop.rank, loop.clock = 1, 0.0
+    loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
+    assert loop.flush() > 0 and not list(tmp_path.iterdir())
+
+
+def test_a_gpu_is_waited_for_before_the_clock_is_read(pairs, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    loop = trainer(RUN, pairs, tmp_path)
+    for device in (torch.device("cpu"), torch.device("cuda", 0)):
+        loop.clock = 0.0
+        loop.device = torch.device("cpu")
+        loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
+        loop.device = device
+        loop.flush()
+    assert waited == [torch.device("cuda", 0)]
 
 
 def test_a_loss_that_is_not_finite_names_the_steps_and_leaves_the_checkpoint(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 
 import numpy as np
 import pytest
 import torch
+from fake_device import fake_gpu
 from toys import ROWS, numbered_store
 
 from mccgaa import reader as module
@@ -79,9 +82,110 @@ def test_threads_read_ahead_and_stop_when_nobody_asks_any_more(store, monkeypatc
     rows = np.arange(ROWS).reshape(25, 2)
     batches = DeviceReader(store, CPU, "host", threads=2).batches(rows)
     assert next(batches)[0].tolist() == [0, 1]
+    start = time.perf_counter()
     batches.close()
+    assert time.perf_counter() - start < 5, "it waits for what nobody wants"
     gate.set()
-    assert [0, 1] in begun and len(begun) <= module.AHEAD * 2
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and "Pool" in thread.name:
+            thread.join(10)
+    assert [0, 1] in begun and len(begun) <= 3  # the first, and one in each thread
+
+
+@pytest.mark.parametrize(("block", "parts"), [(7.5, [7] * 7 + [1]), (0.1, [1] * ROWS)])
+def test_a_store_goes_to_the_device_block_by_block(store, monkeypatch, block, parts):
+    taken = []
+
+    @contextlib.contextmanager
+    def bar(**options):
+        assert options["total"] == ROWS and options["unit"] == "record"
+        assert options["disable"] is True
+        yield type("Bar", (), {"update": lambda _, n: taken.append(n)})()
+
+    monkeypatch.setattr(module, "bar", bar)
+    monkeypatch.setattr(module, "BLOCK", int(block * store.signals[0].nbytes))
+    DeviceReader(store, CPU, "device")
+    assert taken == parts
+
+
+def test_a_bar_is_shown_while_a_store_goes_to_the_device(store, capsys):
+    DeviceReader(store, CPU, "device")
+    assert not capsys.readouterr().err
+    DeviceReader(store, CPU, "device", progress=True)
+    assert "store to cpu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "room", "chosen"),
+    [("auto", 2, "device"), ("auto", 1, "host"), ("host", 2, "host")],
+)
+def test_a_gpu_holds_the_store_where_there_is_room(
+    store, monkeypatch, where, room, chosen
+):
+    with fake_gpu() as gpu:
+        free = room * store.signals.nbytes
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (free, 9 * free))
+        reader = DeviceReader(store, gpu, where, threads=9)
+        assert reader.where == chosen
+        if chosen == "device":
+            for rows, (at, signals) in zip(
+                BATCHES, reader.batches(BATCHES), strict=True
+            ):
+                assert at.device == signals.device == gpu
+                np.testing.assert_array_equal(signals.cpu().numpy(), store.batch(rows))
+
+
+def test_a_gpu_is_sent_batches_on_a_stream_that_it_then_waits_for(store, monkeypatch):
+    calls: list[tuple] = []
+    to, empty = torch.Tensor.to, torch.empty
+
+    class Stream:
+        def __init__(self, device: torch.device) -> None:
+            assert device == gpu
+
+        def wait_stream(self, other: object) -> None:
+            calls.append(("wait", self, other))
+
+    @contextlib.contextmanager
+    def stream(one):
+        calls.append(("on", one))
+        yield
+        calls.append(("off", one))
+
+    def moved(tensor, *where, **options):
+        if tensor.dtype == torch.int16:
+            calls.append(("to", *where, options))
+        return to(tensor, *where, **options)
+
+    def pinned(*shape, pin_memory=False, **options):
+        calls.append(("pinned", pin_memory))
+        return empty(*shape, **options)
+
+    with fake_gpu() as gpu:
+        now = Stream(gpu)
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "stream", stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", {gpu: now}.__getitem__)
+        monkeypatch.setattr(
+            torch.cuda, "set_device", lambda one: calls.append(("use", one))
+        )
+        monkeypatch.setattr(torch, "empty", pinned)
+        monkeypatch.setattr(torch.Tensor, "to", moved)
+        monkeypatch.setattr(
+            torch.Tensor, "record_stream", lambda _, one: calls.append(("keep", one))
+        )
+        reader = DeviceReader(store, gpu, "host", threads=1)
+        assert reader.threads == module.THREADS
+        for rows, (at, signals) in zip(BATCHES, reader.batches(BATCHES), strict=True):
+            assert at.device == signals.device == gpu and at.tolist() == rows.tolist()
+            np.testing.assert_array_equal(signals.cpu().numpy(), store.batch(rows))
+    own = reader.copies
+    in_threads = [call for call in calls if call[0] in ("use", "pinned")]
+    assert ("use", gpu) in in_threads
+    assert set(in_threads) == {("use", gpu), ("pinned", True)}
+    sent = [("on", own), ("to", gpu, {"non_blocking": True}), ("off", own)]
+    sent += [("wait", now, own), ("keep", now)]
+    assert [c for c in calls if c[0] not in ("use", "pinned")] == sent * len(BATCHES)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import math
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_device import fake_gpu
 
 from mccgaa import text as text_module
 from mccgaa.config import TEXT_PRESETS, TextConfig
@@ -171,6 +173,117 @@ def test_a_copy_of_the_encoder_elsewhere_shares_the_cache(tiny, tmp_path):
     assert TextEncoder(settings(tmp_path / "copy"), tmp_path).fingerprint == one
 
 
+def bare(folder: Path, **config: object) -> Path:
+    """A folder that looks like an encoder's until its model is asked for."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_a_fingerprint_is_of_every_file_that_an_encoder_reads(tmp_path):
+    """Vectors that are cached stay good as long as this does not change."""
+    folder = bare(tmp_path / "encoder")
+    for name in ("vocab.txt", "merges.txt", "spiece.model", "tokenizer.json"):
+        (folder / name).write_text(name)
+    (folder / "README.md").write_text("is not read")
+    names = ["config.json", "merges.txt", "model.safetensors", "spiece.model"]
+    names += ["tokenizer.json", "vocab.txt"]
+    shas = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
+    lines = [f"{name} {sha}\n" for name, sha in zip(names, shas, strict=True)]
+    whole = "".join(lines) + "cls 16 torch.float32"
+    expected = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    encoder = TextEncoder(settings(folder), cache_dir=tmp_path / "cache")
+    assert encoder.fingerprint == expected
+    assert encoder.cache.folder == tmp_path / "cache" / "text" / expected
+
+
+def test_a_file_is_hashed_once_as_long_as_it_stays_as_it_is(tmp_path, monkeypatch):
+    read, digest = [], hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda f, k: (read.append(f.name), digest(f, k))[1]
+    )
+    folder = bare(tmp_path / "encoder")
+    for _ in range(3):
+        TextEncoder(settings(folder), cache_dir=tmp_path)
+    assert len(read) == 2
+    (folder / "config.json").write_text(json.dumps({"more": 1}))
+    TextEncoder(settings(folder), cache_dir=tmp_path)
+    assert len(read) == 3
+
+
+def test_the_width_of_distilbert_counts_and_what_is_not_said_is_taken_to_fit(tmp_path):
+    with pytest.raises(TextError, match="vectors of 12 numbers"):
+        TextEncoder(settings(bare(tmp_path / "a", dim=12)), cache_dir=tmp_path)
+    with pytest.raises(TextError, match="vectors of 8 numbers"):
+        TextEncoder(settings(bare(tmp_path / "b", hidden_size=8, dim=16)), tmp_path)
+    TextEncoder(settings(bare(tmp_path / "c")), cache_dir=tmp_path)
+    TextEncoder(settings(bare(tmp_path / "d", max_position_embeddings=16)), tmp_path)
+
+
+def test_texts_of_like_length_run_together_in_parts_of_the_cache(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(text_module, "PART", 4)
+    encoder = TextEncoder(settings(tiny), cache_dir=tmp_path, batch_size=2)
+    shapes, model = [], encoder.model
+
+    def noted(**batch: torch.Tensor) -> object:
+        shapes.append(tuple(batch["input_ids"].shape))
+        return model(**batch)
+
+    encoder.model = noted
+    texts = [" ".join(WORDS[: n % 5 + 1]) + " wave" * (n > 4) for n in range(6)]
+    vectors = encoder.encode(texts)
+    # Sorted by length; a text of n words is n + 2 tokens.
+    assert [rows for rows, _ in shapes] == [2, 2, 2]
+    assert [width for _, width in shapes] == sorted(width for _, width in shapes)
+    assert shapes[0][1] == 4
+    assert len(list(encoder.cache.folder.glob("*.safetensors"))) == 2
+    for text, vector in zip(texts, vectors, strict=True):
+        alone = TextEncoder(settings(tiny), cache_dir=tmp_path / "x").encode([text])
+        torch.testing.assert_close(vector, alone[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_bar_counts_the_texts_that_are_new(tiny, tmp_path, capsys):
+    TextEncoder(settings(tiny), cache_dir=tmp_path).encode(TEXTS[:1])
+    assert not capsys.readouterr().err
+    encoder = TextEncoder(settings(tiny), cache_dir=tmp_path)
+    encoder.encode(TEXTS, progress=True)
+    assert "2/2" in capsys.readouterr().err
+    encoder.encode(TEXTS, progress=True)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_loading_a_model_says_nothing_and_leaves_the_logs_as_they_were(
+    tiny, tmp_path, capsys, shown
+):
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    (logging.enable_progress_bar if shown else logging.disable_progress_bar)()
+    logging.set_verbosity(logging.INFO)
+    try:
+        assert TextEncoder(settings(tiny), cache_dir=tmp_path).model is not None
+        assert logging.is_progress_bar_enabled() is shown
+        assert logging.get_verbosity() == logging.INFO
+    finally:
+        (logging.enable_progress_bar if before[0] else logging.disable_progress_bar)()
+        logging.set_verbosity(before[1])
+    assert not capsys.readouterr().err
+
+
+def test_texts_are_encoded_on_the_device_asked_for(tiny, tmp_path):
+    expected = TextEncoder(settings(tiny), cache_dir=tmp_path / "cpu").encode(TEXTS)
+    with fake_gpu() as gpu:
+        encoder = TextEncoder(settings(tiny), tmp_path / "gpu", device="cuda")
+        assert next(encoder.model.parameters()).device == gpu
+        found = encoder.encode(TEXTS)
+        assert found.device == torch.device("cpu")
+    assert torch.equal(found, expected)
+
+
 def test_texts_beyond_max_length_are_cut(tiny, tmp_path):
     encoder = TextEncoder(
         TextConfig(encoder=str(tiny), dim=16, max_length=4), cache_dir=tmp_path
@@ -321,6 +434,7 @@ def test_an_encoder_that_is_not_here_is_fetched_at_its_pinned_commit(tiny, monke
         if options.get("local_files_only"):
             raise LocalEntryNotFoundError("not here")
         asked.append((name, options["revision"]))
+        assert {*options["allow_patterns"]} > {"*.safetensors", "*.json"}
         return str(tiny)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
@@ -328,6 +442,28 @@ def test_an_encoder_that_is_not_here_is_fetched_at_its_pinned_commit(tiny, monke
     locate("someone/model")
     pinned = "d83a36cc6b8e3a5c5e9d9d6ba156808c1643dcbc"
     assert asked == [("ncbi/MedCPT-Query-Encoder", pinned), ("someone/model", None)]
+
+
+def test_a_copy_of_the_hub_without_weights_is_fetched_again(
+    tiny, tmp_path, monkeypatch
+):
+    import huggingface_hub
+
+    def hub(name: str, local_files_only: bool = False, **options: object) -> str:
+        return str(tmp_path if local_files_only else tiny)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    assert locate("medcpt") == tiny
+
+
+def test_what_is_no_name_of_the_hub_says_so(monkeypatch):
+    with pytest.raises(TextError, match=r"'a//b' is neither a folder nor a hub name"):
+        locate("a//b")
+
+
+def test_a_folder_in_the_home_directory_is_found(tiny, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny.parent))
+    assert locate(f"~/{tiny.name}") == tiny
 
 
 def test_fetched_weights_that_are_not_medcpts_are_refused(tiny, monkeypatch):

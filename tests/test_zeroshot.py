@@ -22,13 +22,14 @@ from mccgaa.config import (
 )
 from mccgaa.data.datasets import open_or_pack
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError, StoreError
+from mccgaa.errors import ConfigError, RunError, StoreError
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import evaluate
 from mccgaa.model import MCCGAA
 from mccgaa.zeroshot import (
     class_scores,
     embed,
+    load_model,
     score,
     score_tasks,
     zero_shot,
@@ -304,6 +305,9 @@ def test_a_fused_score_depends_on_the_other_records(model):
 def test_fused_scores_of_another_graph_are_refused(store, graph):
     gafa = replace(CONFIG.gafa, graph=graph)
     other = MCCGAA(replace(CONFIG, gafa=gafa)).eval()
+    with pytest.raises(ConfigError, match="need the bipartite graph"):  # before work
+        other.encode_ecg = lambda x: pytest.fail("it was embedded first")
+        score(other, store, "super", Knowledge.load(), fused=True, device="cpu")
     x = torch.eye(2, 16)  # as many ECGs as classes: the pair graph would take them
     with pytest.raises(ConfigError, match=f"need the bipartite graph.*{graph!r}"):
         class_scores(other, x, ["sinus rhythm", "paced rhythm"], fused=True)
@@ -320,7 +324,84 @@ def test_precision_is_a_choice(plain, store, monkeypatch):
     knowledge = Knowledge.load()
     score(plain, store, "super", knowledge, device="cpu")
     score(plain, store, "super", knowledge, precision="fp32", device="cpu")
-    assert asked == [("cpu", "bf16"), ("cpu", "fp32")]
+    embed(plain, store, np.arange(2), device="cpu")
+    assert asked == [("cpu", "bf16"), ("cpu", "fp32"), ("cpu", "bf16")]
+
+
+def test_no_record_has_no_embedding(plain, store):
+    assert embed(plain, store, np.array([], dtype=int), device="cpu").shape == (0, 16)
+
+
+def test_a_bar_is_shown_only_when_asked_for(plain, store, capsys):
+    knowledge = Knowledge.load()
+    embed(plain, store, np.arange(2), device="cpu")
+    score(plain, store, "super", knowledge, device="cpu")
+    assert "embed" not in capsys.readouterr().err
+    for show in (False, True):
+        score(plain, store, "super", knowledge, device="cpu", progress=show)
+        assert ("embed" in capsys.readouterr().err) is show
+
+
+def test_class_texts_are_worded_in_the_style_of_the_model(plain, store):
+    knowledge = Knowledge.load()
+    full = Plain().eval()
+    full.config = replace(CONFIG, text=replace(CONFIG.text, style="full"))
+    found = score(full, store, "super", knowledge, device="cpu")
+    texts = [knowledge.text("super", name, "full") for name in found.classes]
+    assert found.texts == texts
+    cosines = class_scores(full, found.embeddings, texts)
+    np.testing.assert_allclose(found.scores, cosines, atol=1e-5)
+    assert score(plain, store, "super", knowledge, device="cpu").texts != texts
+
+
+def test_zero_shot_evaluates_the_scores_that_its_options_ask_for(model, store):
+    knowledge, results = Knowledge.load(), {}
+    for fused in (False, True):
+        options = {"fused": fused, "device": "cpu"}
+        results[fused] = zero_shot(model, store, ["super"], knowledge, **options)
+        found = score(model, store, "super", knowledge, **options)
+        expected = evaluate(found.labels, found.scores, found.classes, bootstrap=0)
+        assert results[fused]["super"].macro_auroc == expected.macro_auroc
+        assert results[fused]["super"].resamples == 1000
+    assert results[True] != results[False]
+
+
+class Watched(Plain):
+    """Notes where and in which mode it encodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ecgs, self.texts = [], []
+
+    def encode_ecg(self, x: torch.Tensor) -> torch.Tensor:
+        self.ecgs.append((x.device.type, self.weight.device.type, self.training))
+        return super().encode_ecg(x)
+
+    def encode_text(self, texts: list[str]) -> torch.Tensor:
+        self.texts.append(self.weight.device.type)
+        return super().encode_text(texts).to(self.weight.device)
+
+
+@pytest.mark.parametrize(
+    ("device", "where"), [(None, "cuda"), ("cpu", "cpu"), ("cuda", "cuda")]
+)
+def test_a_model_computes_where_it_is_told_and_in_evaluation_mode(store, device, where):
+    model = Watched().train()
+    with fake_gpu():
+        score(model, store, "super", Knowledge.load(), device=device)
+        embed(model, store, np.arange(3), device=device)
+    assert model.ecgs == 2 * [(where, where, False)] and model.texts == [where]
+    assert model.training and model.weight.device.type == "cpu"
+
+
+def test_a_saved_model_is_loaded_onto_the_device_asked_for(model, tmp_path):
+    model.save_pretrained(tmp_path / "run")
+    with fake_gpu() as gpu:
+        for device, where in ((None, gpu), ("cpu", torch.device("cpu"))):
+            again = load_model(tmp_path / "run", device)
+            assert next(again.parameters()).device == where and not again.training
+    with pytest.raises(RunError, match="nowhere"):
+        load_model(tmp_path / "nowhere", "cpu")
 
 
 def test_every_result_is_on_the_cpu_and_the_model_stays_where_it_was(store):

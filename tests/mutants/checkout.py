@@ -83,11 +83,14 @@ class Checkout:
         codes: dict[Mutant, int | None] = {}
         total = 0.0
         if bodies:
-            child.fork(
-                lambda: child.judge_bodies(
-                    self.root, tests, path, measured, bodies, until, out
+            for share in (True, False):
+                code, _ = child.fork(
+                    lambda share=share: child.judge_bodies(
+                        self.root, tests, path, measured, bodies, until, out, share
+                    )
                 )
-            )
+                if code != child.ALONE:
+                    break
             lines = out.read_text().splitlines() if out.is_file() else []
             if len(lines) < len(bodies) and time.time() < until:
                 raise RuntimeError(f"{module}: its tests stop early:\n{self.log()}")
@@ -100,7 +103,9 @@ class Checkout:
             if codes.get(mutant, 98) == 98 and time.time() < until:
                 path.write_text(mutant.source)
                 code, cpu = child.fork(
-                    lambda s=seconds: child.judge_whole(self.root, tests, s, until)
+                    lambda s=seconds: child.judge_whole(
+                        self.root, tests, s, measured["most"], until
+                    )
                 )
                 codes[mutant] = child.verdict(code, until)
                 total += cpu

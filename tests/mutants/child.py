@@ -5,23 +5,33 @@ from __future__ import annotations
 import gc
 import json
 import math
+import mmap
 import os
 import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 from mutate import Mutant
 
+ALONE = 97  # exit code: what tests share cannot be made before forking
 MEMORY = 8 << 30  # bytes that a mutant may take
 START = 300  # seconds for importing and collecting
+STARTS_PROCESSES = (  # in tests' names
+    "test_processes.py",
+    "::test_two_processes",
+    "::test_a_run_killed_with_sigkill",
+    "::test_a_narrow_network_trains",
+)
 
 
 def fork(work: Callable[[], int]) -> tuple[int, float]:
@@ -66,24 +76,98 @@ def verdict(code: int, until: float) -> int | None:
     return None if code < 0 and time.time() >= until else code
 
 
-def passes(
-    items: list[pytest.Item], seconds: dict[str, float], until: float = math.inf
-) -> bool:
-    """Whether the chosen tests pass, fastest first, each within its time."""
-    chosen = sorted(
-        (item for item in items if item.nodeid in seconds),
-        key=lambda item: seconds[item.nodeid],
-    )
-    for item, following in zip(chosen, [*chosen[1:], None], strict=True):
-        # Of CPU time: a machine with other work is not a mutant that hangs.
-        signal.setitimer(signal.ITIMER_PROF, 8 + 10 * seconds[item.nodeid])
-        left = max(until - time.time(), 0.1)
-        limit = START + 100 * seconds[item.nodeid]
-        signal.setitimer(signal.ITIMER_REAL, min(limit, left))
+def starts_processes(test: str) -> bool:
+    """Whether a test starts processes that import the program anew, and so is slow."""
+    return any(name in test for name in STARTS_PROCESSES)
+
+
+class Runner:
+    """Run collected tests in any order, without undoing what the tests of a file share.
+
+    Args:
+        items: all that were collected.
+        seconds: that each test takes, by name.
+    """
+
+    def __init__(self, items: list[pytest.Item], seconds: dict[str, float]) -> None:
+        self.items = {item.nodeid: item for item in items}
+        self.seconds = seconds
+        self.aside: dict[pytest.Collector, Any] = {}  # pytest's state of other files
+
+    def run(self, test: str) -> bool:
+        """Run a test; whether it passes."""
+        item = self.items[test]
+        # Where the next test is of the same file, pytest keeps the file's fixtures. So
+        # it is told of one, and the state of other files is laid aside meanwhile.
+        stack, chain = item.session._setupstate.stack, item.listchain()
+        for node in [node for node in stack if node not in chain]:
+            self.aside[node] = stack.pop(node)
+        stack.update({n: self.aside.pop(n) for n in chain if n in self.aside})
+        beside = (other for other in self.items.values() if other.path == item.path)
+        following = next((other for other in beside if other is not item), None)
         reports = runtestprotocol(item, nextitem=following, log=False)
-        if any(report.failed for report in reports):
-            return False
-    return True
+        return not any(report.failed for report in reports)
+
+    def passes(
+        self,
+        tests: Iterable[str],
+        until: float = math.inf,
+        started: Callable[[int], None] = lambda number: None,
+    ) -> bool:
+        """Whether tests pass, in the order given, each within its time.
+
+        Args:
+            tests: their names; what was not collected is left out.
+            until: the end of the time, in seconds since the epoch.
+            started: told how many tests have been started.
+        """
+        for number, test in enumerate((t for t in tests if t in self.items), start=1):
+            started(number)
+            # Of CPU time: a machine with other work is not a mutant that hangs.
+            signal.setitimer(signal.ITIMER_PROF, 8 + 10 * self.seconds[test])
+            left = max(until - time.time(), 0.1)
+            limit = START + 100 * self.seconds[test]
+            signal.setitimer(signal.ITIMER_REAL, min(limit, left))
+            if not self.run(test):
+                return False
+        return True
+
+
+class History:
+    """Which tests have failed, so that those come first that are quick and likely to.
+
+    Args:
+        seconds: that each test takes, by name.
+        most: seconds of tests that a mutant is given.
+    """
+
+    def __init__(self, seconds: dict[str, float], most: float = math.inf) -> None:
+        self.seconds, self.most = seconds, most
+        self.ran: Counter = Counter()  # by test, and by function and test
+        self.failed: Counter = Counter()
+
+    def order(self, function: str, tests: Iterable[str]) -> list[str]:
+        """Choose tests of a function, by their expected seconds per failure."""
+
+        def price(test: str) -> float:
+            anywhere = (self.failed[test] + 1) / (self.ran[test] + 2)
+            here = self.failed[function, test] + anywhere
+            return (self.seconds[test] + 0.01) * (self.ran[function, test] + 1) / here
+
+        total, chosen = 0.0, []
+        for test in sorted(tests, key=price):
+            total += self.seconds[test]
+            if chosen and total > self.most:
+                break
+            chosen.append(test)
+        return chosen
+
+    def note(self, function: str, ran: list[str], failed: bool) -> None:
+        """Note the tests that a mutant of a function met; the last may have failed."""
+        for test in ran:
+            self.ran.update([test, (function, test)])
+        if ran and failed:
+            self.failed.update([ran[-1], (function, ran[-1])])
 
 
 # --- the right program ----------------------------------------------------------------
@@ -167,13 +251,15 @@ class Judge:
         work: list[tuple[Mutant, dict]],
         until: float,
         out: Path,
+        share: bool,
     ) -> None:
         self.module, self.work, self.until, self.out = module, work, until, out
-        self.seconds = measured["seconds"]
+        self.share = share
+        self.seconds, self.most = measured["seconds"], measured["most"]
         contexts = {name for names in measured["lines"].values() for name in names}
         self.mutated = {c.split()[-1] for c in contexts if c.startswith("fixture ")}
 
-    def share_fixtures(self, items: list[pytest.Item]) -> bool:
+    def share_fixtures(self, runner: Runner) -> bool:
         """Make the fixtures that tests share and no mutant changes, once for all forks.
 
         Returns:
@@ -181,20 +267,32 @@ class Judge:
             has computed gradients cannot be forked, for one.
         """
         made: set[str] = set()
-        for item in sorted(items, key=lambda item: self.seconds[item.nodeid]):
-            beside = [i for i in items if i.path == item.path and i is not item]
+        quick = [t for t in runner.items if t in self.seconds]
+        quick = sorted(
+            (test for test in quick if not starts_processes(test)),
+            key=self.seconds.__getitem__,
+        )
+        files = Counter(runner.items[test].path for test in runner.items)
+        for test in quick:
+            item = runner.items[test]
             defined = item._fixtureinfo.name2fixturedefs
-            shared = {name for name, found in defined.items() if is_shared(found[-1])}
-            if beside and shared - made and not shared & self.mutated:
-                runtestprotocol(item, nextitem=beside[0], log=False)
+            shared = {
+                f"{found[-1].baseid} {name}"
+                for name, found in defined.items()
+                if is_shared(found[-1])
+            }
+            changed = {name.split()[-1] for name in shared} & self.mutated
+            if files[item.path] > 1 and shared - made and not changed:
+                runner.run(test)
                 made |= shared
-        return not made or fork(lambda: 1 - passes(items, self.seconds))[0] == 0
+        return not made or fork(lambda: 1 - runner.passes(quick))[0] == 0
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if not self.share_fixtures(session.items):
-            self.out.write_text("[98, 0.0]\n" * len(self.work))
-            return True
+        runner = Runner(session.items, self.seconds)
+        if self.share and not self.share_fixtures(runner):
+            pytest.exit("the fixtures cannot be shared", returncode=ALONE)
+        history, started = History(self.seconds, self.most), mmap.mmap(-1, 8)
         old = codes(self.module.read_text(), str(self.module))
         live = [
             f
@@ -210,13 +308,21 @@ class Judge:
                 if time.time() >= self.until:
                     break
 
-                def survives(mutant=mutant, seconds=seconds) -> int:
+                order = history.order(mutant.function, seconds)
+                started[:] = bytes(8)
+
+                def note(number: int) -> None:
+                    started[:] = number.to_bytes(8, "little")
+
+                def survives(mutant=mutant, order=order) -> int:
                     if not transplant(mutant.source, old, live):
                         return 98
-                    return 0 if passes(session.items, seconds, self.until) else 1
+                    return 0 if runner.passes(order, self.until, note) else 1
 
                 self.module.write_text(mutant.source)  # for processes that tests start
                 code, cpu = fork(survives)
+                ran = order[: int.from_bytes(started[:], "little")]
+                history.note(mutant.function, ran, failed=code != 0)
                 out.write(json.dumps([verdict(code, self.until), cpu]) + "\n")
                 out.flush()
                 for path in set(base.iterdir()) - kept:
@@ -261,11 +367,13 @@ def codes(source: str, file: str) -> dict[str, list[CodeType]]:
 class Select:
     """Run the chosen tests only."""
 
-    def __init__(self, seconds: dict[str, float], until: float) -> None:
-        self.seconds, self.until = seconds, until
+    def __init__(self, seconds: dict[str, float], most: float, until: float) -> None:
+        self.seconds, self.most, self.until = seconds, most, until
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        session.testsfailed = not passes(session.items, self.seconds, self.until)
+        quickest = History(self.seconds, self.most).order("", self.seconds)
+        runner = Runner(session.items, self.seconds)
+        session.testsfailed = not runner.passes(quickest, self.until)
         return True
 
 
@@ -277,17 +385,23 @@ def judge_bodies(
     work: list,
     until: float,
     out: Path,
+    share: bool,
 ) -> int:
     """Judge mutants of functions' bodies; `out` gets a line [code, seconds] for each.
 
     The code is 0 for a survivor, 98 for a mutant that has to be imported, and None for
-    one that there was no time for.
+    one that there was no time for. With `share`, fixtures that tests share are made
+    once; `ALONE` is returned where that does not work.
     """
-    return run_pytest(copy, tests, Judge(module, measured, work, until, out))
+    return run_pytest(copy, tests, Judge(module, measured, work, until, out, share))
 
 
 def judge_whole(
-    copy: Path, tests: list[str], seconds: dict[str, float], until: float
+    copy: Path,
+    tests: list[str],
+    seconds: dict[str, float],
+    most: float,
+    until: float,
 ) -> int:
     """Import the mutant that lies in the copy and test it; 0 says that it survived."""
-    return run_pytest(copy, tests, Select(seconds, until))
+    return run_pytest(copy, tests, Select(seconds, most, until))

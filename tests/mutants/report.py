@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from contextlib import suppress
@@ -14,6 +15,7 @@ from mutate import Mutant
 
 HERE = Path(__file__).resolve().parent
 SURVIVORS = HERE / "survivors.yaml"
+REPORT = HERE / "report.json"  # of the last run of each module
 SHARE = 0.9  # of a module's mutants that its tests must kill
 
 Key = tuple[str, str, str]
@@ -28,7 +30,9 @@ class Outcome:
     survivors: list[Mutant] = field(default_factory=list)
     not_judged: list[Mutant] = field(default_factory=list)
     named: int = 0
+    named_killed: int = 0
     cpu: float = 0.0  # seconds
+    source: str = ""  # digest of the module
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -93,55 +97,62 @@ def describe(key: Key) -> str:
     return f"{function or '(module)'}: {was}  ->  {now}"
 
 
-def table(outcomes: list[Outcome]) -> str:
-    """One line per module."""
-    head = "mutants  killed  share  survivors  not judged  named  CPU min"
-    lines = [f"{'module':16} {head}"]
-    for o in outcomes:
-        share = f"{100 * o.share:.1f}%" if o.made else ""
+def digest(source: str) -> str:
+    """Tell one text of a module from another."""
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+
+def as_data(outcome: Outcome) -> dict:
+    """What a report says of a module; each survivor's reason is in survivors.yaml."""
+    reasons = read_reasons(outcome.module)
+    return {
+        "mutants": len(outcome.made),
+        "killed": outcome.killed,
+        "survivors": len(outcome.survivors),
+        "no reason": sum(not reasons.get(m.key) for m in outcome.survivors),
+        "not judged": len(outcome.not_judged),
+        "named": outcome.named,
+        "named killed": outcome.named_killed,
+        "cpu seconds": round(outcome.cpu),
+        "source": outcome.source,
+    }
+
+
+def table(rows: dict[str, dict], now: dict[str, str] | None = None) -> str:
+    """Show what became of the mutants, a line per module, as Markdown.
+
+    Args:
+        rows: of `as_data`, by module.
+        now: digests of the modules as they are, to say which changed since.
+    """
+    columns = ["mutants", "killed", "share", "survivors", "no reason", "not judged"]
+    columns += ["named", "named killed"]
+    lines = [f"| {'module':14} | {' | '.join(columns)} |"]
+    lines.append(f"|{'-' * 16}|{'|'.join('-' * len(c) + '-:' for c in columns)}|")
+    for module, row in rows.items():
+        judged = row["mutants"] - row["not judged"]
+        share = f"{100 * row['killed'] / judged:.1f}%" if judged else ""
+        cells = [f"{(row | {'share': share})[c]:>{len(c)}}" for c in columns]
+        changed = now is not None and now.get(module) != row["source"]
         lines.append(
-            f"{o.module:16} {len(o.made):7} {o.killed:7} {share:>6} "
-            f"{len(o.survivors):10} {len(o.not_judged):11} {o.named:6} "
-            f"{o.cpu / 60:8.1f}"
+            f"| {module:14} | {' | '.join(cells)} |"
+            + (" changed since" if changed else "")
         )
     return "\n".join(lines)
 
 
-def write_json(outcomes: list[Outcome], seconds: float, path: Path) -> None:
-    """Write the table, and every survivor with its reason."""
+def write_json(rows: dict[str, dict]) -> None:
+    """Write the report of all modules."""
     versions = {"python": platform.python_version()}
     for name in ("torch", "numpy", "pytest", "mutmut"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
-    found = {
-        "versions": versions,
-        "seconds": round(seconds),
-        "modules": {o.module: _as_data(o) for o in outcomes},
-        "problems": [problem for o in outcomes for problem in o.problems],
-    }
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"versions": versions, "modules": rows}, indent=1)
+    REPORT.write_text(text + "\n", encoding="utf-8")
 
 
-def _as_data(outcome: Outcome) -> dict:
-    reasons = read_reasons(outcome.module)
-
-    def listed(chosen: list[Mutant]) -> list[dict]:
-        return [
-            {
-                "line": mutant.lines[0],
-                "function": mutant.function,
-                "was": mutant.was,
-                "now": mutant.now,
-                "why": reasons.get(mutant.key, ""),
-            }
-            for mutant in chosen
-        ]
-
-    return {
-        "mutants": len(outcome.made),
-        "killed": outcome.killed,
-        "named": outcome.named,
-        "cpu_seconds": round(outcome.cpu),
-        "survivors": listed(outcome.survivors),
-        "not_judged": listed(outcome.not_judged),
-    }
+def read_json() -> dict[str, dict]:
+    """Read the report: rows of `as_data` by module."""
+    if not REPORT.is_file():
+        return {}
+    return json.loads(REPORT.read_text(encoding="utf-8"))["modules"]

@@ -1,9 +1,11 @@
 """Change the program in many small ways and see which changes no test notices.
 
-    python tests/mutants/run.py                 every module
+    python tests/mutants/run.py                 what changed since report.json was made
     python tests/mutants/run.py loss gafa       some modules
+    python tests/mutants/run.py all --jobs 16 --seconds 500
     python tests/mutants/run.py loss --write    note the survivors, reasons to be filled
-    python tests/mutants/run.py --jobs 16 --seconds 500 --json report.json
+    python tests/mutants/run.py loss --again    judge those without a reason once more
+    python tests/mutants/run.py --show          what the last runs found
 
 A mutant is killed when a test fails, crashes or hangs on it. One that survives needs a
 test, or a reason in survivors.yaml why it changes nothing that matters. named.yaml
@@ -32,8 +34,20 @@ from pathlib import Path
 
 import yaml
 from checkout import ROOT, Checkout
+from child import starts_processes
 from mutate import Mutant, changed_lines, mutants
-from report import HERE, Outcome, describe, read_reasons, table, write_json
+from report import (
+    HERE,
+    REPORT,
+    Outcome,
+    as_data,
+    describe,
+    digest,
+    read_json,
+    read_reasons,
+    table,
+    write_json,
+)
 
 NAMED = HERE / "named.yaml"
 CHUNK = 40  # mutants that a worker judges at a time, where there are several
@@ -56,9 +70,24 @@ MODULES = {  # module -> the tests that must notice
     "statements": ["test_statements.py"],
     "unseen": ["test_unseen.py"],
     "prompting": ["test_prompting.py"],
-    "pairs": ["test_pairs.py", "test_pretrain.py", "test_statement_runs.py"],
-    "learner": ["test_pretrain.py", "test_processes.py"],
-    "pretrain": ["test_pretrain.py", "test_processes.py"],
+    "pairs": [
+        "test_pairs.py",
+        "test_statement_runs.py",
+        "test_unseen.py",
+        "test_pretrain.py",
+    ],
+    "learner": [
+        "test_pretrain.py",
+        "test_run_folder.py",
+        "test_average.py",
+        "test_processes.py",
+    ],
+    "pretrain": [
+        "test_pretrain.py",
+        "test_run_folder.py",
+        "test_start.py",
+        "test_processes.py",
+    ],
     "held_out": ["test_pretrain.py", "test_statement_runs.py"],
     "reader": ["test_reader.py"],
     "run_folder": ["test_run_folder.py", "test_pretrain.py"],
@@ -70,7 +99,6 @@ MODULES = {  # module -> the tests that must notice
     "config": ["test_config.py"],
 }
 NAMED_ONLY = {"config"}
-STARTS_PROCESSES = ("test_processes.py", "::test_two_processes")
 
 # --- in a worker ----------------------------------------------------------------------
 
@@ -130,11 +158,15 @@ class Module:
         outcome = self.outcome
         self.named = named_mutants(outcome.module, source, outcome.problems)
         outcome.named = len(self.named)
-        reasons = {} if options.recheck else read_reasons(outcome.module)
-        fresh = [mutant for mutant in outcome.made if not reasons.get(mutant.key)]
+        reasons = read_reasons(outcome.module)
+        fresh = []
         for mutant in outcome.made:
-            if reasons.get(mutant.key):
+            if reasons.get(mutant.key) and not options.recheck:
                 self.codes[mutant] = 0
+            elif options.again and mutant.key not in reasons:
+                self.codes[mutant] = 1
+            else:
+                fresh.append(mutant)
         named = [(mutant, tests_of(mutant, measured)) for mutant in self.named]
         work = [(mutant, tests_of(mutant, measured)) for mutant in fresh]
         if options.jobs == 1:
@@ -155,6 +187,8 @@ class Module:
             elif codes[mutant] == 0:
                 problem = f"{outcome.module}: no test notices the named {name!r}"
                 outcome.problems.append(problem)
+            else:
+                outcome.named_killed += 1
         outcome.survivors = [m for m in outcome.made if codes.get(m) == 0]
         outcome.not_judged = [m for m in outcome.made if codes.get(m) is None]
         if outcome.made:
@@ -196,11 +230,7 @@ def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     if not reached:
         return every
     chosen = reached if reached <= every.keys() else every
-    quick = {
-        test: every[test]
-        for test in chosen
-        if not any(name in test for name in STARTS_PROCESSES)
-    }
+    quick = {test: every[test] for test in chosen if not starts_processes(test)}
     return quick or {test: every[test] for test in chosen}
 
 
@@ -227,7 +257,10 @@ def run(modules: dict[str, Module], pool, sources: Checkout, options) -> None:
             module.outcome.problems.append(problem)
             print(facts["log"])
             return
-        for chunk in module.chunks(facts, sources.path(name).read_text(), options):
+        facts["most"] = options.each
+        source = sources.path(name).read_text()
+        module.outcome.source = digest(source)
+        for chunk in module.chunks(facts, source, options):
             ask(
                 judge,
                 name,
@@ -269,26 +302,50 @@ def run(modules: dict[str, Module], pool, sources: Checkout, options) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modules", nargs="*", help=f"of {', '.join(MODULES)}")
+    names = ", ".join(MODULES)
+    parser.add_argument("modules", nargs="*", help=f"all, or of {names}")
     parser.add_argument("--named", action="store_true", help="run named.yaml only")
     parser.add_argument("--write", action="store_true", help="note the survivors")
     parser.add_argument(
         "--recheck", action="store_true", help="run noted survivors again too"
     )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="run noted survivors without a reason only; the rest died in the last run",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="workers (default: 1)")
     parser.add_argument(
         "--seconds", type=float, help="stop then, and say what was not judged"
     )
-    parser.add_argument("--json", type=Path, help="write the report to this file too")
+    parser.add_argument(
+        "--each",
+        type=float,
+        default=math.inf,
+        help="seconds of tests that a mutant is given at most; one that would have "
+        "died later is a survivor then",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help=f"show {REPORT.name} and judge nothing"
+    )
     options = parser.parse_args()
-    if unknown := set(options.modules) - set(MODULES):
+    if unknown := set(options.modules) - {"all", *MODULES}:
         parser.error(f"unknown modules: {', '.join(sorted(unknown))}")
+    now = {name: digest(Checkout(ROOT).path(name).read_text()) for name in MODULES}
+    before = read_json()
+    changed = [n for n in MODULES if before.get(n, {}).get("source") != now[n]]
+    chosen = list(MODULES) if "all" in options.modules else options.modules or changed
+    if options.again and set(chosen) & set(changed):
+        parser.error(f"judge first what has changed: {', '.join(changed)}")
+    if options.show or not chosen:
+        print(table(before, now))
+        return 0
     started = time.time()
     options.until = started + options.seconds if options.seconds else math.inf
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MCCGAA_REAL_DATA", str(ROOT.parent / "shared" / "data"))
-    modules = {name: Module(Outcome(name)) for name in options.modules or MODULES}
+    modules = {name: Module(Outcome(name)) for name in chosen}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         sources = Checkout.copy(ROOT, Path(folder))
         given = (sources.root, Path(folder))
@@ -300,12 +357,13 @@ def main() -> int:
     for module in modules.values():
         module.finish(options)
         outcomes.append(module.outcome)
-    print(f"\n{table(outcomes)}")
+    rows = {o.module: as_data(o) for o in outcomes if not options.named}
+    print(f"\n{table(rows)}")
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     for problem in problems:
         print(f"error: {problem}")
-    if options.json:
-        write_json(outcomes, time.time() - started, options.json)
+    rows = read_json() | rows
+    write_json({name: rows[name] for name in MODULES if name in rows})
     return 1 if problems else 0
 
 
