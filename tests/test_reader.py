@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fake_device import fake_gpu
+from torch.overrides import TorchFunctionMode
 from toys import ROWS, numbered_store
 
 from mccgaa import reader as module
@@ -119,12 +120,10 @@ def test_a_bar_is_shown_while_a_store_goes_to_the_device(store, capsys):
     ("where", "room", "chosen"),
     [("auto", 2, "device"), ("auto", 1, "host"), ("host", 2, "host")],
 )
-def test_a_gpu_holds_the_store_where_there_is_room(
-    store, monkeypatch, where, room, chosen
-):
-    with fake_gpu() as gpu:
+def test_a_gpu_holds_the_store_where_there_is_room(store, where, room, chosen):
+    with fake_gpu() as gpu, pytest.MonkeyPatch.context() as patch:
         free = room * store.signals.nbytes
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (free, 9 * free))
+        patch.setattr(torch.cuda, "mem_get_info", lambda *_: (free, 9 * free))
         reader = DeviceReader(store, gpu, where, threads=9)
         assert reader.where == chosen
         if chosen == "device":
@@ -135,9 +134,9 @@ def test_a_gpu_holds_the_store_where_there_is_room(
                 np.testing.assert_array_equal(signals.cpu().numpy(), store.batch(rows))
 
 
-def test_a_gpu_is_sent_batches_on_a_stream_that_it_then_waits_for(store, monkeypatch):
+def test_a_gpu_is_sent_batches_on_a_stream_that_it_then_waits_for(store):
     calls: list[tuple] = []
-    to, empty = torch.Tensor.to, torch.empty
+    empty = torch.empty
 
     class Stream:
         def __init__(self, device: torch.device) -> None:
@@ -152,26 +151,24 @@ def test_a_gpu_is_sent_batches_on_a_stream_that_it_then_waits_for(store, monkeyp
         yield
         calls.append(("off", one))
 
-    def moved(tensor, *where, **options):
-        if tensor.dtype == torch.int16:
-            calls.append(("to", *where, options))
-        return to(tensor, *where, **options)
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            if func is torch.Tensor.to and args[0].dtype == torch.int16:
+                calls.append(("to", *args[1:], kwargs))
+            return func(*args, **kwargs or {})
 
     def pinned(*shape, pin_memory=False, **options):
         calls.append(("pinned", pin_memory))
         return empty(*shape, **options)
 
-    with fake_gpu() as gpu:
+    with fake_gpu() as gpu, pytest.MonkeyPatch.context() as patch, Watch():
         now = Stream(gpu)
-        monkeypatch.setattr(torch.cuda, "Stream", Stream)
-        monkeypatch.setattr(torch.cuda, "stream", stream)
-        monkeypatch.setattr(torch.cuda, "current_stream", {gpu: now}.__getitem__)
-        monkeypatch.setattr(
-            torch.cuda, "set_device", lambda one: calls.append(("use", one))
-        )
-        monkeypatch.setattr(torch, "empty", pinned)
-        monkeypatch.setattr(torch.Tensor, "to", moved)
-        monkeypatch.setattr(
+        patch.setattr(torch.cuda, "Stream", Stream)
+        patch.setattr(torch.cuda, "stream", stream)
+        patch.setattr(torch.cuda, "current_stream", {gpu: now}.__getitem__)
+        patch.setattr(torch.cuda, "set_device", lambda one: calls.append(("use", one)))
+        patch.setattr(torch, "empty", pinned)
+        patch.setattr(
             torch.Tensor, "record_stream", lambda _, one: calls.append(("keep", one))
         )
         reader = DeviceReader(store, gpu, "host", threads=1)

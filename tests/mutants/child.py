@@ -25,6 +25,7 @@ from mutate import Mutant
 
 ALONE = 97  # exit code: what tests share cannot be made before forking
 MEMORY = 8 << 30  # bytes that a mutant may take
+SLOW = 3.0  # seconds of a test
 START = 300  # seconds for importing and collecting
 STARTS_PROCESSES = (  # in tests' names
     "test_processes.py",
@@ -263,11 +264,11 @@ class Judge:
         """Make the fixtures that tests share and no mutant changes, once for all forks.
 
         Returns:
-            Whether all tests pass in a fork after that, as they must: a process that
-            has computed gradients cannot be forked, for one.
+            Whether the tests that are not slow pass in a fork after that, as they must:
+            a process that has computed gradients cannot be forked, for one.
         """
         made: set[str] = set()
-        quick = [t for t in runner.items if t in self.seconds]
+        quick = [t for t in runner.items if self.seconds.get(t, SLOW) < SLOW]
         quick = sorted(
             (test for test in quick if not starts_processes(test)),
             key=self.seconds.__getitem__,
