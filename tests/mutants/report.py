@@ -16,6 +16,7 @@ from mutate import Mutant
 HERE = Path(__file__).resolve().parent
 SURVIVORS = HERE / "survivors.yaml"
 REPORT = HERE / "report.json"  # of the last run of each module
+KILLED = HERE / "killed.json"  # mutants that need not be judged again; not in git
 SHARE = 0.9  # of a module's mutants that its tests must kill
 
 Key = tuple[str, str, str]
@@ -156,3 +157,17 @@ def read_json() -> dict[str, dict]:
     if not REPORT.is_file():
         return {}
     return json.loads(REPORT.read_text(encoding="utf-8"))["modules"]
+
+
+def read_killed(outcome: Outcome) -> set[Key]:
+    """Read which mutants of a module, as it is, have been killed before."""
+    known = json.loads(KILLED.read_text("utf-8")) if KILLED.is_file() else {}
+    return {tuple(key) for key in known.get(f"{outcome.module} {outcome.source}", [])}
+
+
+def note_killed(outcome: Outcome, killed: list[Mutant]) -> None:
+    """Remember mutants of a module that were killed, and forget older versions."""
+    known = json.loads(KILLED.read_text("utf-8")) if KILLED.is_file() else {}
+    known = {n: keys for n, keys in known.items() if n.split()[0] != outcome.module}
+    known[f"{outcome.module} {outcome.source}"] = [mutant.key for mutant in killed]
+    KILLED.write_text(json.dumps(known), encoding="utf-8")

@@ -4,12 +4,14 @@
     python tests/mutants/run.py loss gafa       some modules
     python tests/mutants/run.py all --jobs 16 --seconds 500
     python tests/mutants/run.py loss --write    note the survivors, reasons to be filled
-    python tests/mutants/run.py loss --again    judge those without a reason once more
     python tests/mutants/run.py --show          what the last runs found
 
 A mutant is killed when a test fails, crashes or hangs on it. One that survives needs a
 test, or a reason in survivors.yaml why it changes nothing that matters. named.yaml
 holds wrong versions that were written by hand; all of them must die.
+
+A run that was stopped goes on: what was killed is remembered, in a file that git
+ignores, until the module changes.
 
 Each worker has a copy of the checkout. It imports what the tests import of other
 packages, and forks for each mutant; the child imports the mutant from the copy, and
@@ -24,6 +26,7 @@ import math
 import multiprocessing
 import os
 import queue
+import random
 import signal
 import sys
 import tempfile
@@ -43,7 +46,9 @@ from report import (
     as_data,
     describe,
     digest,
+    note_killed,
     read_json,
+    read_killed,
     read_reasons,
     table,
     write_json,
@@ -159,14 +164,17 @@ class Module:
         self.named = named_mutants(outcome.module, source, outcome.problems)
         outcome.named = len(self.named)
         reasons = read_reasons(outcome.module)
+        killed = set() if options.recheck else read_killed(outcome)
         fresh = []
         for mutant in outcome.made:
-            if reasons.get(mutant.key) and not options.recheck:
-                self.codes[mutant] = 0
-            elif options.again and mutant.key not in reasons:
+            if mutant.key in killed:
                 self.codes[mutant] = 1
+            elif reasons.get(mutant.key) and not options.recheck:
+                self.codes[mutant] = 0
             else:
                 fresh.append(mutant)
+        # So that those that time is left for are a fair sample.
+        random.Random(0).shuffle(fresh)
         named = [(mutant, tests_of(mutant, measured)) for mutant in self.named]
         work = [(mutant, tests_of(mutant, measured)) for mutant in fresh]
         if options.jobs == 1:
@@ -189,6 +197,8 @@ class Module:
                 outcome.problems.append(problem)
             else:
                 outcome.named_killed += 1
+        if outcome.source:
+            note_killed(outcome, [m for m in outcome.made if codes.get(m)])
         outcome.survivors = [m for m in outcome.made if codes.get(m) == 0]
         outcome.not_judged = [m for m in outcome.made if codes.get(m) is None]
         if outcome.made:
@@ -309,11 +319,6 @@ def main() -> int:
     parser.add_argument(
         "--recheck", action="store_true", help="run noted survivors again too"
     )
-    parser.add_argument(
-        "--again",
-        action="store_true",
-        help="run noted survivors without a reason only; the rest died in the last run",
-    )
     parser.add_argument("--jobs", type=int, default=1, help="workers (default: 1)")
     parser.add_argument(
         "--seconds", type=float, help="stop then, and say what was not judged"
@@ -335,8 +340,6 @@ def main() -> int:
     before = read_json()
     changed = [n for n in MODULES if before.get(n, {}).get("source") != now[n]]
     chosen = list(MODULES) if "all" in options.modules else options.modules or changed
-    if options.again and set(chosen) & set(changed):
-        parser.error(f"judge first what has changed: {', '.join(changed)}")
     if options.show or not chosen:
         print(table(before, now))
         return 0
