@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_device import fake_gpu
 from safetensors.torch import save_file
 from test_zeroshot import CONFIG
 from torch import nn
@@ -356,17 +355,6 @@ def test_a_runs_model_is_asked_with_the_packaged_knowledge_base(folder, tmp_path
     assert load(folder).knowledge.fingerprint == BASE.fingerprint
     (tmp_path / "mine.yaml").write_text("own: {A: mine}")
     assert load(folder, knowledge=tmp_path / "mine.yaml").names == ("mine",)
-
-
-def test_a_model_answers_on_the_device_that_it_is_loaded_onto(folder):
-    expected = load(folder, device="cpu").classify(ecg())
-    with fake_gpu() as gpu:
-        model = load(folder, device="cuda")
-        assert model.model.device == gpu
-        found = model.classify(ecg())
-    assert [f.name for f in found] == [f.name for f in expected]
-    for one, other in zip(found, expected, strict=True):
-        assert one.cosine == pytest.approx(other.cosine, abs=1e-5)
 
 
 def test_the_package_offers_load_and_is_imported_at_once():
