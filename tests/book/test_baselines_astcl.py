@@ -202,3 +202,30 @@ def test_a_step_asks_for_the_patients():
 def test_more_leads_than_there_are_are_refused():
     with pytest.raises(ConfigError, match=r"astcl.leads is 13"):
         config("astcl", leads=13)
+
+
+def test_each_view_guesses_the_others_next_moments(monkeypatch):
+    method = make("astcl", **SMALL)
+    noisy, clean = torch.randn(2, 3, 4, 8)
+    queue = [noisy, clean]
+    monkeypatch.setattr(method, "moments", lambda x: queue.pop(0))
+    pasts, targets = [], []
+    past = method.past.forward
+
+    def watch_past(moments):
+        pasts.append(moments)
+        return past(moments)
+
+    def watch_targets(predicted, target):
+        targets.append(target)
+        return moment_similarity(predicted, target)
+
+    monkeypatch.setattr(method.past, "forward", watch_past)
+    module = "mccgaa_book.baselines.astcl.moment_similarity"
+    monkeypatch.setattr(module, watch_targets)
+    method.loss(batch(3))
+    for one, other, given, wanted in zip(
+        (noisy, clean), (clean, noisy), pasts, targets, strict=True
+    ):
+        assert torch.equal(given, one[:, :3])
+        assert torch.equal(wanted, other[:, 1:])
