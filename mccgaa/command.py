@@ -118,3 +118,15 @@ def at_least(low: int) -> Callable[[str], int]:
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Options that have a value."""
     return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+# Arguments of commands in more than one module.
+SEED = arg("--seed", type=at_least(0), default=0)
+ONLY_IDS = arg("--only-ids", help="file of record ids, one per line")
+LEADS = arg("--allow-missing-leads", action="store_true", help="take them as zeros")
+KNOWLEDGE = arg("--knowledge", help="a knowledge base of your own (YAML, JSON)")
+DEVICE = arg("--device", help="cpu, cuda, cuda:1 (default: a GPU if any)")
+JSON = arg("--json", help="write the results here")
+A_PROFILE = "a profile: a file, or the name of one in params/"
+SET_HELP = "override settings, such as pretrain.epochs=2 model.gafa.graph=none"
+SET = arg("--set", nargs="+", default=[], metavar="KEY=VALUE", help=SET_HELP)

@@ -87,14 +87,7 @@ def pretrain(
     if start:
         start.check_unseen(config.pretrain.unseen)
     with process_group(chosen) as (_, processes):
-        config = replace(
-            config,
-            processes=processes,
-            store=pairs.store.meta["fingerprint"],
-            texts=pairs.fingerprint,
-            text_encoder=pairs.encoder.fingerprint,
-            start=start.fingerprint if start else "",
-        )
+        config = replace(identified(config, pairs, start), processes=processes)
         folder = RunFolder(Path(out) / config.folder)
         if not from_rank_zero(lambda: folder.finished):
             check_input(pairs.store, config.model.input)
@@ -107,6 +100,17 @@ def pretrain(
             lambda: folder.check_snapshots(settings.snapshots, settings.epochs)
         )
     return folder.path
+
+
+def identified(config: RunConfig, pairs: Pairs, start: Start | None) -> RunConfig:
+    """Fill in what a run's identity takes from its data: see `RunConfig.folder`."""
+    return replace(
+        config,
+        store=pairs.store.meta["fingerprint"],
+        texts=pairs.fingerprint,
+        text_encoder=pairs.encoder.fingerprint,
+        start=start.fingerprint if start else "",
+    )
 
 
 class Trainer:

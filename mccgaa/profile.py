@@ -30,15 +30,26 @@ class Variant:
     @property
     def start_of(self) -> tuple[str, str] | None:
         """The profile's file and the variant of the run that this one starts from."""
-        if self.start is None:
-            return None
-        profile, colon, variant = self.start.rpartition(":")
-        if not colon or not profile or not variant:
-            raise ConfigError(
-                f"start is {self.start!r}; expected PROFILE:VARIANT, such as "
-                "params/synthetic.yaml:merl."
-            )
-        return profile, variant
+        return None if self.start is None else elsewhere(self.start, "start")
+
+
+def elsewhere(text: str, key: str) -> tuple[str, str]:
+    """Part the name of another profile's variant, such as params/real.yaml:merl.
+
+    Args:
+        text: PROFILE:VARIANT.
+        key: where it is said, for the error message.
+
+    Raises:
+        ConfigError: it names no profile, or no variant.
+    """
+    profile, colon, variant = text.rpartition(":")
+    if not colon or not profile or not variant:
+        raise ConfigError(
+            f"{key} is {text!r}; expected PROFILE:VARIANT, such as "
+            "params/synthetic.yaml:merl."
+        )
+    return profile, variant
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,9 @@ class Profile:
     # Epochs, batch size and seeds of the baselines: mccgaa_book.baselines.config.Plan.
     baselines: dict[str, Any] | None = None
     transfer: str | None = None  # profile on whose stores its models are tested too
+    tables: dict[str, tuple[str, ...]] = field(default_factory=dict)  # see `ablations`
+    ablations: str | None = None  # profile with further variants, for further tables
+    base: str | None = None  # profile beside it, from which `INHERITED` keys are taken
     out: str | None = None  # folder of the executed chapters
     chapters: tuple[str, ...] = ()  # notebooks that it executes
     notebooks: dict[str, dict[str, Any]] = field(default_factory=dict)  # parameters
@@ -112,7 +126,7 @@ class Profile:
         named = Path("params") / f"{params}.yaml"
         if not path.is_file() and named.is_file():
             path = named
-        data = {k: v for k, v in load_yaml(path).items() if v is not None}
+        data = _inherited(path)
         for key, kind, rest in (
             ("variants", Variant, "settings"),
             ("stores", StoreRecipe, "options"),
@@ -248,3 +262,38 @@ def _recipe(mirror: Mapping[str, Any] | None) -> dict[str, Any]:
     """What decides a simulated mirror, wherever it is written."""
     silent = ("out", "jobs", "progress")
     return {k: v for k, v in (mirror or {}).items() if k not in silent}
+
+
+# Keys of a profile that another one laid over it has, too, where it says nothing else.
+INHERITED = (
+    "tier",
+    "title",
+    "model",
+    "pretrain",
+    "seeds",
+    "twin",
+    "twins",
+    "stores",
+    "tasks",
+    "prompts",
+    "runs",
+    "knowledge",
+    "transfer",
+)
+
+
+def _inherited(path: Path) -> dict[str, Any]:
+    """Read a profile's keys, and those that it takes from profiles beside it.
+
+    `base` names the one that it is laid over; `variants` may name one that has the
+    same variants and tables.
+    """
+    data = {k: v for k, v in load_yaml(path).items() if v is not None}
+    if "base" in data:
+        below = _inherited(path.parent / str(data["base"]))
+        data = {k: v for k, v in below.items() if k in INHERITED} | data
+    if isinstance(data.get("variants"), str):
+        other = load_yaml(path.parent / data["variants"])
+        data = {"tables": other.get("tables", {})} | data
+        data["variants"] = other.get("variants", {})
+    return data

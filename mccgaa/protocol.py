@@ -51,10 +51,7 @@ def protocol(
         occurs word for word in training texts. A run that took its weights from another
         rests on what that one read too (`protocol.stages`, the last one first).
     """
-    known = _metrics(Path(run))
-    stages = list(_stages(known))
-    trained = stages[0]["store"] or {}
-    texts = stages[0]["texts"] or {}
+    found, stages = provenance(run, store, split)
     style, wording = model.config.text.style, Prompting(prompts, reduction)
     read = [(stage["texts"] or {}).get("named") or {} for stage in stages]
     met = {}
@@ -68,6 +65,42 @@ def protocol(
             "classes": len(classes),
             "named_in_pretraining": count if asked else None,
         }
+    found["protocol"] = {
+        "classifier_fitted": False,
+        **found["protocol"],
+        "class_texts": met,
+        "transductive": fused,
+    }
+    found |= {
+        "text_style": style,
+        "knowledge": knowledge.fingerprint,
+        "precision": effective_precision(pick_device(device), precision),
+        "fused": fused,
+        "prompts": prompts,
+        "reduction": None if prompts == "single" else reduction,
+        "bootstrap": bootstrap,
+    }
+    return {"meaning": _meaning(found), **found}
+
+
+def provenance(
+    run: Path | str, store: SignalStore, split: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Say what a run has read, and what of that is in a store's split.
+
+    Args:
+        run: the folder of a model, as in `protocol`.
+        store: that it is tested on.
+        split: likewise; None for all records.
+
+    Returns:
+        Plain data for JSON, of any kind of test; and what the run and those that it
+        started from read, the last one first.
+    """
+    known = _metrics(Path(run))
+    stages = list(_stages(known))
+    trained = stages[0]["store"] or {}
+    texts = stages[0]["texts"] or {}
     found = {
         "run": {
             "folder": str(run),
@@ -87,7 +120,6 @@ def protocol(
             "trained": _all_alike([stage["synthetic"] for stage in stages]),
         },
         "protocol": {
-            "classifier_fitted": False,
             "pretraining_texts": texts.get("kind"),
             "unseen": texts.get("unseen"),
             "stages": [
@@ -103,18 +135,9 @@ def protocol(
             "records_in_pretraining": _any(
                 [_seen(stage, store, split) for stage in stages]
             ),
-            "class_texts": met,
-            "transductive": fused,
         },
-        "text_style": style,
-        "knowledge": knowledge.fingerprint,
-        "precision": effective_precision(pick_device(device), precision),
-        "fused": fused,
-        "prompts": prompts,
-        "reduction": None if prompts == "single" else reduction,
-        "bootstrap": bootstrap,
     }
-    return {"meaning": _meaning(found), **found}
+    return found, stages
 
 
 def _metrics(run: Path) -> dict[str, Any]:
@@ -162,28 +185,9 @@ def _all_alike(known: Sequence[bool | None]) -> bool | str | None:
 
 def _meaning(found: dict[str, Any]) -> str:
     """Say in words what a zero-shot result rests on."""
-    how, synthetic = found["protocol"], found["synthetic"]
+    how = found["protocol"]
     said = ["Zero-shot: no classifier was fitted to the labels of these tasks."]
-    stages = how["stages"][::-1]  # as they came
-    if any(stage["texts"] is None for stage in stages):
-        said.append("What pretraining read is not known: the run does not say.")
-    else:
-        read = [
-            f"{READ[stage['texts'], stage['statements']]} of {stage['source']}, "
-            + (
-                "the source of this test"
-                if stage["source"] == found["store"]["source"]
-                else "another source"
-            )
-            for stage in stages
-        ]
-        said.append(f"Pretraining read {', and then '.join(read)}.")
-    if how["unseen"]:
-        left = how["unseen"]
-        said.append(
-            f"Held out with all that shows them: {', '.join(left['classes'])} "
-            f"({left['left_out']} of {left['records']} training records)."
-        )
+    said += pretraining_in_words(found)
     counts = how["class_texts"].values()
     if all(count["named_in_pretraining"] is not None for count in counts):
         read = sum(count["named_in_pretraining"] for count in counts)
@@ -194,10 +198,41 @@ def _meaning(found: dict[str, Any]) -> str:
         said.append("Records of this split were in pretraining.")
     if how["transductive"]:
         said.append("Fused: a record's scores depend on the other records.")
+    return " ".join([*said, *kind_in_words(found["synthetic"])])
+
+
+def pretraining_in_words(found: dict[str, Any]) -> list[str]:
+    """Say in sentences what pretraining read, of what `provenance` gives."""
+    how = found["protocol"]
+    stages = how["stages"][::-1]  # as they came
+    if any(stage["texts"] is None for stage in stages):
+        said = ["What pretraining read is not known: the run does not say."]
+    else:
+        read = [
+            f"{READ[stage['texts'], stage['statements']]} of {stage['source']}, "
+            + (
+                "the source of this test"
+                if stage["source"] == found["store"]["source"]
+                else "another source"
+            )
+            for stage in stages
+        ]
+        said = [f"Pretraining read {', and then '.join(read)}."]
+    if how["unseen"]:
+        left = how["unseen"]
+        said.append(
+            f"Held out with all that shows them: {', '.join(left['classes'])} "
+            f"({left['left_out']} of {left['records']} training records)."
+        )
+    return said
+
+
+def kind_in_words(synthetic: dict[str, Any]) -> list[str]:
+    """Say in a sentence whether ECGs were simulated; nothing where all are real."""
     if synthetic["tested"]:
-        said.append("Synthetic records: no evidence about patients.")
-    elif synthetic["trained"] == "mixed":
-        said.append("Pretraining read synthetic and real records; these are real.")
-    elif synthetic["trained"]:
-        said.append("Pretraining read synthetic records; these are real.")
-    return " ".join(said)
+        return ["Synthetic records: no evidence about patients."]
+    if synthetic["trained"] == "mixed":
+        return ["Pretraining read synthetic and real records; these are real."]
+    if synthetic["trained"]:
+        return ["Pretraining read synthetic records; these are real."]
+    return []

@@ -272,7 +272,7 @@ def load(
         KnowledgeError: the knowledge base cannot be used.
         ConfigError: there is no such device.
     """
-    folder = _folder(name)
+    folder = folder_of(name)
     model = MCCGAA.from_pretrained(folder).to(pick_device(device))
     if (folder / VECTORS).is_file():
         model.text_encoder = KnownTexts.read(
@@ -317,8 +317,8 @@ def read_scoring(folder: Path) -> Scoring:
         raise RunError(f"{path} cannot be used: {error}") from error
 
 
-def _folder(name: Path | str | None) -> Path:
-    """Find the folder of a model."""
+def folder_of(name: Path | str | None) -> Path:
+    """Find the folder of a model; arguments as of `load`."""
     names = shipped()
     if name is None and not names:
         raise RunError(

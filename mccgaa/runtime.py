@@ -81,6 +81,29 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
+@contextlib.contextmanager
+def lent(module: torch.nn.Module, name: str | None = None) -> Iterator[torch.device]:
+    """Move a module to a device, in evaluation mode, and back where it was.
+
+    In evaluation mode batch normalisation reads its statistics and leaves them alone.
+
+    Args:
+        module: its parameters, if it has any, are on one device.
+        name: of the device, as `pick_device`.
+
+    Yields:
+        The device.
+    """
+    first = next(module.parameters(), torch.empty(0))
+    home, training = first.device, module.training
+    away = pick_device(name)
+    try:
+        module.to(away).eval()
+        yield away
+    finally:
+        module.to(home).train(training)
+
+
 def seed_step(*numbers: int) -> None:
     """Seed torch from a tuple such as (seed, step, rank).
 

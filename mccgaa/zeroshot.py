@@ -10,8 +10,7 @@ that the classes are new: the module `protocol` says what pretraining has read o
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
 from mccgaa.prompting import Prompting, texts_of
-from mccgaa.runtime import autocast, pick_device
+from mccgaa.runtime import autocast, lent, pick_device
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,6 @@ def load_model(run: Path | str, device: str | None = None) -> MCCGAA:
         device: as `runtime.pick_device`; the model is moved there.
     """
     return MCCGAA.from_pretrained(run).to(pick_device(device)).eval()
-
-
-def _device(model: MCCGAA) -> torch.device:
-    return next(model.parameters()).device
-
-
-@contextlib.contextmanager
-def _lent(model: MCCGAA, device: str | None) -> Iterator[torch.device]:
-    """Move a model to a device, in evaluation mode, and back where it was."""
-    home, training = _device(model), model.training
-    away = pick_device(device)
-    try:
-        model.to(away).eval()
-        yield away
-    finally:
-        model.to(home).train(training)
 
 
 @torch.no_grad()
@@ -109,7 +92,7 @@ def embed(
         return torch.empty(0, model.config.encoder.embedding_dim)
     parts = []
     starts = range(0, len(index), batch_size)
-    with _lent(model, device) as away:
+    with lent(model, device) as away:
         for start in bar(
             iterable=starts, desc="embed", unit="batch", disable=not progress
         ):
@@ -151,8 +134,8 @@ def class_scores(
         ConfigError: fused scores of a model whose graph is not bipartite.
     """
     _check_graph(model, fused)
-    x = embeddings.to(_device(model))  # (n, M)
     q = model.encode_text(list(texts)).float()  # (C, M)
+    x = embeddings.to(q.device)  # (n, M)
     if fused:
         x, q = (normalize(side, dim=-1) for side in model.gafa(x, q))
     return (x @ q.T).cpu().numpy()  # (n, C)
@@ -207,7 +190,7 @@ def score_tasks(
     index = np.unique(np.concatenate([[], *rows.values()])).astype(np.int64)
     style = model.config.text.style
     found = {}
-    with _lent(model, device):
+    with lent(model, device):
         x = embed(
             model, store, index, precision=precision, device=device, progress=progress
         )

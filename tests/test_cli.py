@@ -243,6 +243,44 @@ def test_check_prints_the_data_card(twin_store, capsys):
     assert "96" in capsys.readouterr().out
 
 
+def test_probe_writes_a_result_for_every_task_share_and_choice(
+    run_folder, twin_store, tmp_path, capsys
+):
+    out = tmp_path / "out.json"
+    options = ["--run", str(run_folder), "--store", str(twin_store), "--json", str(out)]
+    options += ["--tasks", "super,rhythm", "--shares", "10", "100", "--bootstrap", "20"]
+    assert main(["probe", *options]) == 0
+    found, printed = strict_json(out), capsys.readouterr().out
+    rows = {(row["task"], row["share"]): row for row in found["results"]}
+    assert list(rows) == [(t, s) for t in ("super", "rhythm") for s in (10, 100)]
+    row, store = rows["super", 100], SignalStore.open(twin_store)
+    assert row["recipe"] == "converged" and row["l2"] > 0
+    assert row["n"] == len(store.indices(split="test", task="super"))
+    assert row["resamples"] == 20 and 0 <= row["macro_auroc"] <= 1
+    assert found["protocol"]["classifier_fitted"] is True
+    assert found["protocol"]["shares"] == [10, 100] and found["split"] == "test"
+    assert found["run"]["hash"] == run_folder.name.rpartition("-")[2]
+    assert found["synthetic"] == {"tested": True, "trained": True}
+    assert printed.splitlines()[0] == found["meaning"]
+    assert "heads were fitted to 10, 100 % of the training split" in printed
+    assert "Pretraining has read the ECGs of this training split." in printed
+    assert "no evidence about patients" in printed
+
+
+def test_the_ancestors_probe_says_which_epoch_it_reports_and_that_it_is_no_result(
+    run_folder, twin_store, tmp_path, capsys
+):
+    out = tmp_path / "out.json"
+    options = ["--run", str(run_folder), "--store", str(twin_store), "--json", str(out)]
+    options += ["--tasks", "super", "--shares", "10", "--bootstrap", "0"]
+    assert main(["probe", *options, "--recipe", "merl"]) == 0
+    found = strict_json(out)
+    auroc = {row["recipe"]: row["macro_auroc"] for row in found["results"]}
+    assert list(auroc) == ["merl-best-test", "merl-best-val", "merl-last"]
+    assert auroc["merl-best-test"] == max(auroc.values())
+    assert "is no result" in capsys.readouterr().out
+
+
 A_RUN = ["--run", "RUN", "--store", "STORE", "--tasks", "super"]
 TRAIN = ["pretrain", "--params", "PROFILE"]
 AFIB = ["--classes", "AFIB"]
@@ -262,6 +300,9 @@ MISTAKES = {
         *("zeroshot", "--run", "PAIR", "--store", "STORE", "--tasks", "super"),
         "--fused",
     ): "need the bipartite graph",
+    ("probe", "--run", "RUN", "--store", "nowhere"): "no signal store",
+    ("probe", *A_RUN, "sooper"): "no task 'sooper'",
+    ("probe", *A_RUN, "--json", "FOLDER"): "it is a folder",
     ("classify", "absent", "--run", "RUN", *AFIB): "absent",
     ("classify", "FILE", "--run", "RUN", *AFIB): "FILE",
     ("classify", "ECG", "--run", "RUN", *AFIB, "--json", "FOLDER"): "it is a folder",
@@ -347,6 +388,7 @@ def test_a_mistake_is_one_sentence_and_exit_status_2_and_leaves_nothing(
     [
         ["zeroshot", "--run", "r", "--store", "s", "--bootstrap", "-1"],
         ["zeroshot", "--run", "r", "--store", "s", "--bootstrap", "many"],
+        ["probe", "--run", "r", "--store", "s", "--shares", "0"],
         ["pretrain", "--params", "real", "--seed", "-1"],
         ["pack", "ptbxl", "--root", "r", "--out", "o", "--jobs", "0"],
         ["pack", "ptb-xl", "--root", "r", "--out", "o"],
@@ -422,7 +464,8 @@ def test_developers_get_the_traceback(monkeypatch):
 
 def test_every_command_teaches_with_an_example(capsys):
     names = [function.__name__ for function, _ in COMMANDS]
-    expected = "twin download pack pretrain zeroshot classify export run compare book"
+    expected = "twin download pack pretrain zeroshot probe evaluate classify"
+    expected += " export run compare book"
     assert names == expected.split()
     for name in names:
         with pytest.raises(SystemExit) as stopped:

@@ -27,6 +27,7 @@ from mccgaa.config import (
 )
 from mccgaa.data.store import SignalStore
 from mccgaa.pairs import Pairs
+from mccgaa.probe import Part
 
 LENGTH = 64  # samples
 SCALE = 0.001  # of a store's int16
@@ -98,3 +99,16 @@ def numbered_pairs(store: SignalStore | Path) -> Pairs:
     """The pairs of `numbered_store`."""
     store = store if isinstance(store, SignalStore) else SignalStore.open(store)
     return Pairs.build(store, list(store.records["text"]), NumberEncoder())
+
+
+CLASSES = ["a", "b", "c"]  # of `part`
+
+
+def part(n: int, seed: int, noise: float = 2.0, width: int = 6) -> Part:
+    """Features of which the first three say the label, with noise, in odd units."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random((n, 3)) < (0.5, 0.3, 0.2)).astype(np.uint8)
+    x = rng.normal(size=(n, width)) * noise
+    x[:, :3] += y
+    scale = 10.0 ** np.arange(width)[::-1]
+    return Part((x * scale + 5 * scale).astype(np.float32), y)

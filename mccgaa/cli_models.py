@@ -1,0 +1,289 @@
+"""The commands that score a model, ask it, and make it ready to use."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mccgaa.command import (
+    DEVICE,
+    DISCLAIMER,
+    JSON,
+    KNOWLEDGE,
+    LEADS,
+    ONLY_IDS,
+    Argument,
+    arg,
+    at_least,
+    command,
+    given,
+)
+from mccgaa.files import check_writable, write_json
+
+if TYPE_CHECKING:
+    from mccgaa.data.store import SignalStore
+
+RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
+MODEL = arg(
+    "--run",
+    dest="model",
+    metavar="MODEL",
+    help="a model that comes with the package (the default), a run's folder, or a name "
+    "on the Hugging Face hub",
+)
+TASKS = arg("--tasks", nargs="+", default=[], help="default: all that the store has")
+BOOTSTRAP = arg(
+    "--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"
+)
+REDUCTION_HELP = "of the cosines with them (default: max)"
+SHARES = "per cent of the training split (default: 1 10 100)"
+RECIPE = "how the head is fitted (default: converged)"
+
+
+def prompts(default: str) -> tuple[Argument, Argument]:
+    """How classes are worded and scored; see `prompting.Prompting`."""
+    said = f"texts of a class (default: {default})"
+    return (
+        arg("--prompts", choices=["single", "members"], help=said),
+        arg("--reduction", choices=["max", "mean", "best-member"], help=REDUCTION_HELP),
+    )
+
+
+def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
+    """The tasks of --tasks, with or without commas; without it all of a store's."""
+    tasks = [task for word in args.tasks for task in word.split(",") if task]
+    return tasks or list(store.meta["tasks"])
+
+
+@command(
+    RUN,
+    arg("--store", required=True, help="the packed records"),
+    TASKS,
+    arg("--split", default="test", choices=["train", "val", "test", "all"]),
+    arg("--fused", action="store_true", help="score through GAFA: transductive"),
+    *prompts("single"),
+    BOOTSTRAP,
+    arg("--precision", default="bf16", choices=["bf16", "fp32"], help="of the encoder"),
+    KNOWLEDGE,
+    DEVICE,
+    JSON,
+)
+def zeroshot(args: argparse.Namespace) -> None:
+    """Score a run on tasks by the similarity of ECGs and class texts.
+
+    No classifier is fitted to the tasks' labels; what pretraining has read of the
+    classes is printed and written with the results. With --fused, which needs the
+    bipartite graph, a record's score depends on the other records.
+
+    Example: mccgaa zeroshot --run runs/RUN --store stores/ptbxl-100 --tasks super sub
+    --json out.json
+    """
+    from mccgaa.data.store import SignalStore
+    from mccgaa.knowledge import Knowledge
+    from mccgaa.protocol import protocol
+    from mccgaa.zeroshot import load_model, zero_shot
+
+    store = SignalStore.open(args.store)
+    model = load_model(args.run_folder, args.device)
+    knowledge = Knowledge.load(args.knowledge)
+    tasks = named_tasks(args, store)
+    names = ("fused", "prompts", "reduction", "precision", "bootstrap", "device")
+    how = given(args, *names)
+    how["split"] = None if args.split == "all" else args.split
+    results = zero_shot(model, store, tasks, knowledge, progress=True, **how)
+    found = protocol(args.run_folder, model, store, tasks, knowledge, **how)
+    print(found["meaning"])
+    for task, result in results.items():
+        print(f"{task:10s} {result}")
+    if args.json is not None:
+        found["tasks"] = {task: result.to_dict() for task, result in results.items()}
+        write_json(args.json, found)
+
+
+@command(
+    RUN,
+    arg("--store", required=True, help="the packed records, with all three splits"),
+    TASKS,
+    arg("--shares", nargs="+", type=at_least(1), default=[1, 10, 100], help=SHARES),
+    arg("--seed", type=at_least(0), default=0, help="which records a share is"),
+    arg("--recipe", default="converged", choices=["converged", "merl"], help=RECIPE),
+    BOOTSTRAP,
+    DEVICE,
+    JSON,
+)
+def probe(args: argparse.Namespace) -> None:
+    """Score a run's frozen encoder by linear heads fitted to a store's labels.
+
+    The recipe converged chooses everything on the validation split and scores the test
+    split once. The recipe merl is the ancestor's: it reports the best epoch of the test
+    split, and beside it the best of the validation split and the last.
+
+    Example: mccgaa probe --run runs/RUN --store stores/ptbxl-100 --tasks super --shares
+    1 10 100 --json out.json
+    """
+    from mccgaa.data.store import SignalStore
+    from mccgaa.probe import model_features
+    from mccgaa.probing import probe_tasks, protocol
+    from mccgaa.zeroshot import load_model
+
+    store = SignalStore.open(args.store)
+    model = load_model(args.run_folder, args.device)
+    tasks = named_tasks(args, store)
+    how = given(args, "shares", "seed", "recipe", "bootstrap")
+    found = protocol(args.run_folder, store, **how)
+    print(found["meaning"])
+    x = model_features(model, store, device=args.device, progress=True)
+    rows = []
+    for row in probe_tasks(x, store, tasks, **how):
+        print(f"{row.task:10s} {row.share:3d} % {row.recipe:14s} {row.result}")
+        rows.append(row.to_dict())
+    if args.json is not None:
+        write_json(args.json, found | {"results": rows})
+
+
+@command(
+    arg("folder", help="records of one hospital, or of several with a folder each"),
+    MODEL,
+    ONLY_IDS,
+    arg("--limit", type=at_least(1), help="the first records only"),
+    *prompts("the model's own"),
+    BOOTSTRAP,
+    LEADS,
+    KNOWLEDGE,
+    DEVICE,
+    JSON,
+)
+def evaluate(args: argparse.Namespace) -> None:
+    """Score a model on a folder in the layout of the PhysioNet/CinC challenges.
+
+    Its records are pairs of a WFDB header, whose #Dx line has SNOMED-CT codes, and a
+    .mat of signals. Results are per hospital and class; codes that are no class, and
+    records that were left out, are named.
+
+    Example: mccgaa evaluate data/georgia --run mccgaa-plus --json out.json
+    """
+    from mccgaa.evaluation import evaluate_folder
+    from mccgaa.prompting import Prompting
+    from mccgaa.ready import folder_of, load
+
+    how = given(args, "prompts", "reduction")
+    how = {"prompting": Prompting(**how)} if how else {}
+    model = load(args.model, device=args.device, knowledge=args.knowledge, **how)
+    options = given(args, "only_ids", "limit", "allow_missing_leads", "bootstrap")
+    found = evaluate_folder(model, args.folder, progress=True, **options)
+    said = found.protocol(folder_of(args.model), model)
+    print(said["meaning"])
+    for name, result in {"together": found.together, **found.hospitals}.items():
+        print(f"{name:16s} {result}")
+    for name, one in found.together.classes.items():
+        low, high = one["ci95"]
+        interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if args.bootstrap else ""
+        shown = f"{100 * one['auroc']:5.1f}{interval}  {one['positives']} positive"
+        print(f"  {name:8s} {shown}  {found.texts[name]}")
+    for one in found.unmapped:
+        name = one["name"] or "not in the knowledge base"
+        print(f"no class: {one['code']} ({name}), {one['records']} records")
+    for one in found.rejected:
+        print(f"left out: {one['record_id']}, {one['reason']}")
+    print(DISCLAIMER)
+    if args.json is not None:
+        write_json(args.json, said | {"bootstrap": args.bootstrap} | found.to_dict())
+
+
+@command(
+    arg(
+        "record",
+        nargs="?",
+        help="WFDB, .mat, .npy, .edf or .csv (default: a shipped, simulated example)",
+    ),
+    MODEL,
+    arg("--classes", nargs="+", help="in plain words (default: every finding)"),
+    arg(
+        "--top", type=at_least(1), help="show this many (default: 10 of every finding)"
+    ),
+    arg("--threshold", type=float, metavar="P", help="show what is this probable"),
+    arg(
+        "--plot",
+        metavar="FILE",
+        help="draw the ECG and what speaks for the first finding: .svg, .pdf or .png",
+    ),
+    arg("--layout", default="3x4", choices=["3x4", "12x1"], help="of the plot's leads"),
+    arg("--sampling-rate", type=float, help="Hz, where the file has none"),
+    arg("--units", help="mV (default), uV or V, where the file has none"),
+    *prompts("the model's own"),
+    LEADS,
+    KNOWLEDGE,
+    DEVICE,
+    JSON,
+)
+def classify(args: argparse.Namespace) -> None:
+    """Say what one ECG file shows: its findings, or the classes that you name.
+
+    Example: mccgaa classify my_ecg.hea --classes 'atrial fibrillation' 'sinus rhythm'
+    --plot out.svg
+    """
+    from dataclasses import asdict
+
+    from mccgaa.data.record import read_record
+    from mccgaa.prompting import Prompting
+    from mccgaa.ready import EXAMPLE, load, ranking
+
+    if args.plot is not None:
+        check_writable(args.plot)
+    how = given(args, "prompts", "reduction")
+    reading = given(args, "sampling_rate", "units", "allow_missing_leads")
+    record = read_record(args.record or EXAMPLE, **reading)
+    how = {"prompting": Prompting(**how)} if how else {}
+    model = load(args.model, device=args.device, knowledge=args.knowledge, **how)
+    findings = model.classify(record, args.classes)
+    least = args.threshold or 0.0
+    shown = [f for f in findings if f.chance >= least][: args.top]
+    few = shown if args.classes or args.top or least else shown[:10]
+    print(ranking(few) if few else f"No finding has {least:g} or more.")
+    print(DISCLAIMER)
+    if args.plot is not None:
+        from mccgaa.plot import save
+
+        first = findings[0]
+        costs = model.occlude(record, first.name)
+        title = f"{first.name}: {first.chance:.0%}"
+        save(args.plot, record, title, *costs, layout=args.layout)
+    if args.json is not None:
+        write_json(args.json, [asdict(finding) for finding in shown])
+
+
+@command(
+    RUN,
+    arg("--out", required=True, help="folder to write; its name is the model's"),
+    arg("--calibrate", metavar="STORE", help="records to fit probabilities to"),
+    arg("--test", nargs="+", default=[], metavar="STORE", help="scored for the card"),
+    arg("--onnx", action="store_true", help="write the ECG encoder as ONNX, too"),
+    *prompts("members"),
+    KNOWLEDGE,
+)
+def export(args: argparse.Namespace) -> None:
+    """Make a run's model ready to use: a small folder that classify and load take.
+
+    Classes are scored through all of their wordings unless --prompts says otherwise.
+    With --calibrate, records of the training and validation split are used, or of the
+    latter alone where the run was trained on that store.
+
+    Example: mccgaa export --run runs/RUN --out my-model --calibrate stores/ptbxl-100
+    --test stores/ptbxl-100 --onnx
+    """
+    from mccgaa.data.store import SignalStore
+    from mccgaa.export import export
+    from mccgaa.knowledge import Knowledge
+    from mccgaa.prompting import Prompting
+
+    how = {"prompts": "members"} | given(args, "prompts", "reduction")
+    folder = export(
+        args.run_folder,
+        args.out,
+        knowledge=Knowledge.load(args.knowledge),
+        prompting=Prompting(**how),
+        calibrate_on=SignalStore.open(args.calibrate) if args.calibrate else None,
+        test_on=[SignalStore.open(path) for path in args.test],
+        onnx=args.onnx,
+    )
+    print(folder)
