@@ -136,16 +136,15 @@ class Page:
             value,
         )
 
-    def open(self, *paths, rate="", units="mV", missing=False):
-        """Give the page files of one's own; gives the rows of its answer."""
+    def give(self, *paths, rate="", units="mV", missing=False):
+        """Give the page files of one's own, and what they do not say."""
         self.driver.execute_script(
-            "arguments[0].value = arguments[1]; arguments[2].value = arguments[3];"
-            "arguments[4].checked = arguments[5]",
-            *(self.find("rate"), rate, self.find("units"), units),
-            *(self.find("missing"), missing),
+            "const [rate, units, missing, file] = ['rate', 'units', 'missing', 'file']"
+            "  .map(name => document.getElementById(`explorer-${name}`));"
+            "[rate.value, units.value, missing.checked] = arguments; file.value = '';",
+            *(rate, units, missing),
         )
-        files = "\n".join(map(str, paths))
-        return self.change(lambda: self.find("file").send_keys(files))
+        self.find("file").send_keys("\n".join(map(str, paths)))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +207,7 @@ def test_a_csv_of_ones_own_is_classified_as_the_command_does(
     path = write_csv(
         tmp_path / "own.csv", data[order], names, Time=range(data.shape[1])
     )
-    rows = page.open(path, rate="257.5", units="uV")
+    rows = page.change(lambda: page.give(path, rate="257.5", units="uV"))
     found = classifier.classify(path, sampling_rate=257.5, units="uV")
     agree(rows, found)
     assert "own.csv" in page.find("caption").text
@@ -220,17 +219,17 @@ def test_an_array_is_classified_as_the_command_does(page, classifier, tmp_path, 
     data = (1000 * signal(rate=128)).T.astype(kind)
     path = tmp_path / "own.npy"
     np.save(path, np.asfortranarray(data) if kind == "<f4" else data)
-    rows = page.open(path, rate="128", units="uV")
+    rows = page.change(lambda: page.give(path, rate="128", units="uV"))
     agree(rows, classifier.classify(path, sampling_rate=128, units="uV"))
 
 
 def test_a_wfdb_pair_and_missing_leads_are_taken_as_the_command_takes_them(
     page, classifier, tmp_path
 ):
-    rows = page.open(EXAMPLE, EXAMPLE.with_suffix(".dat"))
+    rows = page.change(lambda: page.give(EXAMPLE, EXAMPLE.with_suffix(".dat")))
     agree(rows, classifier.classify(EXAMPLE))
     path = write_csv(tmp_path / "few.csv", signal()[:8], LEADS[:8])
-    rows = page.open(path, rate="100", missing=True)
+    rows = page.change(lambda: page.give(path, rate="100", missing=True))
     options = {"sampling_rate": 100, "allow_missing_leads": True}
     agree(rows, classifier.classify(path, **options))
 
@@ -337,11 +336,7 @@ def test_a_file_that_cannot_be_used_gets_a_sentence_that_says_why(page, tmp_path
     ]
     for name, write, rate, said in cases:
         write(tmp_path / name)
-        page.driver.execute_script(
-            "arguments[0].value = arguments[1]", page.find("rate"), str(rate)
-        )
-        page.choose("units", "mV")
-        page.find("file").send_keys(str(tmp_path / name))
+        page.give(tmp_path / name, rate=str(rate))
         error = page.find("error")
         page.until(lambda e=error, s=said: s in e.text, f"{name}: {said}", 5)
         assert name in error.text
