@@ -63,6 +63,7 @@ function listen() {
   on("all", "click", () => choose([]));
   on("none", "click", () => choose([null]));
   on("prompts", "change", ask);
+  on("order", "change", ask);
   on("more", "click", () => {
     state.all = !state.all;
     ask();
@@ -112,7 +113,7 @@ async function openExample() {
   element("file").value = "";
   state.files = [".hea", ".dat"].map((ending) => ({
     name: name + ending,
-    bytes: async () => (await fetch(new URL(`examples/${name}${ending}`, FOLDER))).arrayBuffer(),
+    content: async () => (await fetch(new URL(`examples/${name}${ending}`, FOLDER))).arrayBuffer(),
   }));
   await open(chosen ? `SYNTHETIC: ${chosen.finding}` : "SYNTHETIC: the package's example", {});
 }
@@ -120,7 +121,7 @@ async function openExample() {
 async function openFiles(files) {
   if (!files.length) return;
   state.files = files.map((file) =>
-    file.bytes ? file : { name: file.name, bytes: () => file.arrayBuffer() },
+    file.content ? file : { name: file.name, content: () => file.arrayBuffer() },
   );
   await open(`Your own: ${state.files.map(({ name }) => name).join(", ")}`, {
     rate: Number(element("rate").value) || null,
@@ -237,8 +238,9 @@ async function ask() {
 }
 
 function show(findings, whole, took) {
-  const table = element("results");
-  const rows = state.all ? findings : findings.slice(0, MOST);
+  const [table, order] = [element("results"), element("order").value];
+  const ranked = findings.toSorted((one, other) => other[order] - one[order]);
+  const rows = state.all ? ranked : ranked.slice(0, MOST);
   const most = Math.max(...findings.map(({ cosine }) => Math.abs(cosine)), 0.01);
   table.tBodies[0].replaceChildren(...rows.map((finding) => row(finding, whole, most)));
   table.hidden = !findings.length;
@@ -257,8 +259,12 @@ function row({ name, cosine, probability }, whole, most) {
   const head = document.createElement("th");
   head.scope = "row";
   head.textContent = name;
-  const was = whole ? ` (was ${percent(whole.get(name))})` : "";
-  const likely = cell(percent(probability) + was, "bar", probability);
+  const likely = cell(percent(probability), "bar", probability);
+  if (whole) {
+    const was = document.createElement("small");
+    was.textContent = ` was ${percent(whole.get(name))}`;
+    likely.firstChild.after(was);
+  }
   const near = cell(signed(cosine, 3), "bar around", cosine / most);
   const why = document.createElement("td");
   const button = document.createElement("button");
@@ -322,6 +328,7 @@ function listClasses() {
     const text = [name, ...also, of].join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   });
+  found.sort((one, other) => one.name.localeCompare(other.name));
   const { chosen } = state;
   element("classes").replaceChildren(
     ...found.map((one) => {
@@ -360,7 +367,8 @@ function count() {
   const chosen = state.chosen.size
     ? classes.filter(({ name }) => state.chosen.has(name)).length
     : classes.filter(({ listed }) => listed).length;
-  element("count").textContent = `${chosen} chosen; ${boxes} of ${classes.length} listed`;
+  element("count").textContent =
+    `${chosen} of ${classes.length} chosen` + (boxes < classes.length ? `, ${boxes} shown` : "");
 }
 
 start();

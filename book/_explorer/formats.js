@@ -17,7 +17,7 @@ const ABSENT = new Set(["", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "n
 /**
  * Read the files that make one ECG.
  *
- * @param {{name: string, bytes: () => Promise<ArrayBuffer>}[]} files one .csv or .npy, or
+ * @param {{name: string, content: () => Promise<ArrayBuffer>}[]} files one .csv or .npy, or
  *   a .hea with its signal file.
  * @param {{rate: number | null, units: string, allowMissing: boolean}} stated what a CSV
  *   or NPY file does not say: Hz, and mV, uV or V.
@@ -40,7 +40,7 @@ export async function readRecord(files, { rate = null, units = "mV", allowMissin
       );
     }
     const read = ending(table) === "csv" ? readCsv : readNpy;
-    const { data, names } = read(table.name, await table.bytes());
+    const { data, names } = read(table.name, await table.content());
     const all = names.map(() => units);
     const traces = { data, names, units: all, rate, unitsStated: false };
     return assemble(table.name, traces, allowMissing);
@@ -58,7 +58,7 @@ export async function readRecord(files, { rate = null, units = "mV", allowMissin
 }
 
 async function readWfdb(header, files) {
-  const text = new TextDecoder().decode(await header.bytes());
+  const text = new TextDecoder().decode(await header.content());
   const { rate, length, signals } = parseHeader(header.name, text);
   checkExtent(header.name, rate, length);
   const where = new Set(signals.map((s) => `${s.file}+${s.offset}`));
@@ -75,7 +75,7 @@ async function readWfdb(header, files) {
       `${header.name} names the signal file ${file}; choose both together.`,
     );
   }
-  const content = new DataView(await found.bytes());
+  const content = new DataView(await found.content());
   const expected = offset + 2 * signals.length * length;
   if (content.byteLength !== expected) {
     throw new RecordError(

@@ -32,7 +32,7 @@ export function drawPaper(svg, record, view, { onLead, onSecond }) {
     const box = { x: x + 0.3, y: 0.6, width: wide - 0.6, height: RULER - 1.2, rx: 1 };
     const cell = add(svg, "rect", { class: off ? "second pressed" : "second", ...box });
     cell.addEventListener("click", () => onSecond(second));
-    add(svg, "text", { class: "number", x: x + wide / 2, y: RULER / 2 + 1 }).textContent =
+    add(svg, "text", { class: "number", x: x + wide / 2, y: RULER / 2 + 1.35 }).textContent =
       `${second + 1} s`;
   }
   for (const { parts, baseline, top, bottom } of rows) {
@@ -44,7 +44,7 @@ export function drawPaper(svg, record, view, { onLead, onSecond }) {
       const shape = trace(record, lead, view.start, from, to, baseline, gain);
       add(svg, "path", { class: off ? "trace faint" : "trace", d: shape });
       if (from > 0) add(svg, "path", { class: "trace", d: `M${x} ${baseline - 3}v6` });
-      add(svg, "text", { class: "name", x: x + 1.5, y: top + 4 }).textContent = LEADS[lead];
+      add(svg, "text", { class: "name", x: x + 1.5, y: top + 4.5 }).textContent = LEADS[lead];
       const hit = add(svg, "rect", { class: "hit", ...box });
       hit.addEventListener("click", () => onLead(lead));
     }

@@ -15,7 +15,7 @@ const COSINES = (() => {
   const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
   const unit = (v) => v.map((one) => one / Math.hypot(...v));
   const ecgs = range(PAIRS).map(() => unit(range(16).map(normal)));
-  const texts = ecgs.map((x) => unit(x.map((one) => one + 0.32 * normal())));
+  const texts = ecgs.map((x) => unit(x.map((one) => one + 0.45 * normal())));
   return ecgs.map((x) => texts.map((q) => sum(x.map((one, i) => one * q[i]))));
 })();
 const TAU = 0.07;
@@ -59,20 +59,18 @@ const WIDGETS = {
     name: "A matrix of eight ECGs and eight texts; joined ones are filled",
     draw(svg, threshold) {
       const joined = COSINES.map((row) => row.map((cosine) => cosine / TAU > threshold));
-      const [left, top, side] = [150, 14, 14];
+      const [left, top, side] = [150, 4, 13.5];
       text(svg, left - 8, top + 4.3 * side, "8 ECGs", "end");
       text(svg, left + 4 * side, top + 8 * side + 14, "their 8 texts", "middle");
       joined.forEach((row, i) =>
         row.forEach((is, j) => {
-          const box = { x: left + side * j, y: top + side * i, width: side - 2, height: side - 2 };
-          const kind = is ? (i === j ? "cell own" : "cell other") : "cell";
-          add(svg, "rect", { class: kind, ...box });
+          cell(svg, left + side * j, top + side * i, is ? (i === j ? "own" : "other") : "");
         }),
       );
       const keys = [["own", "joined, its own text"], ["other", "joined, another's text"], ["", "not joined"]];
       keys.forEach(([kind, words], row) => {
         const y = 34 + 24 * row;
-        add(svg, "rect", { class: `cell ${kind}`, x: 300, y, width: 12, height: 12 });
+        cell(svg, 300, y, kind);
         text(svg, 320, y + 10, words);
       });
       const edges = sum(joined.flat());
@@ -89,7 +87,7 @@ const WIDGETS = {
   temperature: {
     label: "Temperature \u03c4",
     shown: (power) => (10 ** power).toPrecision(2),
-    slider: { min: -2, max: 0.3, step: 0.02, value: Math.log10(TAU) },
+    slider: { min: -2, max: 0.3, step: 0.005, value: Math.log10(TAU) },
     name: "Bars: the share that the softmax gives each of eight texts",
     draw(svg, power) {
       const tau = 10 ** power;
@@ -106,9 +104,10 @@ const WIDGETS = {
         const height = 93 * share;
         const box = { x: 68 + 33 * j, y: 105 - height, width: 24, height };
         add(svg, "rect", { class: j ? "fill two" : "fill one", ...box });
-        text(svg, 80 + 33 * j, 120, j ? `text ${j + 1}` : "its own", "middle small");
+        text(svg, 80 + 33 * j, 120, j ? `${j + 1}` : "own", "middle");
       });
       const wrong = shares[0].slice(1).map((share) => share / sum(shares[0].slice(1)));
+      text(svg, 350, 100, "Its own text, and seven others.");
       text(svg, 350, 40, "Of the push away from wrong");
       text(svg, 350, 56, `texts, the nearest gets ${percent(Math.max(...wrong))}.`);
       const loss = -sum(shares.map((row, i) => Math.log(row[i]))) / PAIRS;
@@ -134,6 +133,14 @@ function axes(svg, left, right, bottom, top) {
   add(svg, "path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` });
 }
 
+/** A pair: empty, filled, or with a smaller square inside. */
+function cell(svg, x, y, kind) {
+  add(svg, "rect", { class: kind === "own" ? "cell own" : "cell", x, y, width: 11, height: 11 });
+  if (kind === "other") {
+    add(svg, "rect", { class: "two", x: x + 2.5, y: y + 2.5, width: 6, height: 6 });
+  }
+}
+
 function text(svg, x, y, words, kind = "") {
   add(svg, "text", { class: kind, x, y }).textContent = words;
 }
@@ -157,7 +164,8 @@ for (const place of document.querySelectorAll("[data-widget]")) {
     svg.setAttribute(key, text);
   }
   const box = document.createElement("div");
-  box.className = "table-scroll";
+  Object.assign(box, { className: "table-scroll", role: "region", tabIndex: 0 });
+  box.ariaLabel = `${label}: figure, scrolls sideways`;
   box.append(svg);
   const knob = document.createElement("div");
   caption.append(`${label}: `);
