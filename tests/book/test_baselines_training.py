@@ -20,7 +20,9 @@ from mccgaa_book.baselines.base import Batch, Method
 from mccgaa_book.baselines.config import BaselineConfig, Plan
 from mccgaa_book.baselines.trainer import Signals, train
 
-PLAN = Plan(epochs=2, batch_size=8, precision="fp32", seeds=(0,))
+NARROW = {"width": 16, "depth": 1, "heads": 2}
+SMALL = {"st-mem": NARROW, "crt": NARROW, "ts-tcc": NARROW}
+PLAN = Plan(epochs=2, batch_size=8, precision="fp32", seeds=(0,), settings=SMALL)
 # Those whose module is here.
 TRAINED = [n for n in registry.trained_here() if registry.is_here(n)]
 LEARNING = [n for n in TRAINED if n != "random"]
