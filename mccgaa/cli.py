@@ -90,6 +90,7 @@ def compare(args: argparse.Namespace) -> None:
     arg("--only", nargs="+", help="execute these chapters, stale or not"),
     arg("--force", action="store_true", help="execute fresh chapters, too"),
     arg("--publish", action="store_true", help="put executed chapters into the book"),
+    arg("--single", action="store_true", help="build one page of it all, to print"),
 )
 def book(args: argparse.Namespace) -> None:
     """Execute chapters, check or build the book, or bring its results into README.md.
@@ -110,7 +111,7 @@ def book(args: argparse.Namespace) -> None:
             raise MccgaaError("\n".join(["The book is not fresh:", *problems]))
         print("Every page is fresh and without errors.")
     elif args.action == "build":
-        print(book.build(args.profile))
+        print(book.build(args.profile, single=args.single))
     else:
         print(readme.update())
 

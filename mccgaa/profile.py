@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,12 @@ from mccgaa.settings import (
     nest,
     stable_hash,
 )
+
+# Where the wheel's data go: below the environment, or below `pip install --target`.
+INSTALLED = [
+    Path(base, "share", "mccgaa", "params")
+    for base in (sysconfig.get_path("data"), Path(__file__).resolve().parents[1])
+]
 
 
 @dataclass(frozen=True)
@@ -116,16 +123,17 @@ class Profile:
         """Read a profile.
 
         Args:
-            params: its file, or the bare name of one in ./params ("real").
+            params: its file, or the bare name ("real") of one in ./params, or else of
+                one that was installed with the package.
 
         Raises:
             ConfigError: no such file, an unknown key or variant, or a store that a
                 task names and `stores` lacks.
         """
         path = Path(params)
-        named = Path("params") / f"{params}.yaml"
-        if not path.is_file() and named.is_file():
-            path = named
+        named = [folder / f"{params}.yaml" for folder in (Path("params"), *INSTALLED)]
+        if not path.is_file():
+            path = next(filter(Path.is_file, named), path)
         data = _inherited(path)
         for key, kind, rest in (
             ("variants", Variant, "settings"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -38,7 +39,19 @@ SAYS = {
 MARKS = {"synthetic": style.MARK, "mixed": "synthetic and real ECGs"}
 
 
-def start(*labs: Lab | Results) -> None:
+@dataclass(frozen=True)
+class Simulated:
+    """ECGs that a page simulates itself, as `start` and `table` take a lab."""
+
+    title: str  # one sentence that says what they are
+    synthetic: bool = True
+
+    def badge(self) -> str:
+        """What the ECGs are, for the page's banner."""
+        return self.title
+
+
+def start(*labs: Lab | Results | Simulated) -> None:
     """Open a page: set the figures' style and show what its ECGs are.
 
     Args:

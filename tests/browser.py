@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import json
 import shutil
@@ -45,11 +46,46 @@ return {
   silent: images.filter(i => !(i.alt || '').trim()).map(i => i.src),
   banner: [...document.querySelectorAll('.bd-article .tier > .admonition-title')]
     .map(e => e.innerText),
+  // shrunk to nothing else than their place: a phone shows all of them
+  clipped: innerWidth > 600 ? [] : [...document.querySelectorAll(
+    '.bd-article img, mjx-container[display="true"] > svg')].filter(e =>
+      e.getBoundingClientRect().right > innerWidth + 1)
+    .map(e => e.outerHTML.slice(0, 80)),
+  uncued: [...document.querySelectorAll('.table-scroll, '
+    + '.pst-scrollable-table-container, div.highlight pre')].filter(e =>
+      e.scrollWidth > e.clientWidth + 1 && !e.matches('.scrolls-on[tabindex="0"]'))
+    .map(e => e.textContent.trim().slice(0, 40)),
+  described: document.querySelector('meta[name=description]')?.content || '',
+  stamp: document.querySelector('.page-stamp')?.innerText || '',
+  unnumbered: [...document.querySelectorAll('figure.table-card')].filter(e =>
+    !/^Table [A-Z]?\d+\.\d+/.test(e.querySelector('.table-number')?.innerText || ''))
+    .map(e => e.id),
   wide: document.documentElement.scrollWidth > window.innerWidth
     || [...document.querySelectorAll('.bd-article *')].some(
       e => e.getBoundingClientRect().right > window.innerWidth + 1 && !inside(e)),
 };
 """
+# axe-core as published; its rules for WCAG 2.2 AA, and for headings and landmarks
+AXE = Path(__file__).with_name("_vendor") / "axe-core" / "axe.min.js"
+STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+STRUCTURE = [
+    "heading-order",
+    "landmark-one-main",
+    "page-has-heading-one",
+    "empty-heading",
+]
+AUDIT = """
+const [options, done] = [arguments[0], arguments[1]];
+const context = {include: [document], exclude: ['mjx-container']};
+axe.run(context, {...options, resultTypes: ['violations']}).then(
+  r => done(r.violations.flatMap(v => v.nodes.map(
+    n => `${v.id}: ${n.target.join(' ')} ${n.failureSummary.split('\\n')[1].trim()}`))),
+  e => done([`axe failed: ${e}`]));
+"""
+DARK = """
+for (const key of ['theme', 'mode']) document.documentElement.dataset[key] = 'dark';
+"""
+_SQUEEZED = {".html", ".css", ".js", ".json", ".svg", ".txt", ".ipynb"}
 
 
 @dataclass
@@ -60,6 +96,8 @@ class Visit:
     console: list[str] = field(default_factory=list)  # errors only
     failed: list[str] = field(default_factory=list)  # requests without a good answer
     abroad: list[str] = field(default_factory=list)  # requests to other hosts
+    barriers: list[str] = field(default_factory=list)  # that axe finds, in both themes
+    weight: int = 0  # bytes received, compressed as by any web host
 
 
 def absent() -> str | None:
@@ -78,11 +116,30 @@ def serve(folder: Path) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             """Say nothing."""
 
+        def do_GET(self) -> None:
+            """Answer; text is compressed, as web hosts do."""
+            path = Path(self.translate_path(self.path))
+            if path.suffix not in _SQUEEZED or not path.is_file():
+                super().do_GET()
+                return
+            body = _squeezed(path)
+            self.send_response(200)
+            self.send_header("Content-Type", self.guess_type(str(path)))
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@functools.cache
+def _squeezed(path: Path) -> bytes:
+    return gzip.compress(path.read_bytes(), compresslevel=6)
 
 
 class Browser:
@@ -100,7 +157,9 @@ class Browser:
         options.set_capability("goog:loggingPrefs", wanted)
         service = Service(shutil.which("chromedriver"))
         self.driver = webdriver.Chrome(options=options, service=service)
+        self.driver.set_script_timeout(60)
         self.driver.get("about:blank")
+        self.driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
         self._drain()
 
     def __enter__(self) -> Browser:
@@ -116,12 +175,23 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", {**metrics, "mobile": False}
         )
 
-    def visit(self, address: str, patience: float = 20.0) -> Visit:
+    def audit(self) -> list[str]:
+        """Ask axe what bars people from the page shown, in its light and dark theme."""
+        run = self.driver.execute_async_script
+        self.driver.execute_script(AXE.read_text(encoding="utf-8"))
+        also = {rule: {"enabled": True} for rule in STRUCTURE}
+        found = run(AUDIT, {"runOnly": STANDARD, "rules": also})
+        self.driver.execute_script(DARK)
+        dark = run(AUDIT, {"runOnly": {"type": "rule", "values": ["color-contrast"]}})
+        return found + [f"dark: {barrier}" for barrier in dark]
+
+    def visit(self, address: str, patience: float = 20.0, audit: bool = False) -> Visit:
         """Open a page, wait for its equations, and report.
 
         Args:
             address: its URL.
             patience: seconds to wait for MathJax.
+            audit: ask axe, too.
         """
         self.driver.get(address)
         until = time.monotonic() + patience
@@ -139,6 +209,8 @@ class Browser:
                     visit.abroad.append(name)
             elif method == "Network.loadingFailed" and not params.get("canceled"):
                 visit.failed.append(f"{name}: {params.get('errorText')}")
+            elif method == "Network.loadingFinished":
+                visit.weight += int(params["encodedDataLength"])
             elif method == "Network.responseReceived":
                 status = params["response"]["status"]
                 if status >= 400:
@@ -148,6 +220,8 @@ class Browser:
             for entry in self.driver.get_log("browser")
             if entry["level"] in ("SEVERE", "WARNING")
         ]
+        if audit:
+            visit.barriers = self.audit()
         return visit
 
     def _drain(self) -> list[tuple[str, dict[str, Any]]]:

@@ -20,7 +20,10 @@ FILES = [TOC["root"]] + [c["file"] for part in TOC["parts"] for c in part["chapt
 
 WRONG = """<!doctype html><title>t</title><link rel="icon" href="data:,">
 <article class="bd-article"><span class="math">x</span>
-<img src="missing.svg"><div style="width: 900px">wide</div></article>
+<img src="missing.svg" width="700"><div style="width: 900px">wide</div>
+<p style="color: #ccc; background: #fff">faint</p><figure class="table-card" id="t">
+<div class="table-scroll" style="width: 90px; overflow: auto"><div style="width: 500px">
+cut off</div></div></figure></article>
 <script src="http://cdn.invalid/mathjax.js"></script>
 <script>console.error("no leads")</script>"""
 
@@ -54,10 +57,11 @@ def visits(site, tmp_path_factory):
         pytest.skip(why)
     seen = {}
     with serve(site) as home, Browser(tmp_path_factory.mktemp("profile")) as browser:
-        for width in (1440, 420):
+        for width in (1440, 360):
             browser.size(width)
             for name in FILES:
-                seen[name, width] = browser.visit(f"{home}{name}.html")
+                page = f"{home}{name}.html"
+                seen[name, width] = browser.visit(page, audit=width == 1440)
     return seen
 
 
@@ -134,8 +138,8 @@ def test_the_browser_notices_what_a_page_does_wrong(tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "page.html").write_text(WRONG, encoding="utf-8")
     with serve(tmp_path / "site") as home, Browser(tmp_path / "profile") as browser:
-        browser.size(420)
-        visit = browser.visit(f"{home}page.html", patience=1.0)
+        browser.size(360)
+        visit = browser.visit(f"{home}page.html", patience=1.0, audit=True)
     assert any("missing.svg: 404" in failure for failure in visit.failed)
     assert any("no leads" in message for message in visit.console)
     assert visit.abroad == ["http://cdn.invalid/mathjax.js"]
@@ -143,12 +147,61 @@ def test_the_browser_notices_what_a_page_does_wrong(tmp_path):
     assert visit.report["broken"]
     assert visit.report["silent"]
     assert visit.report["wide"]
+    assert visit.report["clipped"] and visit.report["uncued"]
+    assert not visit.report["described"] and visit.report["unnumbered"] == ["t"]
+    assert any(barrier.startswith("image-alt") for barrier in visit.barriers)
+    assert any(barrier.startswith("color-contrast") for barrier in visit.barriers)
+    assert 0 < visit.weight < 10_000
 
 
 def test_no_page_is_wider_than_a_phone_or_a_desk(visits):
     """Wide tables and code must scroll in their own box."""
     wide = [where for where, visit in visits.items() if visit.report["wide"]]
     assert wide == []
+
+
+def test_no_page_keeps_anybody_out(visits):
+    """WCAG 2.2 AA, as far as axe can judge it, in both themes."""
+    found = {name: v.barriers for (name, _), v in visits.items() if v.barriers}
+    lines = [f"{name}: {one}" for name, some in found.items() for one in some]
+    assert not lines, f"{len(lines)} barriers:\n" + "\n".join(lines[:40])
+
+
+def test_a_phone_shows_whole_figures_and_equations(visits):
+    clipped = {
+        name: visit.report["clipped"]
+        for (name, width), visit in visits.items()
+        if width == 360 and visit.report["clipped"]
+    }
+    assert clipped == {}
+
+
+def test_what_scrolls_sideways_says_so_and_takes_the_keyboard(visits):
+    for (name, width), visit in visits.items():
+        assert visit.report["uncued"] == [], (name, width)
+
+
+def test_every_page_is_light(visits):
+    """A budget for slow lines; the explorer loads its model only when asked."""
+    heavy = {k: v.weight for k, v in visits.items() if v.weight > 1_500_000}
+    assert heavy == {}
+    assert min(visit.weight for visit in visits.values()) > 100_000, "nothing counted"
+
+
+def test_every_page_describes_itself_and_says_how_it_was_made(visits):
+    for (name, _), visit in visits.items():
+        assert len(visit.report["described"]) > 40, name
+        made = name.startswith("notebooks/")
+        assert bool(visit.report["stamp"]) == made, name
+        if made:
+            assert re.search(r"code [0-9a-f]{8} · .* \d+ s", visit.report["stamp"]), (
+                name
+            )
+
+
+def test_every_table_of_a_chapter_has_a_number(visits):
+    for (name, _), visit in visits.items():
+        assert visit.report["unnumbered"] == [], name
 
 
 def test_every_chapter_says_in_its_head_what_its_ecgs_are(visits, monkeypatch):

@@ -36,7 +36,8 @@ def prose(path: Path) -> str:
 
 
 def test_the_seven_chapters_of_the_paper_are_there():
-    assert [path.name[:2] for path in CHAPTERS][:7] == [f"{i:02d}" for i in range(1, 8)]
+    numbers = [path.name[:2] for path in CHAPTERS]
+    assert numbers[:8] == [f"{i:02d}" for i in range(8)]  # 00 comes before the paper
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
@@ -82,7 +83,8 @@ def test_cells_are_small_and_a_chapter_stays_readable(path):
 @pytest.mark.parametrize("path", CHAPTERS, ids=name)
 def test_a_chapter_explains_itself_within_four_thousand_words(path):
     words = len(re.findall(r"[A-Za-z][\w'-]*", prose(path)))
-    assert 1400 <= words <= 4000
+    least = 900 if path.name.startswith("00_") else 1400  # that one takes five minutes
+    assert least <= words <= 4000
 
 
 HEDGES = ("if this profile", "if it has any", "(s)", "the answer of this page is in")

@@ -94,7 +94,7 @@ def installed(tmp_path_factory) -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("mccgaa", "mccgaa_twin", "mccgaa_book"):
+    for name in ("mccgaa", "mccgaa_twin", "mccgaa_book", "params"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
@@ -132,6 +132,61 @@ def test_the_wheel_holds_all_that_the_package_reads(installed):
     assert len(data) >= 6
     missing = {str(p) for p in data if not (installed / p).is_file()}
     assert not missing
+
+
+def test_the_wheel_holds_every_profile_and_finds_it_by_name(installed, tmp_path):
+    here = {path.name for path in (ROOT / "params").iterdir()}
+    assert {p.name for p in (installed / "share/mccgaa/params").iterdir()} == here
+    said = run_installed(
+        installed, tmp_path, "run", "zeroshot", "--profile", "smoke", "--dry-run"
+    )
+    assert "bipartite" in said
+
+
+def test_the_source_distribution_holds_a_whole_checkout():
+    """What MANIFEST.in names exists, and nothing that a checkout needs is forgotten."""
+    lines = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    named = {
+        word for x in lines if x[:7] in ("include", "graft b") for word in x.split()
+    }
+    named |= {x.split()[1] for x in lines if x.startswith("graft ")}
+    named |= {"README.md", "LICENSE", "pyproject.toml", "MANIFEST.in"}  # always there
+    named |= {"mccgaa", "mccgaa_twin", "mccgaa_book"}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    tops = {name.split("/")[0] for name in listed.stdout.splitlines()}
+    assert {top for top in tops if not top.startswith(".")} <= named
+    missing = {
+        word for word in named - {"include", "graft"} if not (ROOT / word).exists()
+    }
+    assert not missing
+
+
+def test_the_changelog_has_the_version_and_the_citation_the_papers_doi():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{PROJECT['version']}]" in text
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    doi = re.search(r"doi: (\S+)", citation)[1]
+    bib = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    intro = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+    assert doi in bib.partition("@inproceedings")[0] and doi in intro
+    assert f"version = {{{PROJECT['version']}}}" in intro
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")))
+def test_a_workflow_is_valid_and_runs_what_exists(path):
+    flow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    steps = [step for job in flow["jobs"].values() for step in job["steps"]]
+    runs = "\n".join(step.get("run", "") for step in steps)
+    assert flow["name"] == path.stem and all("uses" in s or "run" in s for s in steps)
+    for target in re.findall(r"make ([a-z]+)", runs):
+        assert re.search(rf"^{target}:", makefile, re.M), f"make has no {target}"
+    for script in re.findall(r"(?<!\S)(\.ci/\S+)", runs):
+        assert (ROOT / script).is_file()
 
 
 def test_an_installed_package_classifies_its_example_without_run_or_download(

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,13 @@ def check() -> list[str]:
     return said
 
 
-def build(profile: Path | str | None = None) -> Path:
+def build(profile: Path | str | None = None, *, single: bool = False) -> Path:
     """Build the static book in `_build`, with warnings as errors.
 
     Args:
         profile: show this profile's rerun pages (`reruns/<profile>/notebooks`) in the
             place of the published ones, where there are any.
+        single: make one page of it all, to print or to read as one file.
 
     Returns:
         the book's first page.
@@ -173,6 +175,8 @@ def build(profile: Path | str | None = None) -> Path:
     command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source)]
     command += ["--config", str(root / "_config.yml"), "--toc", str(root / "_toc.yml")]
     command += ["--path-output", str(root), "-W", "-n", "--keep-going"]
+    builder = "singlehtml" if single else "html"
+    command += ["--builder", builder]
     done = subprocess.run(
         command,
         cwd=root,
@@ -180,7 +184,7 @@ def build(profile: Path | str | None = None) -> Path:
         text=True,
         env={**os.environ, "NO_COLOR": "1", "TERM": "dumb"},
     )
-    index = root / "_build" / "html" / "index.html"
+    index = root / "_build" / builder / "index.html"
     if done.returncode or not index.is_file():
         lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
         named = [line for line in lines if "WARNING" in line or "ERROR" in line]
@@ -305,6 +309,7 @@ def _execute(one: Chapter, publish: bool) -> None:
         "python": platform.python_version(),
         "device": _device(),
         "seconds": round(time.monotonic() - start),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     notebook.scope(nb, one)
     notebook.publish(nb, one.page)

@@ -242,12 +242,14 @@ def publish(page: NotebookNode, path: Path) -> bool:
     if path.is_file():
         stamp = page.metadata.get("mccgaa", {})
         before = nbformat.read(path, as_version=4)
-        seconds = before.metadata.get("mccgaa", {}).get("seconds")
-        ours = stamp.get("seconds")
-        stamp["seconds"] = seconds
+        earlier, ours = before.metadata.get("mccgaa", {}), dict(stamp)
+        for key in ("seconds", "when"):
+            stamp.pop(key, None)
+            if key in earlier:
+                stamp[key] = earlier[key]
         if nbformat.writes(page) == nbformat.writes(before):
             return False
-        stamp["seconds"] = ours
+        stamp.update(ours)
     write(page, path)
     return True
 

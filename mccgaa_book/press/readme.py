@@ -13,12 +13,21 @@ from mccgaa.profile import Profile
 from mccgaa_book import paper, results
 from mccgaa_book.checkout import checkout
 from mccgaa_book.page import ABSENT
+from mccgaa_book.press import findings
 from mccgaa_book.press.chapters import find
 from mccgaa_book.results import MEAN, Results
 
 PRINTED = ("MERL", "MCCGAA")
 TASKS = list(paper.TASKS.values())
+RESULTS, FINDINGS = "results", "findings"  # what stands between a page's marks
 START, END = "<!-- results -->", "<!-- /results -->"
+BEYOND = (  # profile, variant, what it was trained on, what it reads, its look
+    ("plus-real", "merl", "real ECGs alone", "whole reports", "plain"),
+    ("plus-real", "statements", "real ECGs alone", "statements", "beyond"),
+    ("plus", "merl-long", "simulated alone", "whole reports", "plain"),
+    ("plus", "plus", "simulated alone", "statements", "beyond"),
+    ("plus-real", "started", "simulated, then real", "statements", "beyond"),
+)
 INTRO = Path("book/intro.md")
 PICTURE = Path("book/_figures/readme.svg")
 NEW = {  # (same source as in pretraining, what its texts were) -> new at the test
@@ -34,9 +43,13 @@ def update() -> Path:
     """Bring README.md, its picture and the book's first page up to `results/`."""
     root = checkout()
     folder = root / "results"
-    texts = {root / "README.md": section(folder), root / INTRO: summary(folder)}
-    for path, text in texts.items():
-        whole = filled(path.read_text(encoding="utf-8"), text, path.name)
+    texts = {
+        root / "README.md": (section(folder), findings.write(folder, "book/")),
+        root / INTRO: (summary(folder), findings.write(folder)),
+    }
+    for path, (table, found) in texts.items():
+        whole = filled(path.read_text(encoding="utf-8"), table, path.name)
+        whole = filled(whole, found, path.name, FINDINGS)
         with write_whole(path) as file:
             file.write(whole)
     with write_whole(root / PICTURE) as file:
@@ -64,7 +77,8 @@ def summary(folder: Path) -> str:
         lines.append(_row([task, *ours, *(f"{v:.1f}" for v in printed[column])]))
     ours = [_cell(table, name, MEAN) for name in variants]
     lines.append(_row([MEAN, *ours, *(f"{v:.1f}" for v in printed.mean(axis=1))]))
-    return "\n" + "\n".join(lines) + "\n"
+    verdict = findings.findings(folder)[0]
+    return "\n" + "\n".join([*lines, "", f"**Verdict.** {verdict.sentence}."]) + "\n"
 
 
 def section(folder: Path) -> str:
@@ -105,7 +119,7 @@ def section(folder: Path) -> str:
 
 
 def picture(folder: Path) -> str:
-    """Draw the AUROC of every class on real ECGs as an SVG.
+    """Draw the real result and what goes beyond it as an SVG.
 
     Args:
         folder: as in `section`.
@@ -118,69 +132,59 @@ def picture(folder: Path) -> str:
     import matplotlib.pyplot as plt
 
     from mccgaa_book.plots import style
-    from mccgaa_book.plots.results import class_aurocs
+    from mccgaa_book.plots.headline import headline
 
-    found, profile, variants = _real(folder)
     style.use()
-    fig = class_aurocs(
-        {profile.variants[name].label: class_table(found, name) for name in variants}
-    )
+    fig = headline(_by_seed(folder), _beyond(folder))
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None}
-    fig.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
+    fig.savefig(buffer, format="svg", bbox_inches="tight", metadata=style.SVG)
     plt.close(fig)
     return buffer.getvalue().decode()
 
 
-def class_table(
-    found: Results, variant: str, seed: str = "0", split: str = "test"
-) -> pd.DataFrame:
-    """List every scored class of one run.
+def _by_seed(folder: Path) -> pd.DataFrame:
+    """One row per task, method and seed on real ECGs, and for the mean over tasks."""
+    found, profile, variants = _real(folder)
+    macro = found.frame[(found.frame["split"] == "test") & (found.frame["class"] == "")]
+    macro = results.with_task_mean(macro[macro["metric"] == "auroc"])
+    looks = dict(zip(variants, ("paper", "plain"), strict=False))
+    rows = macro[macro["variant"].isin(looks)]
+    order = [*TASKS, MEAN]
+    rows = rows.sort_values("task", key=lambda task: task.map(order.index))
+    return rows.assign(
+        method=rows["variant"].map({v: profile.variants[v].label for v in looks}),
+        look=rows["variant"].map(looks),
+    )
+
+
+def _beyond(folder: Path) -> pd.DataFrame:
+    """One row per model and seed on the real test fold, as chapter 8 scores them."""
+    parts = []
+    for tier, variant, group, method, look in BEYOND:
+        found = results.load("beyond", tier, folder / tier)
+        macro = results.with_task_mean(findings.through_members(found))
+        part = macro[(macro["task"] == MEAN) & (macro["variant"] == variant)]
+        parts.append(part.assign(group=group, method=method, look=look))
+    return pd.concat(parts)
+
+
+def filled(page: str, text: str, name: str = "README.md", mark: str = RESULTS) -> str:
+    """Put a text between the two marks of a page.
 
     Args:
-        found: of the experiment "zeroshot".
-        variant: of the run.
-        seed: of the run.
-        split: tested on.
-
-    Returns:
-        As `audit.results.by_class`, without the width of the bootstrap interval: one
-        row per class with `task`, `class`, `positives`, `share` (of all records),
-        `auroc` and its `score_interval` `low` to `high` (x 100), and `rare`.
-    """
-    from mccgaa_book.audit.results import RARE, score_interval
-
-    frame = found.frame
-    number = frame.set_index(["split", "task", "class", "metric", "variant"])["value"]
-    number = number[number.index.get_level_values("variant") == ""].droplevel("variant")
-    run = (frame["variant"] == variant) & (frame["seed"] == seed)
-    own = frame[run & (frame["split"] == split) & (frame["class"] != "")]
-    rows = []
-    for task, name, area in own[own["metric"] == "auroc"][
-        ["task", "class", "value"]
-    ].itertuples(index=False):
-        positives = int(number[split, task, name, "positives"])
-        negatives = int(number[split, task, "", "records"]) - positives
-        low, high = score_interval(area / 100, positives, negatives)
-        share = (
-            number["all", task, name, "positives"] / number["all", task, "", "records"]
-        )
-        rows.append((task, name, positives, share, area, 100 * low, 100 * high))
-    columns = ["task", "class", "positives", "share", "auroc", "low", "high"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.assign(rare=table["share"] < RARE)
-
-
-def filled(page: str, section: str, name: str = "README.md") -> str:
-    """Put results between the two marks of a page.
+        page: the whole text.
+        text: what is to stand there.
+        name: of the page, for the error message.
+        mark: RESULTS or FINDINGS.
 
     Raises:
         BookError: a mark is missing.
     """
-    if START not in page or END not in page:
-        raise BookError(f"{name} lacks {START} or {END}; put both back.")
-    head, rest = page.split(START, 1)
-    return f"{head}{START}\n{section}\n{END}{rest.split(END, 1)[1]}"
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if start not in page or end not in page:
+        raise BookError(f"{name} lacks {start} or {end}; put both back.")
+    head, rest = page.split(start, 1)
+    return f"{head}{start}\n{text}\n{end}{rest.split(end, 1)[1]}"
 
 
 def _published(folder: Path, experiment: str) -> list[Results]:

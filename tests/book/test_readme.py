@@ -30,7 +30,9 @@ def test_the_books_first_page_shows_the_real_result_beside_the_papers():
     assert text in (ROOT / readme.INTRO).read_text(encoding="utf-8"), (
         "book/intro.md is older than results/: run `mccgaa book readme`"
     )
-    head, _, *rows = map(cells, text.strip().splitlines())
+    table, _, verdict = text.strip().partition("\n\n")
+    assert verdict.startswith("**Verdict.** On real ECGs")
+    head, _, *rows = map(cells, table.splitlines())
     assert head[-2:] == ["MERL (paper)", "MCCGAA (paper)"]
     assert [row[0] for row in rows] == ["form", "sub", "super", "rhythm", "mean"]
     assert rows[-1][-2:] == ["73.6", "76.4"]  # means of the four, from Table 2

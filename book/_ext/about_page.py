@@ -1,0 +1,178 @@
+"""A Sphinx extension: what a page says of itself, to its reader and to other programs.
+
+At its foot, how it was made, from the stamp in its notebook and those of the results
+that it shows. In its head, a description and a preview for those who link to it. And
+where `_config.yml` names the repository, buttons that lead to it, to an editor of the
+page's script, and to machines that run it. Built pages lose what they load in vain.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+PREVIEW = "preview.png"  # in book/_theme
+LONGEST = 180  # characters of a description
+ICONS = (
+    "fontawesome.js"  # 0.5 MB compressed; the theme's style sheet has the same icons
+)
+LAUNCH = {
+    "notebook_interface": "jupyterlab",
+    "binderhub_url": "https://mybinder.org",
+    "colab_url": "https://colab.research.google.com",
+}
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("config-inited", _name_repository)
+    app.connect("doctree-read", _add_stamp)
+    app.connect("html-page-context", _describe, priority=900)
+    app.connect("build-finished", _lighten)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
+    """Write what a stamp says, one line for the page and one per file of results.
+
+    Args:
+        stamp: of an executed notebook, as `press.book` makes it.
+        root: of the checkout, where the results are.
+    """
+    parts = [
+        f"Made from {stamp['script']}",
+        f"code {stamp['code'][:8]}",
+        f"mccgaa {stamp['package']}, method {stamp['method']}",
+        f"Python {stamp['python']}",
+        stamp["device"],
+        f"{stamp['seconds']} s",
+        str(stamp.get("when", ""))[:10],
+    ]
+    lines = [" · ".join(part for part in parts if part)]
+    for name in sorted(stamp.get("reads", {})):
+        made = (root / name).with_suffix(".json")
+        if name.endswith(".csv") and made.is_file():
+            told = json.loads(made.read_text(encoding="utf-8"))
+            lines.append(
+                f"Numbers of {name}: {told['command']} · {told['device']} · "
+                f"{str(told['when'])[:10]}"
+            )
+    return lines
+
+
+def description(doctree: nodes.document) -> str:
+    """Take a page's first paragraph of prose, cut at a word."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        inside = (nodes.Admonition, nodes.admonition, nodes.table, nodes.figure)
+        parent = paragraph.parent
+        while parent is not None and not isinstance(parent, inside):
+            parent = parent.parent
+        text = " ".join(paragraph.astext().split())
+        if parent is None and len(text) > 40 and not paragraph.parent.get("stamp"):
+            text = re.sub(
+                r"^(What the paper claims here|What is asked here)\. ", "", text
+            )
+            if len(text) <= LONGEST:
+                return text
+            return text[:LONGEST].rsplit(" ", 1)[0].rstrip(",;:") + " ..."
+    return ""
+
+
+def site_of(repository: str) -> str:
+    """Guess where a repository's pages are published: GitHub's and GitLab's own way."""
+    host, path = urlparse(repository).netloc, urlparse(repository).path.strip("/")
+    owner, _, name = path.partition("/")
+    pages = {"github.com": "github.io", "gitlab.com": "gitlab.io"}.get(host)
+    return f"https://{owner}.{pages}/{name}/" if pages and name else ""
+
+
+def _checkout(app: Sphinx) -> Path:
+    source = Path(app.srcdir)
+    return next(p for p in source.parents if (p / "pyproject.toml").is_file())
+
+
+def _name_repository(app: Sphinx, config: Any) -> None:
+    """Turn one setting, `repository.url`, into buttons and the book's own address."""
+    options = config.html_theme_options
+    if url := options.get("repository_url"):
+        for button in ("repository", "issues", "edit_page"):
+            options.setdefault(f"use_{button}_button", True)
+        options.setdefault("launch_buttons", LAUNCH)
+        config.html_baseurl = config.html_baseurl or site_of(url)
+
+
+def _stamp(app: Sphinx, docname: str) -> dict[str, Any]:
+    path = Path(app.env.doc2path(docname))
+    if path.suffix != ".ipynb":
+        return {}
+    metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+    return metadata.get("mccgaa", {})
+
+
+def _add_stamp(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the stamp at the end of an executed page."""
+    stamp = _stamp(app, app.env.docname)
+    if stamp:
+        box = nodes.container(classes=["page-stamp"], stamp=True)
+        for line in stamp_lines(stamp, _checkout(app)):
+            box += nodes.paragraph("", line)
+        doctree += box
+
+
+def _describe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Write the page's head, and correct where its buttons lead."""
+    if doctree is None:
+        return
+    if page == app.config.root_doc:
+        context["docstitle"] = ""  # the page's title is the book's
+    said = {
+        "og:type": "website" if page == app.config.root_doc else "article",
+        "og:site_name": app.config.html_title,
+        "og:title": re.sub("<[^>]+>", "", context.get("title", "")),
+        "og:description": description(doctree),
+    }
+    tags = [f'<meta name="description" content="{_quoted(said["og:description"])}" />']
+    if app.config.html_baseurl:
+        said["og:url"] = context.get("pageurl") or app.config.html_baseurl
+        said["og:image"] = f"{app.config.html_baseurl.rstrip('/')}/_static/{PREVIEW}"
+        tags.append('<meta name="twitter:card" content="summary_large_image" />')
+    tags += [f'<meta property="{k}" content="{_quoted(v)}" />' for k, v in said.items()]
+    context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+    if script := _stamp(app, page).get("script"):
+        _edit(context.get("header_buttons", []), script)
+
+
+def _edit(buttons: list[dict[str, Any]], script: str) -> None:
+    """Lead "Suggest edit" to the script instead of its executed copy."""
+    for button in buttons:
+        _edit(button.get("buttons", []), script)
+        if button.get("label") == "source-edit-button":
+            button["url"] = re.sub(r"book/notebooks/.*", script, button["url"])
+
+
+def _quoted(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+
+def lightened(page: str) -> str:
+    """Take the script of icons out of a page, and all viewports but the first."""
+    page = re.sub(rf"<script[^>]*{ICONS}[^>]*></script>\n?", "", page)
+    first, *others = re.split(r'<meta name="viewport"[^>]*>\n?', page)
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1" />'
+    return f"{first}{viewport}\n{''.join(others)}" if others else page
+
+
+def _lighten(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        for path in Path(app.outdir).rglob("*.html"):
+            page = path.read_text(encoding="utf-8")
+            path.write_text(lightened(page), encoding="utf-8")
+        Path(app.outdir, "_static", "scripts", ICONS).unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""A Sphinx extension: codes of classes in tables say on hover what they mean.
+
+`AFIB` in a cell becomes an abbreviation of "atrial fibrillation", as the packaged
+knowledge base names it. A code that datasets use for different findings lists them all.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from mccgaa.knowledge import Knowledge
+
+CELL = re.compile(r"(<t[dh][^>]*>)([^<>]{2,9})(</t[dh]>)")
+NAMES = {"statements": "PTB-XL", "cpsc2018": "CPSC2018", "csn": "CSN"}
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("doctree-resolved", _explain)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+@cache
+def meanings() -> Mapping[str, str]:
+    """Say what each code of the knowledge base means: code -> name, or names."""
+    knowledge = Knowledge.load()
+    found: dict[str, dict[str, str]] = {}
+    for vocabulary in ("super", "sub", *NAMES):
+        for code, entry in knowledge.vocabularies[vocabulary].items():
+            dataset = NAMES.get(vocabulary, "PTB-XL")
+            found.setdefault(code, {}).setdefault(dataset, entry.name)
+    return {code: _joined(names) for code, names in found.items()}
+
+
+def explained(table: str, known: Mapping[str, str]) -> str:
+    """Mark the codes in the cells of an HTML table as abbreviations.
+
+    Args:
+        table: HTML; cells that hold more than a code are left alone.
+        known: code -> what it means.
+    """
+
+    def mark(cell: re.Match[str]) -> str:
+        code = html.unescape(cell[2])
+        if code not in known:
+            return cell[0]
+        title = html.escape(known[code])
+        return f'{cell[1]}<abbr title="{title}">{cell[2]}</abbr>{cell[3]}'
+
+    return CELL.sub(mark, table)
+
+
+def _joined(names: Mapping[str, str]) -> str:
+    if len(set(names.values())) == 1:
+        return next(iter(names.values()))
+    return "; ".join(f"{name} ({dataset})" for dataset, name in names.items())
+
+
+def _explain(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    for raw in doctree.findall(nodes.raw):
+        if 'class="table-card' in raw.astext():
+            raw.children = [nodes.Text(explained(raw.astext(), meanings()))]

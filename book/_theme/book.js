@@ -1,0 +1,50 @@
+/* What the pages do beside the theme: wide boxes say that they scroll and can be reached
+   with the keyboard, and the search needs no server. */
+
+(() => {
+  "use strict";
+
+  const BOXES = ".table-scroll, .pst-scrollable-table-container, div.highlight pre, "
+    + "div.math, div.math mjx-container, div.cell_output > .output";
+
+  // A box that is wider than its place: focusable, named, and with a fading edge.
+  function cue(box) {
+    const wide = box.scrollWidth > box.clientWidth + 1;
+    const end = box.scrollLeft + box.clientWidth >= box.scrollWidth - 1;
+    box.classList.toggle("scrolls", wide);
+    box.classList.toggle("scrolls-on", wide && !end);
+    if (wide && !box.hasAttribute("tabindex")) {
+      box.tabIndex = 0;
+      box.dataset.cue = "";
+      if (!box.hasAttribute("role") && !box.matches("mjx-container")) {
+        box.setAttribute("role", "region");
+        box.setAttribute("aria-label", box.matches("pre") ? "Code" : "Wide content");
+      }
+    } else if (!wide && "cue" in box.dataset) {
+      for (const name of ["tabindex", "role", "aria-label", "data-cue"])
+        box.removeAttribute(name);
+    }
+  }
+
+  const all = () => document.querySelectorAll(BOXES).forEach(cue);
+
+  // The theme names these after something else than what stands on them.
+  const NAMED = ".search-button-field, details > summary, .theme-switch-button";
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll(NAMED).forEach((element) => {
+      if (element.innerText.trim()) element.removeAttribute("aria-label");
+    });
+    document.addEventListener("scroll", (event) => {
+      if (event.target instanceof Element && event.target.matches(BOXES)) cue(event.target);
+    }, { capture: true, passive: true });
+    window.addEventListener("resize", all);
+    all();
+    window.MathJax?.startup?.promise?.then(all);
+  });
+  window.addEventListener("load", all);
+
+  // Opened as a file, a page may not fetch others, so results come without excerpts.
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined")
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+})();

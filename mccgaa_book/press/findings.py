@@ -1,0 +1,201 @@
+"""The five findings on the README and the book's first page, made from `results/`.
+
+No number of them is typed: each comes from published results, from a published page, or
+from a constant of the audit that a test counts again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mccgaa.errors import BookError
+from mccgaa_book import results
+from mccgaa_book.audit import chapman
+from mccgaa_book.audit.results import ENOUGH
+from mccgaa_book.checkout import checkout
+from mccgaa_book.results import MEAN, Results
+
+MEMBERS = "auroc_members-mean"  # a class is the mean over its members and wordings
+LOG = Path("book/notebooks/A3_audit.ipynb")  # lists the contradictions
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, in one sentence, and the page that shows it."""
+
+    lead: str  # three words that name it
+    sentence: str
+    shown: Mapping[str, str]  # name of a page -> its notebook in book/
+
+
+def findings(folder: Path) -> list[Finding]:
+    """List what was found, real evidence first.
+
+    Args:
+        folder: of results: `<profile>/<experiment>.csv`.
+
+    Raises:
+        BookError: results or the page with the log are missing.
+    """
+    return [
+        _rerun(results.load("zeroshot", "real", folder / "real")),
+        _started(results.load("beyond", "plus-real", folder / "plus-real")),
+        _simulated(results.load("beyond", "plus", folder / "plus")),
+        Finding(
+            "Two of its parts are not what they seem",
+            "The graph of the paper's equations can match ECGs and texts that have "
+            "nothing in common, and its log-sum-exp loss is the CLIP loss times two",
+            {
+                "chapter 4": "notebooks/04_gafa.ipynb",
+                "chapter 5": "notebooks/05_loss.ipynb",
+            },
+        ),
+        _paper(),
+    ]
+
+
+def write(folder: Path, prefix: str = "") -> str:
+    """Write the findings as a numbered Markdown list.
+
+    Args:
+        folder: as in `findings`.
+        prefix: of each link: the way from the text's folder to `book/`.
+    """
+    lines = []
+    for number, one in enumerate(findings(folder), start=1):
+        links = ", ".join(f"[{name}]({prefix}{at})" for name, at in one.shown.items())
+        lines.append(f"{number}. **{one.lead}.** {one.sentence} ({links}).")
+    return "\n".join(lines)
+
+
+def through_members(found: Results, tested_on: str = results.REAL) -> pd.DataFrame:
+    """Take macro rows that were scored through members, as `results.paired` takes them.
+
+    Args:
+        found: of the experiment "beyond".
+        tested_on: kind of ECGs.
+    """
+    frame = found.frame
+    kept = frame[(frame["metric"] == MEMBERS) & (frame["tested_on"] == tested_on)]
+    return kept.assign(metric="auroc")
+
+
+def mean_of(macro: pd.DataFrame, variant: str) -> str:
+    """Write a variant's mean over tasks ± its deviation over seeds."""
+    row = results.over_seeds(results.with_task_mean(macro)).loc[(variant, MEAN)]
+    return f"{row['mean']:.1f} ± {row['sd']:.1f}"
+
+
+def in_words(number: int) -> str:
+    """Write a number below ten as a word."""
+    return WORDS[number] if number < len(WORDS) else f"{number:,}"
+
+
+def _rerun(found: Results) -> Finding:
+    """The method against its baseline, on real ECGs."""
+    frame = found.frame
+    macro = frame[(frame["split"] == "test") & (frame["class"] == "")]
+    change = results.paired(macro, "bipartite", "merl").loc[MEAN]
+    seeds = int(change["seeds"])
+    lead = "The paper's graph and channel attention show no gain at this scale"
+    if seeds < ENOUGH:
+        why = f"{in_words(seeds)} seeds are too few to rank the two"
+    elif change["low"] <= 0 <= change["high"]:
+        why = f"over {in_words(seeds)} seeds the two cannot be told apart"
+    else:
+        lead = "The paper's graph and channel attention make a difference"
+        why = f"the difference is {change['difference']:+.1f} ({_interval(change)})"
+    return Finding(
+        lead,
+        "On real ECGs the paper's method has a zero-shot macro AUROC of "
+        f"{mean_of(macro, 'bipartite')}, and the same network without either part "
+        f"{mean_of(macro, 'merl')}; {why}",
+        {"zero-shot, real ECGs": "notebooks/real/07_zero_shot.ipynb"},
+    )
+
+
+def _started(found: Results) -> Finding:
+    """Simulated ECGs first, then real ones."""
+    macro = through_members(found)
+    change = _enough(results.paired(macro, "started", "statements").loc[MEAN])
+    return Finding(
+        "Simulated ECGs help with real ones",
+        "The model of this package, which asks of each finding whether an ECG shows "
+        f"it, reaches {mean_of(macro, 'started')} on the same real ECGs when simulated "
+        f"ones come first, {change['difference']:+.1f} points ({_interval(change)}) "
+        "against a shorter training on real ones alone",
+        {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
+    )
+
+
+def _simulated(found: Results) -> Finding:
+    """Not one real ECG in training."""
+    macro = through_members(found)
+    change = _enough(results.paired(macro, "plus", "merl-long").loc[MEAN])
+    return Finding(
+        "Not one real ECG is needed for most of it",
+        f"Trained on simulated ECGs alone, that model has {mean_of(macro, 'plus')} on "
+        f"real ones, {change['difference']:+.1f} points ({_interval(change)}) against "
+        "the same recipe that compares an ECG with whole reports",
+        {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
+    )
+
+
+def _paper() -> Finding:
+    """What is wrong in print."""
+    wrong = f"{100 * chapman.SHARED_WRONG_ROWS / chapman.SHARED_ROWS:.1f}"
+    return Finding(
+        "The benchmark and the paper have faults",
+        f"In the label table of Chapman that the literature shares, {wrong} % of the "
+        "rows are wrong, and the paper contradicts itself or its data in "
+        f"{contradictions()} places",
+        {
+            "chapter 1": "notebooks/01_problem_and_data.ipynb",
+            "the log": "notebooks/A3_audit.ipynb",
+        },
+    )
+
+
+def contradictions(page: Path | None = None) -> int:
+    """Count the rows of the log of contradictions on its published page.
+
+    Raises:
+        BookError: the page does not show the log.
+    """
+    page = page or checkout() / LOG
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            shown = "".join(output.get("data", {}).get("text/html", []))
+            if 'id="table-audit-log"' in shown:
+                body = re.search(r"<tbody>.*</tbody>", shown, re.S)
+                return body[0].count("<tr") if body else 0
+    raise BookError(
+        f"{page} does not show the table audit-log; execute it with `mccgaa book "
+        "execute --profile synthetic --only A3_audit --publish`."
+    )
+
+
+def _enough(change: pd.Series) -> pd.Series:
+    """Refuse a difference that too few seeds stand behind."""
+    if change["seeds"] < ENOUGH:
+        raise BookError(
+            f"A finding compares two models over {change['seeds']:.0f} seeds, and it "
+            f"takes {ENOUGH}; run the missing seeds or drop the finding."
+        )
+    return change
+
+
+def _interval(change: pd.Series) -> str:
+    """Write the 95 % interval of a row of `results.paired`."""
+    return (
+        f"95 % interval {change['low']:+.1f} to {change['high']:+.1f} over "
+        f"{in_words(int(change['seeds']))} seeds"
+    )

@@ -1,0 +1,97 @@
+"""The five findings of the first page: made from results, and honest about seeds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mccgaa.errors import BookError
+from mccgaa.loss import alignment_loss
+from mccgaa_book import results
+from mccgaa_book.audit import chapman
+from mccgaa_book.press import findings, readme
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "results"
+
+
+@pytest.mark.parametrize(
+    ("page", "prefix"), [("README.md", "book/"), ("book/intro.md", "")]
+)
+def test_both_first_pages_show_the_findings_to_the_letter(page, prefix, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert findings.write(FOLDER, prefix) in (ROOT / page).read_text("utf-8"), (
+        f"{page} is older than results/: run `mccgaa book readme`"
+    )
+
+
+def test_there_are_five_each_in_one_sentence_with_a_page_that_exists(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = findings.findings(FOLDER)
+    assert len(found) == 5
+    for one in found:
+        assert not one.sentence.endswith(".") and ". " not in one.sentence
+        assert one.shown
+        for page in one.shown.values():
+            assert (ROOT / "book" / page).is_file()
+
+
+def rerun(seeds: int, shift: float) -> str:
+    """The first finding, if the method were ahead by `shift` on that many seeds."""
+    kept = results.load("zeroshot", "real", FOLDER / "real")
+    frame = kept.frame
+    own = frame["variant"].isin(["bipartite", "merl"]) & (frame["class"] == "")
+    one = frame[own & (frame["seed"] == "0") & (frame["split"] == "test")]
+    parts = []
+    for seed in range(seeds):
+        value = 70 + 0.1 * seed + (one["variant"] == "bipartite") * shift
+        parts.append(one.assign(seed=str(seed), value=value + 0.01 * seed * len(parts)))
+    import pandas as pd
+
+    return findings._rerun(replace(kept, frame=pd.concat(parts))).sentence
+
+
+def test_few_seeds_rank_nothing():
+    assert "two seeds are too few to rank" in rerun(2, 5.0)
+    assert "95 %" not in rerun(4, 5.0)
+
+
+def test_five_seeds_say_whether_there_is_a_difference():
+    assert "cannot be told apart" in rerun(5, 0.0) or "+0.0" in rerun(5, 0.0)
+    assert "the difference is +5.0" in rerun(5, 5.0)
+
+
+def test_a_finding_that_compares_refuses_few_seeds():
+    kept = results.load("beyond", "plus-real", FOLDER / "plus-real")
+    few = kept.frame[kept.frame["seed"].isin(["0", "1"])]
+    with pytest.raises(BookError, match="2 seeds, and it takes 5"):
+        findings._started(replace(kept, frame=few))
+
+
+def test_the_log_sum_exp_loss_is_the_clip_loss_times_two():
+    torch.manual_seed(0)
+    x, q = torch.randn(2, 6, 4, dtype=torch.float64)
+    both = [alignment_loss(x, q, 0.07, kind=kind) for kind in ("symmetric", "clip")]
+    assert both[0].item() == pytest.approx(2 * both[1].item(), rel=1e-12)
+
+
+def test_the_shared_table_is_wrong_as_often_as_said(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    share = 100 * chapman.SHARED_WRONG_ROWS / chapman.SHARED_ROWS
+    assert f"{share:.1f} %" in findings._paper().sentence
+
+
+def test_a_page_without_the_log_is_a_readable_error(tmp_path):
+    page = tmp_path / "A3_audit.ipynb"
+    page.write_text('{"cells": [{"outputs": []}]}')
+    with pytest.raises(BookError, match="does not show the table audit-log"):
+        findings.contradictions(page)
+
+
+def test_findings_and_results_have_marks_of_their_own():
+    page = "a\n<!-- findings -->\nold\n<!-- /findings -->\nb"
+    with pytest.raises(BookError, match="lacks <!-- results -->"):
+        readme.filled(page, "new")
+    filled = readme.filled(page, "new", mark=readme.FINDINGS)
+    assert filled == "a\n<!-- findings -->\nnew\n<!-- /findings -->\nb"
