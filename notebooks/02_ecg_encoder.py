@@ -25,16 +25,16 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from mccgaa.config import LEADS, EncoderConfig
+from mccgaa.config import LEADS, EncoderConfig, ModelConfig
 from mccgaa.encoder import EcgEncoder, unit
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.runtime import seed_step
-from mccgaa_book import page, paper
+from mccgaa_book import claims, page, paper
 from mccgaa_book.audit import encoder as audit
 from mccgaa_book.audit import leads
 from mccgaa_book.lab import Lab
+from mccgaa_book.plots import diagram, style
 from mccgaa_book.plots import encoder as plots
-from mccgaa_book.plots import style
 
 lab = Lab(params)
 page.start(lab)
@@ -51,6 +51,16 @@ page.start(lab)
 #
 # **What it needs.** One pretrained run of this profile, loaded or trained on the way. The module is
 # `mccgaa/encoder.py`, the audits `mccgaa_book/audit/encoder.py` and `leads.py`.
+
+# %% [markdown]
+# ## The encoder in one picture (Figure 2)
+
+# %% tags=["remove-input"]
+diagram.show(
+    diagram.backbone(ModelConfig()),
+    "Figure 2 of the paper, drawn from the modules at the paper's size: channels x "
+    "moments below each part, equations in the attention. Blue: learned.",
+)
 
 # %% [markdown]
 # ## An ECG and an encoder
@@ -74,7 +84,7 @@ settings = run.config.model.input
 signals = scale_input(torch.from_numpy(store.batch(rows)), settings.scaling)
 rate, standardised = settings.sampling_rate, settings.transform == "bandpass-zscore"
 x = signals[record]  # (leads, T)
-x.shape
+print(f"{x.shape[0]} leads x {x.shape[1]} samples")
 
 # %% [markdown]
 # ## Convolution, normalisation, ReLU
@@ -290,7 +300,7 @@ spread = pd.DataFrame(
     }
 ).T.rename_axis("block")
 page.table(
-    spread,
+    spread.astype({"channels": int}),
     "encoder-gates",
     "The gates of the pretrained model on held-out ECGs.",
     lab=lab,
@@ -428,7 +438,6 @@ entering = audit.block_input(encoder, signals, block)  # (B, C, 1, T')
 gap = audit.gate_and_relu_commute(chosen, entering)
 page.glue("gap-alone", gap["without shortcut"], ".2g")
 page.glue("gap-sum", gap["with shortcut"], ".2g")
-gap
 
 # %% [markdown]
 # Largest difference without shortcut: {glue:text}`gap-alone`; with it: {glue:text}`gap-sum`. The other half of the
@@ -641,19 +650,44 @@ page.glue("batch", bench["batch"])
 full = EcgEncoder(EncoderConfig()).eval()
 with torch.no_grad():
     embedding = full(torch.randn(1, 12, 5000))
-embedding.shape, round(float(embedding.norm()), 6)
+print(f"{embedding.shape[1]} numbers, of length {embedding.norm():.4f}")
 
 # %% [markdown]
-# ## What to keep
+# ## What this page found
 #
-# - The CAM is CBAM's channel attention on feature maps. It weighs channels over a whole record, and nothing in
-#   it is a lead.
-# - Equation 13 as printed cannot close a gate; the text's single sigmoid can, and training uses it.
-# - A gate can be a constant of its channel or an answer to the ECG in hand; the table of the gates shows how
-#   much of each a run has learned.
-# - At 500 Hz the convolutions of ResNet-18 see less than one RR interval; pooling and the gates are
-#   the only parts that see a rhythm.
-# - The deeper encoders of Table 5 differ in more than depth.
-#
-# Whether CAM earns its place is a matter of measurement, with the rest of the system around it: see
+# The CAM is CBAM's channel attention on feature maps: it weighs channels over a whole record, and nothing in it is a lead.
+# Whether it earns its place is measured with the rest of the system around it, in
 # {doc}`chapter 7 </notebooks/07_zero_shot>`.
+
+# %% tags=["remove-input"]
+double = audit.gate_table((-20.0, 20.0))["double sigmoid"]
+deeper = cost.loc[["1D-ResNet50", "1D-ResNet101"], "CAM share"]
+claims.show(
+    *claims.on_real("no-gat", "merl"),
+    claims.claim(
+        "Equation 13 as printed never takes more than half of a channel away.",
+        double.min() >= 0.5 and double.max() < 0.732,
+        f"its gate lies between {double.min():.2f} and {double.max():.3f}",
+    ),
+    claims.claim(
+        "Training uses gates that equation 13 cannot produce.",
+        outside > 0.05,
+        f"{outside:.0%} of the weights of a pretrained model lie outside its range",
+    ),
+    claims.claim(
+        "A gate is more a constant of its channel than an answer to the ECG in hand.",
+        spread["between channels"].mean() > spread["between records"].mean(),
+        f"standard deviation {spread['between channels'].mean():.3f} between channels, "
+        f"{spread['between records'].mean():.3f} between ECGs",
+    ),
+    claims.claim(
+        "At 500 Hz no moment of ResNet-18's last map sees a whole RR interval.",
+        fields["ResNet18, 500 Hz"] < 0.8,
+        f"{fields['ResNet18, 500 Hz']:.2f} s; at 75 beats a minute an interval is 0.8 s",
+    ),
+    claims.claim(
+        "ResNet-50 and 101 hold more weights in their gates than in the network gated.",
+        deeper.min() > 0.5,
+        f"{deeper.iloc[0]:.0%} and {deeper.iloc[1]:.0%} of the parameters",
+    ),
+)

@@ -87,6 +87,15 @@ def test_a_chapter_explains_itself_within_four_thousand_words(path):
     assert least <= words <= 4000
 
 
+@pytest.mark.parametrize("path", CHAPTERS[:4], ids=name)
+def test_a_chapter_closes_with_what_it_found_as_claims(path):
+    *_, found, shown = notebook.from_script(path).cells
+    assert "## What this page found" in found.source
+    assert "claims.show(" in shown.source
+    assert shown.metadata["tags"] == ["remove-input"]
+    assert shown.source.count("claims.") > 3
+
+
 HEDGES = ("if this profile", "if it has any", "(s)", "the answer of this page is in")
 
 
