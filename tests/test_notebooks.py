@@ -87,7 +87,12 @@ def test_a_chapter_explains_itself_within_four_thousand_words(path):
     assert least <= words <= 4000
 
 
-@pytest.mark.parametrize("path", CHAPTERS[:4], ids=name)
+CONCLUDING = ("01", "02", "03", "04")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CHAPTERS if path.name[:2] in CONCLUDING], ids=name
+)
 def test_a_chapter_closes_with_what_it_found_as_claims(path):
     *_, found, shown = notebook.from_script(path).cells
     assert "## What this page found" in found.source
