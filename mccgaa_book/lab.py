@@ -24,9 +24,11 @@ from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import load_pairs
-from mccgaa.pretrain import pretrain
-from mccgaa.profile import Profile
+from mccgaa.pretrain import identified, pretrain
+from mccgaa.profile import Profile, elsewhere
+from mccgaa.run_folder import RunFolder
 from mccgaa.settings import merge, stable_hash
+from mccgaa.start import Start
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
@@ -93,6 +95,8 @@ class Lab:
         self.seeds = list(self.profile.seeds)
         self._stores: dict[str, SignalStore] = {}
         self._runs: dict[tuple[str, int], Run] = {}
+        self._folders: dict[tuple[str, int], Path] = {}
+        self._others: dict[str, Lab] = {}
         results.note_reading(self.profile.path)
 
     def changed(self, overrides: Mapping[str, Any]) -> Lab:
@@ -164,6 +168,57 @@ class Lab:
             )
         return Lab(self.profile.transfer)
 
+    @property
+    def ablated(self) -> Lab:
+        """The lab that has further variants; this one, where the profile names none."""
+        if self.profile.ablations is None:
+            return self
+        return self._other(self.profile.ablations)
+
+    def _other(self, params: str) -> Lab:
+        """The lab of another profile, under the same overrides."""
+        if params not in self._others:
+            self._others[params] = Lab(params, self.overrides)
+        return self._others[params]
+
+    def table(self, experiment: str) -> list[str] | None:
+        """The variants that a table has as rows, as `at` takes them.
+
+        Returns:
+            None where neither this profile nor its `ablations` says.
+        """
+        for lab in (self, self.ablated):
+            if experiment in lab.profile.tables:
+                return list(lab.profile.tables[experiment])
+        return None
+
+    def at(self, name: str) -> tuple[Lab, str]:
+        """Find the lab that has a variant.
+
+        Args:
+            name: a variant of this profile or of its `ablations`, or PROFILE:VARIANT.
+
+        Returns:
+            The lab, and the variant's name there.
+
+        Raises:
+            ConfigError: none of them has it.
+        """
+        if ":" in name:
+            params, variant = elsewhere(name, "A variant")
+            lab = self._other(params)
+            lab.config(variant)  # refuses an unknown one
+            return lab, variant
+        if name not in self.variants and name in self.ablated.variants:
+            return self.ablated, name
+        self.config(name)
+        return self, name
+
+    def label(self, name: str) -> str:
+        """What a table calls a variant that `at` finds."""
+        lab, variant = self.at(name)
+        return lab.variants[variant]
+
     @cached_property
     def knowledge(self) -> Knowledge:
         """The clinical knowledge base K."""
@@ -205,6 +260,35 @@ class Lab:
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:
         """The configuration of a variant; by default of the profile's first."""
         return self.profile.run_config(variant, seed, self.overrides)
+
+    def folder(self, variant: str, seed: int) -> Path | None:
+        """Where the run of a variant and seed is, or will be; nothing is made.
+
+        Returns:
+            None where that cannot be told yet: its store is not packed, or the run that
+            it starts from is not finished.
+        """
+        key = (variant, seed)
+        if key not in self._folders:
+            recipe = self.profile.recipe("pretrain")
+            if not (Path(recipe.out) / "store.json").is_file():
+                return None
+            config, start = self.config(variant, seed), None
+            earlier = self.profile.variants[variant].start_of
+            if earlier:
+                lab = self._other(earlier[0])
+                if not lab.finished(earlier[1], seed):
+                    return None
+                start = Start(lab.folder(earlier[1], seed))
+            store = SignalStore.open(recipe.out)
+            pairs = load_pairs(store, config, self.knowledge, progress=False)
+            self._folders[key] = self.runs / identified(config, pairs, start).folder
+        return self._folders[key]
+
+    def finished(self, variant: str, seed: int) -> bool:
+        """Whether a run is there and whole."""
+        folder = self.folder(variant, seed)
+        return folder is not None and RunFolder(folder).finished
 
     def run(self, variant: str | None = None, seed: int = 0) -> Run:
         """Load the run of a variant and seed, or pretrain it."""
@@ -316,7 +400,9 @@ class Lab:
         reads_other = experiment == "transfer" or (
             experiment in ("climb", "beyond") and self.profile.transfer
         )
-        return [self, self.other] if reads_other else [self]
+        labs = [self, *(self.at(name)[0] for name in self.table(experiment) or ())]
+        labs += [self.other] if reads_other else []
+        return list({lab.profile.name: lab for lab in labs}.values())
 
     @property
     def reruns(self) -> Path:

@@ -12,6 +12,70 @@ if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
 
 
+def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """Zero-shot AUROC x 100 on the test and validation splits (section 4.3, Table 2).
+
+    Returns:
+        Rows `auroc`, macro and per class, with the bootstrap interval over records;
+        and `positives` per class and `records` per task, also of all splits together
+        ("all"), which no run decides, so that their variant and seed are empty.
+    """
+    rows: list[dict[str, Any]] = []
+    for split in ("test", "val"):
+        tasks = tested_tasks(lab, split)
+        for variant in variants:
+            for seed in seeds:
+                name = {"variant": variant, "seed": str(seed), "split": split}
+                for prompts in lab.profile.prompts:
+                    found = lab.zero_shot(
+                        variant, seed, tasks=tasks, split=split, prompts=prompts
+                    )
+                    for task, result in found.items():
+                        rows += aurocs(name | {"task": task}, result, prompts)
+        rows += counts(lab, tasks, split)
+    rows += counts(lab, list(lab.tasks), None)
+    return with_sources(pd.DataFrame(rows), lab, lab)
+
+
+def transfer(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """Models of one lab tested on another's records, and back.
+
+    Returns:
+        Rows as of `zeroshot`, macro only. The lab's models are tested on all of the
+        other's records (`split` "all") and on its test split; the other's models on
+        this lab's test split.
+    """
+    rows: list[dict[str, Any]] = []
+    ways: list[tuple[Lab, Lab, tuple[str | None, ...]]]
+    ways = [(lab, lab.other, (None, "test")), (lab.other, lab, ("test",))]
+    if lab.other.profile.name == lab.profile.name:
+        del ways[1]  # the way back is the same
+    for trained, tested, splits in ways:
+        tasks = [task for task in tested.tasks if task in trained.tasks]
+        for variant in [v for v in variants if v in trained.variants]:
+            for seed in [s for s in seeds if s in trained.seeds]:
+                for split, prompts in product(splits, lab.profile.prompts):
+                    found = trained.zero_shot(
+                        variant,
+                        seed,
+                        tasks=tasks,
+                        split=split,
+                        on=tested,
+                        prompts=prompts,
+                    )
+                    name = {
+                        "variant": variant,
+                        "seed": str(seed),
+                        "split": split or "all",
+                        "trained_on": trained.data_kind(),
+                    }
+                    for task, result in found.items():
+                        where = tested.data_kind(tested.tasks[task])
+                        own = name | {"task": task, "tested_on": where}
+                        rows += aurocs(own, result, prompts)[:1]
+    return pd.DataFrame(rows)
+
+
 def climb(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """Zero-shot AUROC x 100 where settings are chosen: on no test split.
 
@@ -106,3 +170,57 @@ def aurocs(
 def _hundred(bound: float | None) -> float:
     """A bound x 100; not a number where there is none."""
     return float("nan") if bound is None else 100 * bound
+
+
+def counts(lab: Lab, tasks: Sequence[str], split: str | None) -> list[dict[str, Any]]:
+    """Rows that tell how many records a task has, and how many each class."""
+    rows = []
+    for task in tasks:
+        name, there = lab.profile.tested_on(task)
+        store = lab.store(name)
+        index = store.indices(split=split, task=there)
+        labels, classes = store.labels(there, index)
+        counts = {("", "records"): len(index)}
+        counts |= {
+            (c, "positives"): int(n)
+            for c, n in zip(classes, labels.sum(axis=0), strict=True)
+        }
+        rows += [
+            {
+                "variant": "",
+                "seed": "",
+                "split": split or "all",
+                "task": task,
+                "class": c,
+                "metric": metric,
+                "value": n,
+            }
+            for (c, metric), n in counts.items()
+        ]
+    return rows
+
+
+def sources(
+    lab: Lab, task: str, home: Lab | None = None, variant: str = "", seed: int = 0
+) -> dict[str, str]:
+    """Say of a row what kinds of ECGs it rests on.
+
+    Args:
+        lab: whose task is tested.
+        task: likewise.
+        home: the lab of the run that is tested; None for a number without one.
+        variant, seed: of the run.
+    """
+    trained = home.trained_on(variant, seed) if home else ""
+    return {"trained_on": trained, "tested_on": lab.data_kind(lab.tasks[task])}
+
+
+def with_sources(frame: pd.DataFrame, trained: Lab, tested: Lab) -> pd.DataFrame:
+    """Say of each row what kind of ECGs it rests on, where a profile mixes them."""
+    if trained.synthetic != "mixed" and tested.synthetic != "mixed":
+        return frame
+    kinds = {task: tested.data_kind(store) for task, store in tested.tasks.items()}
+    kinds["pretrain"] = trained.data_kind()
+    return frame.assign(
+        trained_on=trained.data_kind(), tested_on=frame["task"].map(kinds)
+    )

@@ -17,8 +17,9 @@ from mccgaa.profile import Profile
 from mccgaa.settings import load_yaml, stable_hash
 from mccgaa_book.checkout import checkout
 
-_LAYOUT = ("out", "chapters", "notebooks", "reproduce")  # keys that no page shows
-_LAYOUT += ("baselines",)  # a page shows their results, which carry a stamp
+# Keys that no page shows; of the last three the results, which carry a stamp, say it.
+_LAYOUT = ("out", "chapters", "notebooks", "reproduce")
+_LAYOUT += ("baselines", "tables", "ablations")
 
 
 @dataclass(frozen=True)

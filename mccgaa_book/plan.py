@@ -1,0 +1,96 @@
+"""What an experiment still has to train, and how long that takes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a lab runs experiments, which import this module
+    from mccgaa_book.lab import Lab
+
+Wanted = Mapping[str, tuple[Sequence[str], Sequence[int]]]  # variants and seeds of each
+
+
+def plan(lab: Lab, wanted: Wanted) -> str:
+    """Say of experiments which runs are missing and how long they take.
+
+    A run that several experiments need is named once, where it is needed first.
+
+    Args:
+        lab: of the profile.
+        wanted: experiment -> its variants, as `Lab.at` takes them, and seeds.
+
+    Returns:
+        A line per experiment, and one for all together.
+    """
+    lines, named = [], set()
+    total, unknown = 0.0, 0
+    for name, (variants, seeds) in wanted.items():
+        missing, took = [], 0.0
+        for variant in variants:
+            home, own = lab.at(variant)
+            absent = [
+                seed
+                for seed in seeds
+                if (home.profile.name, own, seed) not in named
+                and not home.finished(own, seed)
+            ]
+            named |= {(home.profile.name, own, seed) for seed in seeds}
+            if not absent:
+                continue
+            each = seconds(home, own)
+            unknown += len(absent) * math.isnan(each)
+            took += 0.0 if math.isnan(each) else each * len(absent)
+            time = "" if math.isnan(each) else f" ({duration(each)} each)"
+            missing.append(f"{variant} {' '.join(map(str, absent))}{time}")
+        runs = len(variants) * len(seeds)
+        rest = f"missing {'; '.join(missing)}" if missing else "nothing to train"
+        lines.append(f"{name}: {runs} runs, {rest}")
+        total += took
+    lines.append(f"To train: about {duration(total)}")
+    if unknown:
+        lines[-1] += f", and {unknown} runs whose time is not known"
+    return "\n".join(lines) + "."
+
+
+def seconds(lab: Lab, variant: str) -> float:
+    """Estimate how long a run takes, from the runs that are there.
+
+    Args:
+        lab: whose variant it is.
+        variant: its name.
+
+    Returns:
+        The mean over finished runs of the variant, whatever their seed; without any,
+        over the profile's other variants; NaN where none is finished.
+    """
+    for names in ([variant], list(lab.variants)):
+        took = [
+            json.loads(path.read_text(encoding="utf-8"))["seconds"]
+            for name in names
+            for seed in lab.seeds
+            for path in [_metrics(lab, name, seed)]
+            if path is not None
+        ]
+        if took:
+            return sum(took) / len(took)
+    return math.nan
+
+
+def _metrics(lab: Lab, variant: str, seed: int) -> Path | None:
+    """The file that a finished run leaves last."""
+    folder = lab.folder(variant, seed)
+    path = folder / "metrics.json" if folder else None
+    return path if path and path.is_file() else None
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
