@@ -18,7 +18,7 @@ import pandas as pd
 from mccgaa.config import ModelConfig
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
-from mccgaa_book import CLAIMS
+from mccgaa_book import CLAIMS, noise
 from mccgaa_book.audit.loss import same_but_for_two
 from mccgaa_book.audit.results import ENOUGH
 from mccgaa_book.results import MEAN, Results, over_seeds, paired, published
@@ -207,15 +207,12 @@ def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Se
         models: configuration of each variant.
 
     Returns:
-        Per task and for the mean over tasks, AUROC x 100: the end, farther from zero,
-        of the 95 % interval of the paired difference of such variants; the largest, if
-        there are several pairs. Empty where none has `ENOUGH` seeds.
+        Per task and for the mean over tasks, AUROC x 100: `noise.Floor.at` for means
+        over the seeds that such variants have; the largest, if there are several pairs.
+        Empty where none has `ENOUGH` seeds.
     """
-    floors = []
-    for first, second in _twins(macro, models):
-        change = paired(macro, first, second)
-        change = change[change["seeds"] >= ENOUGH]
-        floors.append(change[["low", "high"]].abs().max(axis=1))
+    found = [noise.noise_floor(macro, *pair) for pair in _twins(macro, models)]
+    floors = [one.at(one.seeds) for one in found if one.seeds >= ENOUGH]
     if not floors:
         return pd.Series(dtype=float)
     return pd.concat(floors, axis=1).max(axis=1).dropna()

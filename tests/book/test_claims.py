@@ -50,11 +50,11 @@ def found(tmp_path, monkeypatch, synthetic=False, **values: list[float]) -> Resu
     return Results(macro(**values), stamp, tmp_path / "zeroshot.csv")
 
 
-def test_the_noise_floor_is_the_far_end_of_the_interval_between_two_equal_methods():
+def test_the_noise_floor_is_that_of_two_equal_methods_over_their_seeds():
     floor = claims.noise_floor(macro(ours=OURS, clip=CLIP, plain=OURS), MODELS)
-    mean, sd = -0.02, 0.164317  # of -NOISE
-    half = 2.776445 * sd / math.sqrt(5)
-    assert floor["super"] == pytest.approx(abs(mean) + half, rel=1e-4)
+    rms = math.sqrt(sum(d**2 for d in NOISE) / 5)
+    expected = 2.570582 * rms / math.sqrt(5)  # t of 5 degrees of freedom, 97.5 %
+    assert floor["super"] == pytest.approx(expected, rel=1e-4)
     assert floor["mean"] == pytest.approx(floor["super"])
 
 
@@ -73,7 +73,7 @@ def test_a_ranking_holds_beyond_both_its_interval_and_the_noise_floor(lead, hold
     floor = claims.noise_floor(frame, MODELS)
     made = claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
     assert made.holds is holds
-    assert "over 5 seeds" in made.numbers and "noise floor 0.22" in made.numbers
+    assert "over 5 seeds" in made.numbers and "noise floor 0.17" in made.numbers
 
 
 @pytest.mark.parametrize(
