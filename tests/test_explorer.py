@@ -309,7 +309,10 @@ def test_classes_are_searched_by_synonym_and_ticked_one_by_one(page, classifier)
 )
 def test_an_ecg_is_prepared_as_the_package_prepares_it(page, tmp_path, rate, seconds):
     path = tmp_path / "own.npy"
-    np.save(path, signal(rate, seconds).astype(np.float32))
+    data = signal(rate, seconds).astype(np.float32)
+    data[3, round(0.35 * rate) : round(0.41 * rate)] = np.nan  # at a beat
+    data[4, : round(0.05 * rate)] = np.nan
+    np.save(path, data)
     file = {"name": path.name, "content": base64.b64encode(path.read_bytes()).decode()}
     windows = page.driver.execute_async_script(
         PREPARED, page.folder, file, {"rate": rate}
