@@ -273,6 +273,11 @@ with style.unmarked():
 plt.show()
 
 # %% [markdown]
+# In the built book this score can be turned, and a drawn beat follows:
+#
+# :::{widget} gate
+# :::
+#
 # Does a trained model want more room than that? {numref}`fig-gates` has the gates of all blocks before
 # and after pretraining.
 

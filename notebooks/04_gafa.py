@@ -138,6 +138,11 @@ torch.equal(A, run.model.gafa.adjacency(x, q))
 # The step in equation 18 also has no derivative: nothing in the training can
 # improve the choice of edges, except by moving the embeddings themselves.
 # :::
+#
+# With eight drawn pairs, in the built book:
+#
+# :::{widget} threshold
+# :::
 
 # %%
 thresholds = [-6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6]

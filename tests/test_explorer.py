@@ -381,6 +381,35 @@ def test_all_is_done_with_the_keyboard_and_every_control_has_a_name(page):
     assert seen == controls
 
 
+def test_the_widgets_compute_what_the_equations_say(page):
+    """The gate of eq 13, the edges of eq 18, the softmax of eq 27."""
+    turned = """
+      const [name, value] = arguments;
+      const input = document.getElementById(`widget-${name}`);
+      input.value = value;
+      input.dispatchEvent(new Event('input'));
+      return input.closest('.widget').textContent;
+    """
+    z = 1.5
+    once = 1 / (1 + np.exp(-z))
+    twice = 1 / (1 + np.exp(-once))
+    said = page.driver.execute_script(turned, "gate", z)
+    assert f"keeps {once:.0%} of the channel, a sigmoid of it {twice:.0%}" in said
+    assert "53%" in page.driver.execute_script(turned, "gate", -2)
+    edges = [
+        int(re.search(r"(\d+) of 64 edges", said)[1])
+        for v in (-8, 0, 4, 14)
+        if (said := page.driver.execute_script(turned, "threshold", v))
+    ]
+    assert edges[0] > edges[1] > edges[2] > edges[3] == 0
+    losses = [
+        float(re.search(r"ECGs is ([\d.]+)", said)[1])
+        for v in (-2, 0.3)
+        if (said := page.driver.execute_script(turned, "temperature", v))
+    ]
+    assert losses[0] < losses[1] < np.log(8), "a high temperature tends to log B"
+
+
 @pytest.mark.parametrize("width", [360, 1440])
 def test_the_page_fits_asks_nobody_and_logs_nothing(page, width):
     """After everything that the tests above did with it."""
