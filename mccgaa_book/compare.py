@@ -115,9 +115,9 @@ def _experiment(name: str, ours: Results, published: Results) -> str:
     """Report on one experiment."""
     here, there = ours.stamp, published.stamp
     lines = [f"\n{name}: made on {here['device']}, published from {there['device']}"]
-    for key in ("profile_hash", "method"):
-        if here[key] != there[key]:
-            what = f"{key} is {here[key]}, published {there[key]}"
+    for key in ("profile_hash", "method", "plan"):
+        if here.get(key) != there.get(key):
+            what = f"{key} is {here.get(key)}, published {there.get(key)}"
             return "\n".join([*lines, f"  NOT COMPARABLE: {what}."])
     table = differences(ours.frame, published.frame)
     known = table.dropna(subset="spreads")

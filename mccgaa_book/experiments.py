@@ -20,6 +20,7 @@ from mccgaa.errors import ConfigError
 from mccgaa.runtime import facts, has_bf16, pick_device
 from mccgaa_book import plan, results
 from mccgaa_book.ablated import table1, table4, table5, table6
+from mccgaa_book.baselines.experiment import baselines, choose, missing
 from mccgaa_book.checkout import checkout
 from mccgaa_book.probed import table3
 from mccgaa_book.robust import imbalance, robustness
@@ -42,6 +43,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table4": table4,
     "table5": table5,
     "table6": table6,
+    "baselines": baselines,  # every row of Tables 2 and 3
     "robustness": robustness,
     "imbalance": imbalance,
     "climb": climb,
@@ -49,8 +51,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "unseen": unseen,
     "ceiling": ceiling,
 }
-ALL = "all"  # stands for every experiment but those of chapter 8
+ALL = "all"  # stands for every experiment but the baselines and those of chapter 8
 WITHOUT_RUNS = ("table1",)
+OTHERS = "baselines"  # their rows are methods of their own, no variants of the profile
 CHAPTER_8 = ("climb", "beyond", "unseen", "ceiling")
 
 
@@ -91,8 +94,12 @@ def run(
         name: _chosen(lab, name, variants, seeds, everything=publish) for name in names
     }
     if dry_run:
-        wanted = {name: chosen[name] for name in names if name not in WITHOUT_RUNS}
-        print(plan.plan(lab, wanted))
+        silent = (*WITHOUT_RUNS, OTHERS)
+        wanted = {name: chosen[name] for name in names if name not in silent}
+        if wanted:
+            print(plan.plan(lab, wanted))
+        if OTHERS in names:
+            print(*missing(lab, *chosen[OTHERS]), sep="\n")
         return []
     folder = checkout() / "results" / lab.profile.name if publish else lab.reruns
     return [make(lab, name, *chosen[name], folder) for name in names]
@@ -110,7 +117,7 @@ def expand(names: Sequence[str], lab: Lab) -> list[str]:
             f"There is no experiment {', '.join(map(repr, unknown))}; there are "
             f"{', '.join(EXPERIMENTS)}, and {ALL}."
         )
-    left_out = CHAPTER_8 if lab.profile.transfer else (*CHAPTER_8, "transfer")
+    left_out = (*CHAPTER_8, OTHERS, *([] if lab.profile.transfer else ["transfer"]))
     every = [name for name in EXPERIMENTS if name not in left_out]
     found = [one for name in names for one in (every if name == ALL else [name])]
     return list(dict.fromkeys(found))
@@ -143,7 +150,7 @@ def make(
     frame = EXPERIMENTS[name](lab, variants, seeds)
     stamp = _stamp(lab, name, variants, seeds, time.monotonic() - start)
     path = folder / f"{name}.csv"
-    if path.is_file() and not results.outdated(path, lab.hashes(name)):
+    if path.is_file() and not lab.outdated(path):
         before = results.load(name, lab.profile.name, folder)
         if before.stamp["device"] == stamp["device"]:
             keys = [c for c in frame if c not in results.NUMBERS]
@@ -164,6 +171,8 @@ def _chosen(
     everything: bool = False,
 ) -> tuple[list[str], list[int]]:
     """Complete and check a choice of runs."""
+    if name == OTHERS:
+        return choose(lab, variants, seeds)
     part, rows = lab.profile.reproduce, lab.table(name)
     if not (everything or rows):
         variants, seeds = variants or part.variants, seeds or part.seeds
@@ -204,7 +213,8 @@ def _stamp(
     kinds = {entry["synthetic"] for entry in data.values()}
     others = lab.hashes(name)
     del others[lab.profile.name]
-    return {
+    settings = {"plan": lab.plan(name)} if lab.plan(name) else {}
+    return settings | {
         "command": (
             f"mccgaa run {name} --profile {lab.profile.name} "
             f"--variants {' '.join(variants)} --seeds {' '.join(map(str, seeds))}"

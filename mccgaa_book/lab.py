@@ -32,6 +32,7 @@ from mccgaa.start import Start
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
+from mccgaa_book.baselines.experiment import plan_hash
 from mccgaa_book.checkout import checkout
 from mccgaa_twin.mirror import write_twin
 
@@ -386,10 +387,18 @@ class Lab:
         """
         for folder in (checkout() / "results" / self.profile.name, self.reruns):
             path = folder / f"{experiment}.csv"
-            if path.is_file() and not results.outdated(path, self.hashes(experiment)):
+            if path.is_file() and not self.outdated(path):
                 return results.load(experiment, self.profile.name, folder)
         experiments.make(self, experiment)
         return results.load(experiment, self.profile.name, self.reruns)
+
+    def outdated(self, path: Path) -> str | None:
+        """Why a CSV of results is not of today's settings, as `results.outdated`."""
+        return results.outdated(path, self.hashes(path.stem), self.plan(path.stem))
+
+    def plan(self, experiment: str) -> str:
+        """Name what decides an experiment's numbers beside `hashes`; mostly nothing."""
+        return plan_hash(self.profile) if experiment == experiments.OTHERS else ""
 
     def hashes(self, experiment: str) -> dict[str, str]:
         """Profile -> hash of what it decides, of all that an experiment rests on."""

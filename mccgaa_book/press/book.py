@@ -29,6 +29,7 @@ from mccgaa.config import METHOD
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
 from mccgaa_book import results
+from mccgaa_book.baselines.experiment import plan_hash
 from mccgaa_book.checkout import checkout
 from mccgaa_book.press import chapters, notebook
 from mccgaa_book.press.chapters import Chapter
@@ -261,8 +262,10 @@ def _outdated(path: Path) -> str | None:
         names = [stamp["profile"], *stamp.get("others", {})]
     except (OSError, ValueError, KeyError):
         return "has no readable stamp"
-    hashes = {name: Profile.load(chapters.find(name)).hash for name in names}
-    return results.outdated(path, hashes)
+    profiles = {name: Profile.load(chapters.find(name)) for name in names}
+    hashes = {name: profile.hash for name, profile in profiles.items()}
+    plan = plan_hash(profiles[stamp["profile"]]) if "plan" in stamp else ""
+    return results.outdated(path, hashes, plan)
 
 
 def _reading(path: Path) -> str | None:

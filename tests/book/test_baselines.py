@@ -61,6 +61,7 @@ def test_each_profile_with_baselines_says_how_they_are_trained(path):
 def test_the_plan_is_no_part_of_the_profiles_hash(tmp_path):
     text = (ROOT / "params" / "smoke.yaml").read_text(encoding="utf-8")
     other = tmp_path / "smoke.yaml"
-    other.write_text(text.replace("baselines: {epochs: 2", "baselines: {epochs: 3"))
+    was, now = "baselines:\n  epochs: 2", "baselines:\n  epochs: 3"
+    other.write_text(text.replace(was, now), encoding="utf-8")
     before, after = Profile.load(ROOT / "params" / "smoke.yaml"), Profile.load(other)
     assert before.baselines != after.baselines and before.hash == after.hash

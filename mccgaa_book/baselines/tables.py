@@ -1,0 +1,87 @@
+"""Tables 2 and 3 with every row, ours beside the printed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from mccgaa.probe import SHARES
+from mccgaa_book import paper, results
+from mccgaa_book.baselines.registry import ENTRIES
+
+
+def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Average a metric's macro rows of the test split over seeds.
+
+    Returns:
+        Index (variant, task); columns mean, sd and seeds.
+    """
+    macro = frame[(frame["split"] == "test") & (frame["class"] == "")]
+    return results.over_seeds(macro, metric=metric)
+
+
+def table3(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Linear probing of every row on one task, as Table 3 has it.
+
+    Args:
+        frame: of the experiment "baselines".
+        task: one of `paper.TASKS`' values.
+
+    Returns:
+        Index: the rows' labels in the paper's order, those that `frame` has. Columns:
+        for 1, 10 and 100 % the mean over seeds, its standard deviation, and the printed
+        number.
+    """
+    printed = paper.table(3)
+    prefix = next(name for name, one in paper.TASKS.items() if one == task)
+    columns = {}
+    for share in SHARES:
+        ours = over_seeds(frame, f"auroc_{share}")
+        ours = ours[ours.index.get_level_values("task") == task].droplevel("task")
+        named = ours.rename(index={n: e.label for n, e in ENTRIES.items()})
+        columns[f"{share} %"] = named["mean"]
+        columns[f"{share} % SD"] = named["sd"]
+        columns[f"{share} %, paper"] = printed[f"{prefix} {share}%"]
+    return _in_order(pd.DataFrame(columns), frame)
+
+
+def table2(
+    frame: pd.DataFrame, zeroshot: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
+    """Every row of Table 2: a probe of 1 % for "N", zero-shot for "Y".
+
+    Args:
+        frame: of the experiment "baselines".
+        zeroshot: name of a row that reads text -> its rows of the experiment
+            "zeroshot"; rows without are left empty.
+
+    Returns:
+        Index: labels in the paper's order; columns: "zero-shot", and for each task the
+        mean over seeds and the printed number.
+    """
+    printed = paper.table(2)
+    probed = over_seeds(frame, "auroc_1")["mean"]
+    given = {
+        name: over_seeds(own, "auroc")["mean"] for name, own in (zeroshot or {}).items()
+    }
+    tasks = [t for t in paper.TASKS.values() if t in set(frame["task"])]
+    rows = {}
+    for name, entry in ENTRIES.items():
+        found = given.get(name) if entry.text else probed
+        row: dict[str, object] = {"zero-shot": "yes" if entry.text else "no"}
+        for prefix, task in paper.TASKS.items():
+            if task not in tasks:
+                continue
+            key = (entry.variant if entry.text else name, task)
+            has = found is not None and key in found.index
+            row[task] = found[key] if has else float("nan")
+            row[f"{task}, paper"] = printed.loc[entry.label, prefix]
+        rows[entry.label] = row
+    return _in_order(pd.DataFrame.from_dict(rows, orient="index"), frame)
+
+
+def _in_order(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that were run, in the paper's order."""
+    run = [e.label for name, e in ENTRIES.items() if name in set(frame["variant"])]
+    return table.loc[run].rename_axis("method")

@@ -1,0 +1,235 @@
+"""The experiment behind Tables 2 and 3: which runs it needs, and what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from mccgaa.data.store import SignalStore
+from mccgaa.errors import ConfigError
+from mccgaa.model import MCCGAA
+from mccgaa.profile import Profile
+from mccgaa.settings import load_yaml
+from mccgaa_book import experiments, paper, results
+from mccgaa_book.baselines import experiment, registry, tables
+from mccgaa_book.baselines.experiment import baselines, choose, missing, plan_hash
+from mccgaa_book.lab import Lab
+
+PROFILE = """
+tier: synthetic
+title: a toy
+model:
+  input: {sampling_rate: 100, transform: bandpass-zscore}
+  encoder: {embedding_dim: 16, widths: [8, 8, 8, 8], pool_heads: 2}
+  text: {encoder: minilm}
+variants:
+  bipartite: {model: {gafa: {graph: bipartite}}}
+seeds: [0, 1]
+stores: {pretrain: {dataset: ptbxl, root: data, out: OUT}}
+tasks: {super: pretrain}
+baselines: {epochs: 2, batch_size: 16, precision: fp32, seeds: [0, 1]}
+"""
+
+
+@dataclass
+class ToyLab:
+    """As much of a lab as the experiment asks for."""
+
+    profile: Profile
+    packed: SignalStore
+    runs: Path
+    tier: str = "synthetic"
+    overrides: dict = field(default_factory=dict)
+    variants: dict[str, str] = field(default_factory=lambda: {"bipartite": "MCCGAA"})
+    tasks: dict[str, str] = field(default_factory=lambda: {"super": "pretrain"})
+
+    def store(self, name: str = "pretrain") -> SignalStore:
+        return self.packed
+
+    def config(self, variant: str, seed: int = 0):
+        return self.profile.run_config(variant, seed)
+
+    def run(self, variant: str, seed: int):
+        torch.manual_seed(seed)
+        folder = self.runs / f"{variant}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text("{}")
+        (folder / "history.csv").write_text("step,loss\n0,1.0\n")
+        model = MCCGAA(self.config(variant).model).eval()
+        return SimpleNamespace(folder=folder, model=model)
+
+
+def profile(folder: Path, store: Path, **changes: str) -> Profile:
+    text = PROFILE.replace("OUT", str(store))
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "toy.yaml").write_text(text)
+    return Profile.load(folder / "toy.yaml")
+
+
+@pytest.fixture
+def lab(twin_store: Path, tmp_path: Path) -> ToyLab:
+    found = profile(tmp_path, twin_store)
+    return ToyLab(found, SignalStore.open(twin_store), tmp_path / "runs")
+
+
+def test_rows_and_seeds_are_the_plans_unless_they_are_named(lab):
+    names, seeds = choose(lab, None, None)
+    assert seeds == [0, 1]
+    assert names == [n for n in registry.ENTRIES if n != "merl"], "no such variant here"
+    assert choose(lab, ["byol"], [1]) == (["byol"], [1])
+    with pytest.raises(ConfigError, match="no baseline 'dino'"):
+        choose(lab, ["dino"], None)
+    with pytest.raises(ConfigError, match="no variant 'merl'"):
+        choose(lab, ["merl"], None)
+    with pytest.raises(ConfigError, match=r"no seed 7 for baselines; it has 0, 1"):
+        choose(lab, None, [7])
+
+
+def test_a_profile_without_a_plan_is_refused(lab, tmp_path, twin_store):
+    text = (tmp_path / "toy.yaml").read_text()
+    (tmp_path / "none.yaml").write_text(text[: text.index("baselines:")])
+    lab.profile = Profile.load(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="does not say how long baselines are"):
+        choose(lab, None, None)
+
+
+def test_runs_are_trained_probed_and_then_kept(lab, monkeypatch):
+    frame = baselines(lab, ["random", "simsiam", "mccgaa"], [0])
+    macro = frame[(frame["class"] == "") & (frame["split"] == "test")]
+    assert set(macro["variant"]) == {"random", "simsiam", "mccgaa"}
+    assert set(macro["metric"]) == {"auroc_1", "auroc_10", "auroc_100"}
+    assert macro["value"].between(0, 100).all() and len(macro) == 9
+    assert set(frame["class"]) - {""} <= set(lab.packed.classes("super"))
+    own = frame[(frame["variant"] == "simsiam") & (frame["split"] == "train")]
+    numbers = own.set_index("metric")["value"]
+    assert numbers["steps"] == 2 * (len(lab.packed.indices(split="train")) // 16)
+    history = pd.read_csv(next(lab.runs.glob("simsiam-*/history.csv")))
+    assert numbers["loss_100"] == pytest.approx(history["loss"].iloc[-1])
+    assert numbers["loss_5"] == pytest.approx(history["loss"].iloc[0])
+    assert numbers["spread_100"] == pytest.approx(history["spread"].iloc[-1])
+    assert "loss_5" not in set(frame.loc[frame["variant"] == "mccgaa", "metric"])
+    assert not frame.duplicated(
+        ["variant", "seed", "split", "task", "class", "metric"]
+    ).any()
+    monkeypatch.setattr(
+        "mccgaa_book.probed.features", None
+    )  # whoever encodes again fails
+    again = baselines(lab, ["random", "simsiam", "mccgaa"], [0])
+    pd.testing.assert_frame_equal(again, frame)
+
+
+def test_what_is_probed_is_the_encoder_before_any_head(lab):
+    signals = torch.from_numpy(lab.packed.batch([3, 50]))
+    folder, encoder = experiment.trained(lab, "simclr", 0)
+    model = registry.load(folder)
+    with torch.no_grad():
+        known = model.encoder.feature_map(signals).mean(-1)  # (2, 8)
+        torch.testing.assert_close(encoder.eval()(signals), known)
+    own, all_of_it = (sum(p.numel() for p in m.parameters()) for m in (encoder, model))
+    assert own < all_of_it
+    _, encoder = experiment.trained(lab, "mccgaa", 1)
+    torch.manual_seed(1)
+    whole = MCCGAA(lab.config("bipartite").model).eval()
+    with torch.no_grad():
+        known = whole.encoder.feature_map(signals).mean((2, 3))
+        torch.testing.assert_close(encoder.eval()(signals), known)
+
+
+def test_a_dry_run_names_what_is_missing_and_trains_nothing(lab):
+    experiment.trained(lab, "random", 0)
+    said = missing(lab, ["random", "simsiam", "mccgaa"], [0])
+    assert said[0] == "random: all there"
+    assert said[1].startswith("simsiam: seeds 0 are missing, about ")
+    assert said[2] == "mccgaa: the profile's runs of bipartite"
+    assert said[3].startswith("Training what is missing: about ")
+    assert not list(lab.runs.glob("simsiam-*"))
+    assert missing(lab, ["random"], [0, 1])[0] == "random: seeds 1 are missing"
+
+
+def test_the_plans_hash_changes_with_what_decides_the_numbers(tmp_path, twin_store):
+    first = plan_hash(profile(tmp_path, twin_store))
+    changes = {
+        "epochs: 2,": "epochs: 3,",
+        "batch_size: 16": "batch_size: 8",
+        "seeds: [0, 1]}": "seeds: [0, 1], settings: {byol: {decay: 0.5}}}",
+    }
+    hashes = {
+        plan_hash(profile(tmp_path, twin_store, **{old: new}))
+        for old, new in changes.items()
+    }
+    assert len({first, *hashes}) == 4
+    fewer = {"seeds: [0, 1]}": "seeds: [0]}"}
+    assert plan_hash(profile(tmp_path, twin_store, **fewer)) == first
+
+
+def plan_for(project: Path, **plan) -> Lab:
+    path = project / "params" / "small.yaml"
+    text = yaml.safe_dump(load_yaml(path) | {"baselines": plan})
+    path.write_text(text, encoding="utf-8")
+    return Lab("small")
+
+
+def test_results_are_those_of_the_plan_and_say_so(project, capsys):
+    """By `mccgaa run baselines`, of a lab as it is."""
+    plan = {"epochs": 1, "batch_size": 16, "seeds": [0]}
+    lab = plan_for(project, **plan)
+    assert experiments.run(["baselines"], lab, variants=["byol"], dry_run=True) == []
+    said = capsys.readouterr().out
+    assert said.startswith("byol: seeds 0 are missing, about ")
+    (path,) = experiments.run(["baselines"], lab, variants=["random"])
+    assert path == project / "reruns" / "small" / "baselines.csv"
+    stamp = results.stamp_of(path)
+    assert stamp["plan"] == plan_hash(lab.profile)
+    assert stamp["command"].startswith("mccgaa run baselines --profile small")
+    assert lab.outdated(path) is None
+    assert set(lab.results("baselines").frame["variant"]) == {"random"}
+    other = plan_for(project, **plan | {"epochs": 2})
+    assert "other settings of the baselines" in other.outdated(path)
+    assert other.hashes("baselines") == lab.hashes("baselines"), (
+        "the profile is as it was"
+    )
+    experiments.run(["baselines"], other, variants=["simsiam"])
+    assert set(other.results("baselines").frame["variant"]) == {"simsiam"}
+    assert "baselines" not in experiments.expand(["all"], lab)
+
+
+def macro(variant: str, value: float, metric: str, seed: int = 0, task: str = "csn"):
+    row = {"variant": variant, "seed": str(seed), "split": "test", "task": task}
+    return row | {"class": "", "metric": metric, "value": value}
+
+
+def test_table_3_has_our_means_beside_the_printed_numbers():
+    rows = [
+        macro(name, value + seed, f"auroc_{share}", seed)
+        for name, value in (("mccgaa", 80.0), ("simclr", 60.0))
+        for share in (1, 10, 100)
+        for seed in (0, 2)
+    ]
+    rows.append(macro("simclr", 5.0, "auroc_1", task="super"))
+    table = tables.table3(pd.DataFrame(rows), "csn")
+    assert list(table.index) == ["SimCLR", "MCCGAA"], "the paper's order"
+    row = table.loc["SimCLR"]
+    assert row["1 %"] == 61 and row["1 % SD"] == pytest.approx(2**0.5)
+    assert row["1 %, paper"] == paper.table(3).loc["SimCLR", "Chapman 1%"] == 59.02
+    assert row["100 %, paper"] == 73.20
+
+
+def test_table_2_probes_what_reads_no_text_and_asks_the_others_without_a_probe():
+    frame = pd.DataFrame(
+        [macro("simclr", 60.0, "auroc_1"), macro("mccgaa", 99.0, "auroc_1")]
+    )
+    zeroshot = {"mccgaa": pd.DataFrame([macro("bipartite", 70.0, "auroc")])}
+    table = tables.table2(frame, zeroshot)
+    assert list(table.columns) == ["zero-shot", "csn", "csn, paper"]
+    assert table.loc["SimCLR"].tolist() == ["no", 60.0, 59.02]
+    assert table.loc["MCCGAA"].tolist()[:2] == ["yes", 70.0]
+    assert np.isnan(tables.table2(frame).loc["MCCGAA", "csn"])
