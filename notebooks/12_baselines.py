@@ -16,9 +16,10 @@ params: str = "params/real.yaml"  # profile whose ECGs and tasks are used
 import torch
 
 from mccgaa_book import page, paper
-from mccgaa_book.baselines import registry, tables
+from mccgaa_book.baselines import gallery, registry, tables
 from mccgaa_book.lab import Lab
 from mccgaa_book.plots import baselines as plots
+from mccgaa_book.plots import views
 
 lab = Lab(params)
 page.start(lab)
@@ -67,6 +68,18 @@ page.start(lab)
 store = lab.store("pretrain")
 signals = torch.from_numpy(store.batch([0]))  # (1, 12, T)
 figure = plots.augmentations(signals, store.meta["sampling_rate"])
+
+# %% [markdown]
+# Three methods make views of their own, and two hide parts. Below are the views of TS-TCC, whose strong one moves beats,
+# and of ASTCL; and which part of a record each view of CLOCS sees, in its three codings, and the encoder of ST-MEM.
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels with leads II and V2 of one ECG in grey: in blue the same with little noise, in segments of another order, with baseline wander and noise, and smoothed."}, "figure": {"caption": "The views of TS-TCC and ASTCL (grey: before, blue: after), in leads II and V2.", "name": "fig-own-views"}}
+own = gallery.own_views(signals[0], lab.profile.input)
+figure = views.before_and_after(signals[0], own, store.meta["sampling_rate"])
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four maps of twelve leads by ten seconds: halves of the time, halves of the leads, half of the leads early and the others late, and scattered patches, a quarter of each lead."}, "figure": {"caption": "What the views of CLOCS, and the encoder of ST-MEM, see of a record.", "name": "fig-parts-seen"}}
+parts = gallery.parts(signals.shape[1], lab.profile.input)
+figure = views.parts_seen(parts, lab.profile.input.duration)
 
 # %% [markdown]
 # ## Methods that tell records apart
