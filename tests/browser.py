@@ -57,7 +57,7 @@ return {
     .map(e => e.textContent.trim().slice(0, 40)),
   described: document.querySelector('meta[name=description]')?.content || '',
   stamp: document.querySelector('.page-stamp')?.innerText || '',
-  unnumbered: [...document.querySelectorAll('figure.table-card')].filter(e =>
+  unnumbered: [...document.querySelectorAll('figure.table-card[id]')].filter(e =>
     !/^Table [A-Z]?\d+\.\d+/.test(e.querySelector('.table-number')?.innerText || ''))
     .map(e => e.id),
   wide: document.documentElement.scrollWidth > window.innerWidth

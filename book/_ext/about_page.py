@@ -73,7 +73,7 @@ def description(doctree: nodes.document) -> str:
         parent = paragraph.parent
         while parent is not None and not isinstance(parent, inside):
             parent = parent.parent
-        text = " ".join(paragraph.astext().split())
+        text = re.sub(r" \[\d+(, \d+)*\]", "", " ".join(paragraph.astext().split()))
         if parent is None and len(text) > 40 and not paragraph.parent.get("stamp"):
             text = re.sub(
                 r"^(What the paper claims here|What is asked here)\. ", "", text

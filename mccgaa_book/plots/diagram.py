@@ -369,7 +369,7 @@ class _Drawing:
         )
         return (
             f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" '
-            f'viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'viewBox="0 0 {self.width} {self.height}" role="group" '
             f'aria-labelledby="{self.name}-title {self.name}-desc">'
             f'<title id="{self.name}-title">{html.escape(title)}</title>'
             f'<desc id="{self.name}-desc">{html.escape(says)}</desc>'

@@ -51,7 +51,7 @@ def findings(folder: Path) -> list[Finding]:
         _simulated(results.load("beyond", "plus", folder / "plus")),
         Finding(
             "Two of its parts are not what they seem",
-            "The graph of the paper's equations can match ECGs and texts that have "
+            "The graph of the equations can match ECGs and texts that have "
             "nothing in common, and its log-sum-exp loss is the CLIP loss times two",
             {
                 "chapter 4": "notebooks/04_gafa.ipynb",
@@ -115,8 +115,8 @@ def _rerun(found: Results) -> Finding:
         why = f"the difference is more than noise ({both.numbers})"
     return Finding(
         lead,
-        "On real ECGs the paper's method has a zero-shot macro AUROC of "
-        f"{mean_of(macro, 'bipartite')}, and the same network without either part "
+        "On real ECGs it has a zero-shot macro AUROC of "
+        f"{mean_of(macro, 'bipartite')}, the same network without them "
         f"{mean_of(macro, 'merl')}; {why}",
         {"zero-shot, real ECGs": "notebooks/real/07_zero_shot.ipynb"},
     )
@@ -128,9 +128,8 @@ def _started(found: Results) -> Finding:
     change = _enough(results.paired(macro, "started", "statements").loc[MEAN])
     return Finding(
         "Simulated ECGs help with real ones",
-        "The model of this package, which asks of each finding whether an ECG shows "
-        f"it, reaches {mean_of(macro, 'started')} on the same real ECGs when simulated "
-        f"ones come first, {change['difference']:+.1f} points ({_interval(change)}) "
+        "A model that reads reports as sets of findings reaches "
+        f"{mean_of(macro, 'started')} when simulated ECGs come first, {_size(change)} "
         "against a shorter training on real ones alone",
         {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
     )
@@ -142,9 +141,8 @@ def _simulated(found: Results) -> Finding:
     change = _enough(results.paired(macro, "plus", "merl-long").loc[MEAN])
     return Finding(
         "Not one real ECG is needed for most of it",
-        f"Trained on simulated ECGs alone, that model has {mean_of(macro, 'plus')} on "
-        f"real ones, {change['difference']:+.1f} points ({_interval(change)}) against "
-        "the same recipe that compares an ECG with whole reports",
+        f"Trained on simulated ECGs alone, it has {mean_of(macro, 'plus')} on real "
+        f"ones, {_size(change)} against the same training with whole reports",
         {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
     )
 
@@ -155,9 +153,9 @@ def _paper() -> Finding:
     wrong = f"{100 * chapman.SHARED_WRONG_ROWS / chapman.SHARED_ROWS:.1f}"
     return Finding(
         "The benchmark and the paper have faults",
-        f"In the label table of Chapman that the literature shares, {wrong} % of the "
-        f"rows are wrong, and {against} of {judged} claims of the paper that a "
-        "computation can check are contradicted by its own equations, tables or data",
+        f"{wrong} % of the rows of Chapman's shared label table are wrong, and "
+        f"{against} of {judged} claims of the paper that a computation can check are "
+        "contradicted by its own equations, tables or data",
         {
             "chapter 1": "notebooks/01_problem_and_data.ipynb",
             "the log": "notebooks/A3_audit.ipynb",
@@ -199,9 +197,9 @@ def _enough(change: pd.Series) -> pd.Series:
     return change
 
 
-def _interval(change: pd.Series) -> str:
-    """Write the 95 % interval of a row of `results.paired`."""
+def _size(change: pd.Series) -> str:
+    """Write a row of `results.paired` with its interval."""
     return (
-        f"95 % interval {change['low']:+.1f} to {change['high']:+.1f} over "
-        f"{in_words(int(change['seeds']))} seeds"
+        f"{change['difference']:+.1f} points (95 %: {change['low']:+.1f} to "
+        f"{change['high']:+.1f}, {in_words(int(change['seeds']))} seeds)"
     )
