@@ -131,7 +131,8 @@ class Profile:
                 task names and `stores` lacks.
         """
         path = Path(params)
-        named = [folder / f"{params}.yaml" for folder in (Path("params"), *INSTALLED)]
+        bare = path.stem if path.parent == Path("params") else params
+        named = [folder / f"{bare}.yaml" for folder in (Path("params"), *INSTALLED)]
         if not path.is_file():
             path = next(filter(Path.is_file, named), path)
         data = _inherited(path)
