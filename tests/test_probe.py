@@ -26,6 +26,7 @@ from mccgaa.probe import (
     Part,
     features,
     fit,
+    macro_auroc,
     model_features,
     probe,
     solve,
@@ -211,6 +212,18 @@ def test_where_no_class_of_validation_can_be_scored_the_lowest_loss_chooses():
     assert np.isnan(chosen.val_auroc)
     assert losses[chosen.l2] == pytest.approx(min(losses.values()), rel=1e-3)
     assert max(losses.values()) > 1.05 * min(losses.values()), "this data cannot tell"
+
+
+def test_the_quick_macro_auroc_is_that_of_the_metrics_ties_included():
+    one, rng = part(60, 0), np.random.default_rng(1)
+    tied = rng.integers(0, 4, (60, 3)).astype(float)
+    for scores in (rng.normal(size=(60, 3)), tied, np.zeros((60, 3))):
+        expected = evaluate(one.y, scores, CLASSES, bootstrap=0).macro_auroc
+        assert macro_auroc(one, scores) == pytest.approx(expected)
+    half = Part(one.x, one.y * [1, 0, 1])
+    expected = evaluate(half.y, tied, CLASSES, bootstrap=0).macro_auroc
+    assert macro_auroc(half, tied) == pytest.approx(expected)
+    assert np.isnan(macro_auroc(Part(one.x, np.zeros_like(one.y)), tied))
 
 
 # Who sees what
