@@ -229,3 +229,21 @@ def test_each_view_guesses_the_others_next_moments(monkeypatch):
     ):
         assert torch.equal(given, one[:, :3])
         assert torch.equal(wanted, other[:, 1:])
+
+
+def test_each_views_projection_predicts_that_of_the_other(monkeypatch):
+    method = make("astcl", **SMALL)
+    noisy, clean = torch.randn(2, 3, 4, 8)
+    queue, found = [noisy, clean], []
+    monkeypatch.setattr(method, "moments", lambda x: queue.pop(0))
+
+    def watch(predicted, target, patients):
+        found.append((predicted, target))
+        return patient_similarity(predicted, target, patients)
+
+    monkeypatch.setattr("mccgaa_book.baselines.astcl.patient_similarity", watch)
+    method.loss(batch(3))
+    z = [method.project(view.mean(1)) for view in (noisy, clean)]
+    for (predicted, target), own, other in zip(found, z, reversed(z), strict=True):
+        assert torch.allclose(predicted, method.predict(own), atol=1e-6)
+        assert torch.allclose(target, other, atol=1e-6)
