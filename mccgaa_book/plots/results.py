@@ -216,10 +216,12 @@ def _class_panel(ax: Axes, task: str, tables: Mapping[str, pd.DataFrame]) -> Non
             label=label,
         )
     ax.axvline(50, color=style.GREY, lw=0.8, ls="--")
-    names = [f"{name} ({lead.loc[name, 'positives']})" for name in order]
+    rare = ["* " if lead.loc[name, "rare"] else "" for name in order]
+    counts = lead["positives"].astype(str)
+    names = [
+        f"{mark}{name} ({counts[name]})" for mark, name in zip(rare, order, strict=True)
+    ]
     ax.set_yticks(y, names, fontsize=7)
-    for tick, name in zip(ax.get_yticklabels(), order, strict=True):
-        tick.set_color(style.ORANGE if lead.loc[name, "rare"] else "black")
     ax.set(title=task, xlim=(-2, 102), ylim=(len(order) - 0.4, -0.6))
 
 
@@ -286,28 +288,6 @@ def confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
         ax.set_title(textwrap.fill(title, 18), fontsize=9)
         ax.set(xlabel="predicted", ylabel="")
     axes[0, 0].set_ylabel("true")
-    return fig
-
-
-def maps(points: Mapping[str, ArrayLike], labels: Sequence[str]) -> Figure:
-    """Draw embeddings laid out in a plane, coloured by label (Fig. 4).
-
-    Args:
-        points: title -> (n, 2).
-        labels: n labels.
-    """
-    fig, axes = plt.subplots(1, len(points), figsize=(style.WIDTH, 3.8), squeeze=False)
-    names = pd.Series(labels)
-    for ax, (title, plane) in zip(axes[0], points.items(), strict=True):
-        xy = np.asarray(plane)
-        looks = zip(names.value_counts().index, "osD^vPX", style.PALETTE, strict=False)
-        for name, mark, colour in looks:
-            own = (names == name).to_numpy()
-            ax.plot(*xy[own].T, mark, ms=4, color=colour, alpha=0.75, label=name)
-        ax.set(title=title, xticks=[], yticks=[])
-        ax.set_box_aspect(1)
-    handles, shown = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, shown, loc="outside lower center", ncols=len(shown))
     return fig
 
 
