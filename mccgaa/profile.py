@@ -287,6 +287,7 @@ INHERITED = (
     "prompts",
     "runs",
     "knowledge",
+    "baselines",
     "transfer",
 )
 
