@@ -163,7 +163,8 @@ def _quoted(text: str) -> str:
 
 
 def lightened(page: str) -> str:
-    """Take the script of icons out of a page, and all viewports but the first."""
+    """Take out of a page the script of icons, further viewports, a deprecated role."""
+    page = page.replace('role="doc-biblioentry"', 'role="listitem"')  # deprecated
     page = re.sub(rf"<script[^>]*{ICONS}[^>]*></script>\n?", "", page)
     first, *others = re.split(r'<meta name="viewport"[^>]*>\n?', page)
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1" />'
