@@ -32,7 +32,7 @@ svg.diagram text { fill: var(--pst-color-text-base, #222); font-size: 12.5px;
   text-anchor: middle; }
 svg.diagram text.name { font-weight: 700; }
 svg.diagram text.size { font-size: 11px; fill: var(--pst-color-text-muted, #555); }
-svg.diagram text.left { text-anchor: start; }
+svg.diagram text.left { text-anchor: start; } svg.diagram a { text-decoration: none; }
 svg.diagram rect { fill: var(--pst-color-surface, #f4f5f7);
   stroke: var(--pst-color-text-muted, #667); stroke-width: 1.2; }
 svg.diagram .learned rect { fill: rgba(0, 114, 178, 0.14); stroke: #0072b2; }
@@ -40,7 +40,6 @@ svg.diagram .frozen rect { stroke-dasharray: 5 3; }
 svg.diagram .loss rect { fill: rgba(213, 94, 0, 0.14); stroke: #d55e00; }
 svg.diagram rect.frame { fill: none; stroke-dasharray: 2 3; }
 svg.diagram a:hover rect, svg.diagram a:focus rect { stroke-width: 2.4; }
-svg.diagram a { text-decoration: none; }
 svg.diagram path { fill: none; stroke: var(--pst-color-text-muted, #667);
   stroke-width: 1.4; }
 svg.diagram marker path { fill: var(--pst-color-text-muted, #667); stroke: none; }

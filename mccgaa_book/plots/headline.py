@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mccgaa_book.plots import style
 
 OURS, PLAIN, BEYOND = (style.BLUE, "o"), (style.ORANGE, "s"), (style.GREEN, "D")
-LOOKS = {"paper": OURS, "plain": PLAIN, "beyond": BEYOND}
+LOOKS = {"method": OURS, "plain": PLAIN, "beyond": BEYOND}
 
 
 def headline(rerun: pd.DataFrame, beyond: pd.DataFrame) -> Figure:
@@ -27,7 +27,7 @@ def headline(rerun: pd.DataFrame, beyond: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.1), width_ratios=(1, 1.15))
     tasks = list(dict.fromkeys(rerun["task"]))
     for (method, look), part in rerun.groupby(["method", "look"], sort=False):
-        step = 0.16 if look == "paper" else -0.16
+        step = 0.16 if look == "method" else -0.16
         for row, task in enumerate(reversed(tasks)):
             values = part.loc[part["task"] == task, "value"]
             _dots(axes[0], values, row + step, look, method if not row else None)

@@ -147,7 +147,7 @@ def _by_seed(folder: Path) -> pd.DataFrame:
     found, profile, variants = _real(folder)
     macro = found.frame[(found.frame["split"] == "test") & (found.frame["class"] == "")]
     macro = results.with_task_mean(macro[macro["metric"] == "auroc"])
-    looks = dict(zip(variants, ("paper", "plain"), strict=False))
+    looks = dict(zip(variants, ("method", "plain"), strict=False))
     rows = macro[macro["variant"].isin(looks)]
     order = [*TASKS, MEAN]
     rows = rows.sort_values("task", key=lambda task: task.map(order.index))
