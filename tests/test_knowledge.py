@@ -281,10 +281,13 @@ def test_the_statements_are_asked_before_the_tasks_and_these_in_their_order():
 
 
 def test_a_record_of_several_classes_ends_like_one_of_one():
-    classes = {"B": Entry("b", "B", criteria="wide"), "A": Entry("a", "A")}
+    classes = {"B": Entry("X", "B", criteria="wide"), "A": Entry("a", "A")}
     base = Knowledge({"v": classes})
-    assert base.record_text(["A", "B"], "v") == "b. a"
-    assert base.record_text(["A", "B"], "v", "full") == "b: wide. a."
+    assert base.record_text(["A", "B"], "v") == "X. a"
+    assert base.record_text(["A", "B"], "v", "full") == "X: wide. a."
+    assert f_query([["A", "B"], "A"], base, "v", "full") == ["X: wide. a.", "a."]
+    several = Entry("a", "A", criteria="c", synonyms=("b", "d"))
+    assert several.text("full") == "a (b, d): c."
     with pytest.raises(KnowledgeError, match=r"^memory has no entry for class 'X'"):
         base.record_text(["Z", "X", "Y"], "v")
 
@@ -321,7 +324,13 @@ def test_each_data_set_has_its_vocabulary():
             '{"x": {"B": "b", "A": "a", "B": "c", "A": "d"}}',
             "'A' is there tw",
         ),
+        ("a.json", '{"x": {"A": "b", "B": "a", "B": "c"}}', "'B' is there twice"),
         ("a.yaml", "x: {B: b, A: a, B: c, A: d}", "'A' is there twice"),
+        (
+            "a.yaml",
+            "x: {A: {name: a, members: [x/B]}, B: {name: b, members: [x/C]}}",
+            r"a\.yaml: x/B has the member 'x/C', which is no class",
+        ),
         ("a.json", "{", "is not valid YAML or JSON"),
         ("a.yaml", "x: {}", "x must map classes"),
         ("a.yaml", "1: {A: a}", "write 1 in quotes"),

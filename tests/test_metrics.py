@@ -340,5 +340,6 @@ def test_scores_of_windows_are_averaged_by_record():
     assert mean_by_record(scores.astype(np.float32), list("baba"))[1].dtype == float
     with pytest.raises(ValueError, match="4 rows of scores but 1 groups"):
         mean_by_record(scores, ["a"])
-    with pytest.raises(ValueError, match="window has no group"):
-        mean_by_record(scores, ["b", None, "b", "a"])
+    for missing in (None, math.nan):
+        with pytest.raises(ValueError, match="window has no group"):
+            mean_by_record(scores, ["b", missing, "b", "a"])

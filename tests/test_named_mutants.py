@@ -1,5 +1,6 @@
-"""Every wrong version that `make mutants` knows by name can still be made."""
+"""What `make mutants` knows: wrong versions by name, survivors, and the last report."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = yaml.safe_load((ROOT / "tests/mutants/named.yaml").read_text())
+SURVIVORS = yaml.safe_load((ROOT / "tests/mutants/survivors.yaml").read_text())
+REPORT = json.loads((ROOT / "tests/mutants/report.json").read_text())["modules"]
 
 
 @pytest.mark.parametrize("module", NAMED)
@@ -15,3 +18,21 @@ def test_each_named_mutant_changes_one_place_of_its_module(module):
     for patch in NAMED[module]:
         assert source.count(patch["was"]) == 1, patch["name"]
         compile(source.replace(patch["was"], patch["now"]), patch["name"], "exec")
+
+
+@pytest.mark.parametrize("module", SURVIVORS)
+def test_each_survivor_has_a_reason_and_is_there_once(module):
+    noted = [(e["function"], e["was"], e["now"]) for e in SURVIVORS[module]]
+    assert len(set(noted)) == len(noted)
+    for entry in SURVIVORS[module]:
+        assert entry["why"].strip(), entry
+
+
+@pytest.mark.parametrize("module", REPORT)
+def test_of_a_module_judged_whole_nine_of_ten_mutants_die(module):
+    row = REPORT[module]
+    judged = row["mutants"] - row["not judged"]
+    assert judged == row["killed"] + row["survivors"]
+    assert row["named killed"] == row["named"]
+    if not row["not judged"]:
+        assert row["killed"] >= 0.9 * judged

@@ -157,6 +157,10 @@ def test_the_loss_ignores_lengths_and_computes_in_float32_where_the_ecgs_are():
     assert low.dtype == torch.float32
     full = statement_loss(x.bfloat16().float(), q.bfloat16().float(), y, TAU, weights=w)
     assert torch.equal(low, full)
+    exact = statement_loss(
+        x.bfloat16().double(), q.bfloat16().double(), y, TAU, weights=w
+    )
+    assert full.item() == pytest.approx(exact.item(), rel=1e-6)
     with fake_gpu() as gpu:
         there = statement_loss(x.to(gpu), q.to(gpu), y.to(gpu), TAU, weights=w)
         assert there.device == gpu

@@ -13,7 +13,7 @@ import child
 from mutate import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("mccgaa*", "params", "results", "notebooks", "tests", "*.toml")
+FOLDERS = ("mccgaa*", "bench", "params", "results", "notebooks", "tests", "*.toml")
 
 
 class Checkout:
@@ -51,11 +51,11 @@ class Checkout:
         """What the tests printed that ran last."""
         return (self.root.parent / "log.txt").read_text(errors="replace")
 
-    def measure(self, module: str, tests: list[str]) -> tuple[dict, float]:
+    def measure(self, module: str, tests: list[str], most: float) -> tuple[dict, float]:
         """Run a module's tests on the right program; see `child.measure`."""
         path, out = self.path(module), self.root.parent / "measured.json"
         out.unlink(missing_ok=True)
-        _, cpu = child.fork(lambda: child.measure(self.root, tests, path, out))
+        _, cpu = child.fork(lambda: child.measure(self.root, tests, path, most, out))
         return json.loads(out.read_text()) if out.is_file() else {}, cpu
 
     def judge(
@@ -104,7 +104,7 @@ class Checkout:
                 path.write_text(mutant.source)
                 code, cpu = child.fork(
                     lambda s=seconds: child.judge_whole(
-                        self.root, tests, s, measured["most"], until
+                        self.root, tests, measured, s, until
                     )
                 )
                 codes[mutant] = child.verdict(code, until)

@@ -21,17 +21,22 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 from mutate import Mutant
 
 ALONE = 97  # exit code: what tests share cannot be made before forking
 MEMORY = 8 << 30  # bytes that a mutant may take
-SLOW = 3.0  # seconds of a test
+SLOW = 1.0  # seconds of a test
 START = 300  # seconds for importing and collecting
-STARTS_PROCESSES = (  # in tests' names
+SLOW_TESTS = (  # parts of the names of tests that start processes, or take long
     "test_processes.py",
     "::test_two_processes",
     "::test_a_run_killed_with_sigkill",
     "::test_a_narrow_network_trains",
+    "::test_minilm_puts_like_findings",
+    "::test_full_texts_fit_the_embedded_encoder",
+    "::test_gradients_repeat_bit_for_bit",
+    "::test_masks_compile_into_one_graph",
 )
 
 
@@ -77,9 +82,9 @@ def verdict(code: int, until: float) -> int | None:
     return None if code < 0 and time.time() >= until else code
 
 
-def starts_processes(test: str) -> bool:
-    """Whether a test starts processes that import the program anew, and so is slow."""
-    return any(name in test for name in STARTS_PROCESSES)
+def is_slow(test: str) -> bool:
+    """Whether a test is for lines that no quick one reaches."""
+    return any(name in test for name in SLOW_TESTS)
 
 
 class Runner:
@@ -106,7 +111,9 @@ class Runner:
         stack.update({n: self.aside.pop(n) for n in chain if n in self.aside})
         beside = (other for other in self.items.values() if other.path == item.path)
         following = next((other for other in beside if other is not item), None)
-        reports = runtestprotocol(item, nextitem=following, log=False)
+        how = {"config": item.config, "ihook": item.ihook, "when": "runtest"}
+        with catch_warnings_for_item(**how, item=item):
+            reports = runtestprotocol(item, nextitem=following, log=False)
         return not any(report.failed for report in reports)
 
     def passes(
@@ -138,12 +145,12 @@ class History:
     """Which tests have failed, so that those come first that are quick and likely to.
 
     Args:
-        seconds: that each test takes, by name.
-        most: seconds of tests that a mutant is given.
+        measured: of `measure`.
     """
 
-    def __init__(self, seconds: dict[str, float], most: float = math.inf) -> None:
-        self.seconds, self.most = seconds, most
+    def __init__(self, measured: dict) -> None:
+        self.seconds, self.most = measured["seconds"], measured["most"]
+        self.before = measured["before"]
         self.ran: Counter = Counter()  # by test, and by function and test
         self.failed: Counter = Counter()
 
@@ -153,7 +160,8 @@ class History:
         def price(test: str) -> float:
             anywhere = (self.failed[test] + 1) / (self.ran[test] + 2)
             here = self.failed[function, test] + anywhere
-            return (self.seconds[test] + 0.01) * (self.ran[function, test] + 1) / here
+            seconds = self.before.get(test, 0.0) + self.seconds[test] + 0.01
+            return seconds * (self.ran[function, test] + 1) / here
 
         total, chosen = 0.0, []
         for test in sorted(tests, key=price):
@@ -175,11 +183,19 @@ class History:
 
 
 class Measure:
-    """Note for each test its seconds, and which lines it reaches."""
+    """Note for each test its seconds of CPU time, and which lines it reaches.
 
-    def __init__(self, coverage) -> None:
-        self.coverage = coverage
+    Args:
+        coverage: that is switched on.
+        most: seconds of tests that a mutant is given; where there is such a limit, slow
+            tests are left out.
+    """
+
+    def __init__(self, coverage, most: float) -> None:
+        self.coverage, self.most = coverage, most
         self.seconds: dict[str, float] = {}
+        self.made: list[tuple[str, str, float]] = []  # fixture, test, its seconds
+        self.uses: list[tuple[str, list[str]]] = []  # test, its fixtures
         self.failed: list[str] = []
 
     def _context(self, name: str) -> Iterator[None]:
@@ -189,50 +205,72 @@ class Measure:
         finally:
             self.coverage.switch_context("")
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.most < math.inf:
+            items[:] = [item for item in items if not is_slow(item.nodeid)]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item):
         signal.setitimer(signal.ITIMER_REAL, START)
-        return (yield from self._context(item.nodeid))
+        before = time.process_time()
+        try:
+            return (yield from self._context(item.nodeid))
+        finally:
+            self.seconds[item.nodeid] = time.process_time() - before
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef, request):
         if fixturedef.scope == "function":
             return (yield)
         self.coverage.switch_context(f"fixture {fixturedef.argname}")
+        before = time.process_time()
         try:
             return (yield)
         finally:
-            self.coverage.switch_context(request.session._mutants_item)
+            item = request.session._mutants_item
+            seconds = time.process_time() - before
+            self.made.append((fixturedef.argname, item, seconds))
+            self.coverage.switch_context(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         item.session._mutants_item = item.nodeid
+        self.uses.append((item.nodeid, item._fixtureinfo.names_closure))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        before = self.seconds.get(report.nodeid, 0.0)
-        self.seconds[report.nodeid] = before + report.duration
         if report.failed:
             self.failed.append(report.nodeid)
 
 
-def measure(copy: Path, tests: list[str], module: Path, out: Path) -> int:
+def measure(copy: Path, tests: list[str], module: Path, most: float, out: Path) -> int:
     """Run all tests on the right program; write what judging its mutants needs.
 
-    `out` gets seconds by test; by line of `module` the tests that run it ("" on import
+    `out` gets seconds by test, and those of the fixtures that every mutant has to make
+    before it; by line of `module` the tests that run it ("" on import
     and "fixture NAME" in one that tests share); and the other packages' modules.
     """
     from coverage import Coverage
 
     coverage = Coverage(data_file=None, include=[str(module)], config_file=False)
     coverage.start()
-    plugin = Measure(coverage)
+    plugin = Measure(coverage, most)
     code = run_pytest(copy, tests, plugin)
     coverage.stop()
+    lines = coverage.get_data().contexts_by_lineno(str(module))
+    reached = {name for names in lines.values() for name in names}
+    before: Counter = Counter()
+    for fixture, test, seconds in plugin.made:
+        if test in plugin.seconds:
+            plugin.seconds[test] = max(0.0, plugin.seconds[test] - seconds)
+        if f"fixture {fixture}" in reached:  # it is made after forking
+            before.update({t: seconds for t, used in plugin.uses if fixture in used})
     ours = {path.stem for path in copy.rglob("*.py")} | {"mccgaa", "tests"}
     found = {
         "seconds": plugin.seconds,
         "failed": plugin.failed,
-        "lines": coverage.get_data().contexts_by_lineno(str(module)),
+        "before": before,
+        "most": most,
+        "lines": lines,
         "modules": [n for n in sys.modules if ours.isdisjoint(n.split("."))],
     }
     out.write_text(json.dumps(found))
@@ -256,7 +294,7 @@ class Judge:
     ) -> None:
         self.module, self.work, self.until, self.out = module, work, until, out
         self.share = share
-        self.seconds, self.most = measured["seconds"], measured["most"]
+        self.measured, self.seconds = measured, measured["seconds"]
         contexts = {name for names in measured["lines"].values() for name in names}
         self.mutated = {c.split()[-1] for c in contexts if c.startswith("fixture ")}
 
@@ -270,7 +308,7 @@ class Judge:
         made: set[str] = set()
         quick = [t for t in runner.items if self.seconds.get(t, SLOW) < SLOW]
         quick = sorted(
-            (test for test in quick if not starts_processes(test)),
+            (test for test in quick if not is_slow(test)),
             key=self.seconds.__getitem__,
         )
         files = Counter(runner.items[test].path for test in runner.items)
@@ -293,7 +331,7 @@ class Judge:
         runner = Runner(session.items, self.seconds)
         if self.share and not self.share_fixtures(runner):
             pytest.exit("the fixtures cannot be shared", returncode=ALONE)
-        history, started = History(self.seconds, self.most), mmap.mmap(-1, 8)
+        history, started = History(self.measured), mmap.mmap(-1, 8)
         old = codes(self.module.read_text(), str(self.module))
         live = [
             f
@@ -368,11 +406,11 @@ def codes(source: str, file: str) -> dict[str, list[CodeType]]:
 class Select:
     """Run the chosen tests only."""
 
-    def __init__(self, seconds: dict[str, float], most: float, until: float) -> None:
-        self.seconds, self.most, self.until = seconds, most, until
+    def __init__(self, measured: dict, seconds: dict, until: float) -> None:
+        self.measured, self.seconds, self.until = measured, seconds, until
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        quickest = History(self.seconds, self.most).order("", self.seconds)
+        quickest = History(self.measured).order("", self.seconds)
         runner = Runner(session.items, self.seconds)
         session.testsfailed = not runner.passes(quickest, self.until)
         return True
@@ -398,11 +436,7 @@ def judge_bodies(
 
 
 def judge_whole(
-    copy: Path,
-    tests: list[str],
-    seconds: dict[str, float],
-    most: float,
-    until: float,
+    copy: Path, tests: list[str], measured: dict, seconds: dict, until: float
 ) -> int:
     """Import the mutant that lies in the copy and test it; 0 says that it survived."""
-    return run_pytest(copy, tests, Select(seconds, most, until))
+    return run_pytest(copy, tests, Select(measured, seconds, until))

@@ -105,12 +105,10 @@ def digest(source: str) -> str:
 
 def as_data(outcome: Outcome) -> dict:
     """What a report says of a module; each survivor's reason is in survivors.yaml."""
-    reasons = read_reasons(outcome.module)
     return {
         "mutants": len(outcome.made),
         "killed": outcome.killed,
         "survivors": len(outcome.survivors),
-        "no reason": sum(not reasons.get(m.key) for m in outcome.survivors),
         "not judged": len(outcome.not_judged),
         "named": outcome.named,
         "named killed": outcome.named_killed,
@@ -130,15 +128,18 @@ def table(rows: dict[str, dict], now: dict[str, str] | None = None) -> str:
     columns += ["named", "named killed"]
     lines = [f"| {'module':14} | {' | '.join(columns)} |"]
     lines.append(f"|{'-' * 16}|{'|'.join('-' * len(c) + '-:' for c in columns)}|")
-    for module, row in rows.items():
-        judged = row["mutants"] - row["not judged"]
-        share = f"{100 * row['killed'] / judged:.1f}%" if judged else ""
-        cells = [f"{(row | {'share': share})[c]:>{len(c)}}" for c in columns]
-        changed = now is not None and now.get(module) != row["source"]
-        lines.append(
-            f"| {module:14} | {' | '.join(cells)} |"
-            + (" changed since" if changed else "")
-        )
+    for module in now or rows:
+        if module not in rows:
+            cells, note = [" " * len(c) for c in columns], " never judged"
+        else:
+            row = dict(rows[module])
+            known = sum(bool(why) for why in read_reasons(module).values())
+            row["no reason"] = max(0, row["survivors"] - known)
+            judged = row["mutants"] - row["not judged"]
+            row["share"] = f"{100 * row['killed'] / judged:.1f}%" if judged else ""
+            cells = [f"{row[column]:>{len(column)}}" for column in columns]
+            note = " changed since" if now and now[module] != row["source"] else ""
+        lines.append(f"| {module:14} | {' | '.join(cells)} |{note}")
     return "\n".join(lines)
 
 

@@ -37,7 +37,7 @@ from pathlib import Path
 
 import yaml
 from checkout import ROOT, Checkout
-from child import starts_processes
+from child import is_slow
 from mutate import Mutant, changed_lines, mutants
 from report import (
     HERE,
@@ -118,10 +118,12 @@ def start_worker(source: Path, folder: Path) -> None:
     _checkout = Checkout.copy(source, own)
 
 
-def measure(module: str, named_only: bool) -> tuple[dict, float, list[Mutant]]:
+def measure(
+    module: str, named_only: bool, most: float
+) -> tuple[dict, float, list[Mutant]]:
     """What judging a module needs, the seconds of CPU time, and its mutants."""
     source = _checkout.path(module).read_text()
-    measured, cpu = _checkout.measure(module, test_files(module))
+    measured, cpu = _checkout.measure(module, test_files(module), most)
     if not measured.get("seconds") or measured["failed"]:
         measured["log"] = _checkout.log()[-3000:]
     named_only = named_only or module in NAMED_ONLY
@@ -230,8 +232,8 @@ def named_mutants(module: str, source: str, problems: list[str]) -> dict[Mutant,
 def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     """Seconds by test, of the tests that reach the changed lines themselves.
 
-    All tests where the import or a shared fixture reaches them. Tests that start
-    processes are slow, so they judge only lines that no other test reaches.
+    All tests where the import or a shared fixture reaches them. Slow tests judge
+    only lines that no other test reaches.
     """
     every = measured["seconds"]
     lines = measured["lines"]
@@ -239,7 +241,7 @@ def tests_of(mutant: Mutant, measured: dict) -> dict[str, float]:
     if not reached:
         return every
     chosen = reached if reached <= every.keys() else every
-    quick = {test: every[test] for test in chosen if not starts_processes(test)}
+    quick = {test: every[test] for test in chosen if not is_slow(test)}
     return quick or {test: every[test] for test in chosen}
 
 
@@ -266,7 +268,6 @@ def run(modules: dict[str, Module], pool, sources: Checkout, options) -> None:
             module.outcome.problems.append(problem)
             print(facts["log"])
             return
-        facts["most"] = options.each
         source = sources.path(name).read_text()
         module.outcome.source = digest(source)
         for chunk in module.chunks(facts, source, options):
@@ -293,6 +294,7 @@ def run(modules: dict[str, Module], pool, sources: Checkout, options) -> None:
             measure,
             name,
             options.named,
+            options.each,
             then=lambda found, module=module: measured(module, found),
         )
     while open_:
