@@ -273,7 +273,7 @@ with style.unmarked():
 plt.show()
 
 # %% [markdown]
-# In the built book this score can be turned, and a drawn beat follows:
+# Turn the score, and a drawn beat follows:
 #
 # :::{widget} gate
 # :::

@@ -139,7 +139,7 @@ torch.equal(A, run.model.gafa.adjacency(x, q))
 # improve the choice of edges, except by moving the embeddings themselves.
 # :::
 #
-# With eight drawn pairs, in the built book:
+# Turn it, for eight drawn pairs:
 #
 # :::{widget} threshold
 # :::

@@ -85,7 +85,8 @@ print(f"{B} x {B} similarities, the largest {f_sim.abs().max():.2f}")
 # %% [markdown]
 # $\tau$ = {glue:text}`tau` is called "a scaling factor" (in equation 17) and given no value; 0.07 is the
 # customary one. A cosine lies in $[-1, 1]$, so no similarity can exceed $1/\tau$ = {glue:text}`limit`. Keep that number for
-# the section on stability. What $\tau$ does to the softmax below can be tried in the built book, with eight drawn pairs:
+# the section on stability. Turn $\tau$, and see the softmax below of eight drawn
+# pairs:
 #
 # :::{widget} temperature
 # :::
