@@ -32,7 +32,7 @@ const math = document.querySelectorAll('.math').length;
 return document.readyState === 'complete'
   && (math === 0 || document.querySelectorAll('mjx-container').length > 0);
 """
-REPORT = """
+REPORT = r"""
 const images = [...document.querySelectorAll('.bd-article img')];
 const inside = e => e.closest('.table-scroll, .pst-scrollable-table-container, pre,'
   + ' .highlight, mjx-container, div.math, div.cell_output, svg');
@@ -88,6 +88,9 @@ axe.run(context, {...options, resultTypes: ['violations']}).then(
   e => done([`axe failed: ${e}`]));
 """
 DARK = """
+const still = document.createElement('style');  // no colour on its way to another
+still.textContent = '*, *::before, *::after { transition: none !important; }';
+document.head.append(still);
 for (const key of ['theme', 'mode']) document.documentElement.dataset[key] = 'dark';
 """
 _SQUEEZED = {".html", ".css", ".js", ".json", ".svg", ".txt", ".ipynb"}
