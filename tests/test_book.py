@@ -22,6 +22,8 @@ WRONG = """<!doctype html><title>t</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width">
 <article class="bd-article"><span class="math">x</span>
 <img src="missing.svg" width="700"><div style="width: 900px">wide</div>
+<img alt="a" style="width: 700px; height: 9px" src="data:image/svg+xml,%3Csvg
+ xmlns='http://www.w3.org/2000/svg'/%3E">
 <p style="color: #ccc; background: #fff">faint</p><figure class="table-card" id="t">
 <div class="table-scroll" style="width: 90px; overflow: auto"><div style="width: 500px">
 cut off</div></div></figure></article>
