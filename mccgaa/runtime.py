@@ -13,8 +13,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
 from mccgaa.errors import ConfigError, MccgaaError
 
+JOINING = timedelta(minutes=5)  # for all processes to meet
+WAITING = timedelta(hours=2)  # for rank 0, which encodes texts and the held-out part
 T = TypeVar("T")
 
 
@@ -130,9 +134,11 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     if joined:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        # The longest wait is for rank 0, which encodes the texts and the held-out part.
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(hours=2))
+        # Processes that were started again can miss each other, and would wait for ever.
+        # One that gives up is started once more, with the others.
+        dist.init_process_group(backend, timeout=JOINING)
+        _set_pg_timeout(WAITING)
     try:
         yield world()
     finally:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from toys import (
     texts_of,
 )
 
-from mccgaa import run_folder
+from mccgaa import run_folder, runtime
 from mccgaa.config import LossConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError
@@ -133,6 +134,7 @@ def work(store: str, out: Path, size: int, trouble: str) -> None:
         exact(patch)
         patch.setattr(Trainer, "train_step", train_step)
         patch.setattr(Trainer, "train", whole_train)
+        patch.setattr(runtime, "JOINING", timedelta(seconds=30))
         settings = replace(CONFIG.pretrain, batch_size=size, checkpoint_every=4)
         part = replace(CONFIG, pretrain=settings)
         with process_group(torch.device("cpu")):
