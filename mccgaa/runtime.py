@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from mccgaa.errors import ConfigError, MccgaaError

@@ -29,7 +29,6 @@ from mccgaa.config import METHOD
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
 from mccgaa_book import results
-from mccgaa_book.baselines.experiment import plan_hash
 from mccgaa_book.checkout import checkout
 from mccgaa_book.press import chapters, notebook
 from mccgaa_book.press.chapters import Chapter
@@ -264,7 +263,11 @@ def _outdated(path: Path) -> str | None:
         return "has no readable stamp"
     profiles = {name: Profile.load(chapters.find(name)) for name in names}
     hashes = {name: profile.hash for name, profile in profiles.items()}
-    plan = plan_hash(profiles[stamp["profile"]]) if "plan" in stamp else ""
+    plan = ""
+    if "plan" in stamp:  # of the baselines, whose settings lie beside their networks
+        from mccgaa_book.baselines.experiment import plan_hash
+
+        plan = plan_hash(profiles[stamp["profile"]])
     return results.outdated(path, hashes, plan)
 
 
