@@ -134,7 +134,7 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         backend = "nccl" if device.type == "cuda" else "gloo"
-        # Processes that were started again can miss each other, and would wait for ever.
+        # Processes that were started again can miss each other and wait for ever.
         # One that gives up is started once more, with the others.
         dist.init_process_group(backend, timeout=JOINING)
         _set_pg_timeout(WAITING)
