@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _set_pg_timeout
+from torch.distributed.rendezvous import rendezvous
 
 from mccgaa.errors import ConfigError, MccgaaError
 
@@ -134,9 +135,16 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         backend = "nccl" if device.type == "cuda" else "gloo"
-        # Processes that were started again can miss each other and wait for ever.
-        # One that gives up is started once more, with the others.
-        dist.init_process_group(backend, timeout=JOINING)
+        store, rank, processes = next(rendezvous("env://", timeout=JOINING))
+        if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+            # torchrun keeps the store when it starts processes again, and in it where
+            # those were that died. On many nodes each counts restarts for itself;
+            # there TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 gives each attempt a new one.
+            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            store = dist.PrefixStore(f"attempt-{attempt}", store)
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=processes, timeout=JOINING
+        )
         _set_pg_timeout(WAITING)
     try:
         yield world()
