@@ -154,7 +154,7 @@ def _paper() -> Finding:
     return Finding(
         "The benchmark and the paper have faults",
         f"{wrong} % of the rows of Chapman's shared label table are wrong, and "
-        f"{against} of {judged} claims of the paper that a computation can check are "
+        f"{against} of the {judged} claims that the log takes up are "
         "contradicted by its own equations, tables or data",
         {
             "chapter 1": "notebooks/01_problem_and_data.ipynb",
