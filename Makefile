@@ -28,8 +28,8 @@ lint: install ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-test: lint ## install, lint, and run every test
-	$(BIN)/python -m pytest
+test: lint ## install, lint, and run every test, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 reproduce: install ## data, pretraining, every chapter, the book, and how it compares
 	$(BIN)/mccgaa run zeroshot pretraining --profile $(PROFILE)

@@ -7,6 +7,17 @@ from pathlib import Path
 
 import pytest
 
+LONGEST = "test_book.py"  # a third of the suite
+
+# Beside each other, two processes of two threads wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest file first, so that one worker is not left alone with it."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
