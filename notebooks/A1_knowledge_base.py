@@ -20,7 +20,7 @@ import pandas as pd
 
 from mccgaa.errors import KnowledgeError
 from mccgaa.knowledge import Knowledge
-from mccgaa_book import page
+from mccgaa_book import claims, page
 from mccgaa_book.lab import Lab
 
 knowledge = Lab(params).knowledge
@@ -194,3 +194,36 @@ try:
 except KnowledgeError as error:
     said = str(error).replace(str(folder), "...")
 said
+
+# %% [markdown]
+# ## What this page found
+
+# %% tags=["remove-input"]
+tested = {
+    vocabulary: [
+        knowledge.entry(vocabulary, cls) for cls in knowledge.classes(vocabulary)
+    ]
+    for vocabulary in ("super", "sub", "form", "rhythm", "cpsc2018", "csn")
+}
+entries = [entry for group in tested.values() for entry in group]
+coded = sum(entry.snomed is not None for entry in entries)
+alike = [v for v, group in tested.items() if len({e.name for e in group}) < len(group)]
+claims.show(
+    claims.claim(
+        "Every class of the six tasks has a name and criteria.",
+        all(entry.name and entry.criteria for entry in entries),
+        f"{len(entries)} classes, {coded} with a SNOMED-CT concept",
+    ),
+    claims.claim(
+        "No two classes of a task have one name.",
+        not alike,
+        f"{len(tested)} tasks looked through",
+    ),
+    claims.claim(
+        "CSN's STE is another finding than CPSC2018's STE.",
+        knowledge.entry("csn", "STE").snomed
+        != knowledge.entry("cpsc2018", "STE").snomed,
+        f"SNOMED-CT {knowledge.entry('csn', 'STE').snomed} and "
+        f"{knowledge.entry('cpsc2018', 'STE').snomed}",
+    ),
+)
