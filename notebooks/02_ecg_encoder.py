@@ -696,3 +696,73 @@ claims.show(
         f"{deeper.iloc[0]:.0%} and {deeper.iloc[1]:.0%} of the parameters",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# What can a part of this encoder see, and what can it do with it? Decide before you unfold an answer: each of them is
+# computed from what this page has in hand.
+#
+# 1. Play the map that enters a channel attention backwards in time. Which weights change?
+
+# %% tags=["hide-cell"]
+# None: the average and the maximum of a channel do not know the order of its moments.
+with torch.no_grad():
+    forwards, backwards = (cam.weights(m) for m in (normed, normed.flip(-1)))
+print(f"largest change of a weight: {(forwards - backwards).abs().max():.0e}")
+assert torch.allclose(forwards, backwards, atol=1e-5)
+
+# %% [markdown]
+# 2. The formula of the receptive field looks at kernels and strides alone. Check it without the formula: which samples of
+# the input can change one moment of the last map? Then put the channel attention back: which samples can now?
+
+# %% tags=["hide-cell"]
+# The gradient of the moment says: without the attention a stretch as long as the formula
+# has it, with the attention the whole record, for its average is over all moments.
+reach = {}
+for kind in ("none", "channel"):
+    small = EncoderConfig(cam=kind, widths=(4, 4, 4, 4), embedding_dim=4)
+    tiny = EcgEncoder(small).double().eval()
+    for weight in tiny.parameters():
+        weight.data.abs_()  # nothing negative: no ReLU closes, nothing cancels
+    ones = torch.ones(1, small.leads, 4 * here, dtype=torch.float64, requires_grad=True)
+    moments = tiny.feature_map(ones)[0].sum((0, 1))  # (T',)
+    moments[len(moments) // 2].backward()
+    touched = ones.grad.abs().sum((0, 1)).nonzero().flatten()
+    reach[kind] = int(touched.max() - touched.min()) + 1
+print(f"samples in reach: {reach['none']} without, {reach['channel']} with attention")
+assert reach["none"] == audit.receptive_field(tiny)
+assert reach["channel"] == ones.shape[-1]
+
+# %% [markdown]
+# 3. This page says that a gate is more a constant of its channel than an answer to the ECG in hand. Put it to the test:
+# give every ECG the *mean* weight of each channel, in all blocks, and see how far the embeddings move. What would you
+# compare that with?
+
+
+# %% tags=["hide-cell"]
+# With weights that are as spread but belong to other channels: those move it further.
+def embedded_with(gate_of):
+    """Embeddings (B, M) with the weights (B, C) of each block made into others."""
+    handles = [
+        part.cam.register_forward_hook(
+            lambda cam, inputs, _: (
+                inputs[0] * gate_of(cam.weights(inputs[0]))[..., None, None]
+            )
+        )
+        for part in audit.named_blocks(encoder).values()
+    ]
+    with torch.no_grad():
+        found = encoder(signals)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+ways = {
+    "constant": lambda a: a.mean(0, keepdim=True).expand_as(a),
+    "of other channels": lambda a: a.roll(1, dims=1),
+}
+near = {name: (embedded_with(way) * whole).sum(1).mean() for name, way in ways.items()}
+print("; ".join(f"gates {name}: cosine {c:.4f}" for name, c in near.items()))
+assert near["constant"] > near["of other channels"]

@@ -15,6 +15,7 @@ SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 CHAPTERS = [path for path in SCRIPTS if path.name[0].isdigit()]
 PROFILES = sorted((ROOT / "params").glob("*.yaml"))
 PAGES = sorted((ROOT / "book" / "notebooks").rglob("*.ipynb"))
+EXERCISES = "## Exercises"
 
 
 def name(path: Path) -> str:
@@ -28,6 +29,14 @@ def cells(path: Path, kind: str) -> list[str]:
 
 def lines(source: str) -> int:
     return sum(bool(line.strip()) for line in source.splitlines())
+
+
+def parts(path: Path) -> tuple[list, list]:
+    """The cells before a chapter's exercises, and those of its exercises."""
+    all_cells = notebook.from_script(path).cells
+    heads = [i for i, c in enumerate(all_cells) if c.source.startswith(EXERCISES)]
+    first = heads[0] if heads else len(all_cells)
+    return all_cells[:first], all_cells[first:]
 
 
 def prose(path: Path) -> str:
@@ -75,9 +84,12 @@ def test_the_default_profile_of_a_chapter_exists(path):
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_cells_are_small_and_a_chapter_stays_readable(path):
-    code = [lines(source) for source in cells(path, "code")]
-    assert statistics.median(code) < 10
-    assert sum(code) <= 450
+    body, exercises = (
+        [lines(c.source) for c in part if c.cell_type == "code"] for part in parts(path)
+    )
+    assert statistics.median(body) < 10
+    assert sum(body) <= 450
+    assert max(exercises, default=0) <= 30  # an answer fits on a screen
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name)
@@ -87,6 +99,7 @@ def test_a_chapter_explains_itself_within_four_thousand_words(path):
     assert least <= words <= 4000
 
 
+EXERCISED = ("02",)
 CONCLUDING = ("01", "02", "03", "04", "05", "06", "07")
 
 
@@ -94,11 +107,27 @@ CONCLUDING = ("01", "02", "03", "04", "05", "06", "07")
     "path", [path for path in CHAPTERS if path.name[:2] in CONCLUDING], ids=name
 )
 def test_a_chapter_closes_with_what_it_found_as_claims(path):
-    *_, found, shown = notebook.from_script(path).cells
+    *_, found, shown = parts(path)[0]
     assert "## What this page found" in found.source
     assert "claims.show(" in shown.source
     assert shown.metadata["tags"] == ["remove-input"]
     assert shown.source.count("claims.") > 3
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CHAPTERS if path.name[:2] in EXERCISED], ids=name
+)
+def test_a_chapter_ends_with_three_questions_whose_answers_fold_out_and_run(path):
+    questions, answers = (parts(path)[1][i::2] for i in range(2))
+    for number, question in enumerate(questions, 1):
+        assert question.cell_type == "markdown"
+        assert re.search(rf"^{number}\. .*\?", question.source, re.M | re.S)
+    for answer in answers:
+        assert answer.metadata["tags"] == ["hide-cell"]
+        assert answer.source.startswith("# "), "the first line is the answer in words"
+        assert "print(" in answer.source or "page." in answer.source
+        assert "\nassert " in answer.source, "an answer is checked, not only shown"
+    assert len(questions) == len(answers) == 3
 
 
 HEDGES = ("if this profile", "if it has any", "(s)", "the answer of this page is in")
