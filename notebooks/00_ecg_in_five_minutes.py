@@ -214,27 +214,65 @@ page.table(
 # that this heart does not have.
 
 # %% [markdown]
-# ## Try it
-#
-# 1. Two beats are four large squares apart. How fast is the heart?
-#
-# :::{dropdown} Answer
-# 300 / 4 = 75 per minute. Four squares are 0.8 s, and 60 / 0.8 = 75.
-# :::
-#
-# 2. QRS is wide, and in V1 it points down all the way. Which bundle branch is cut?
-#
-# :::{dropdown} Answer
-# The left one: the last muscle to be activated lies on the left, away from V1, so V1 sees the late part go away from it. Draw it:
-# `lesson.strips({"V1": simulated("CLBBB")[0].signal[LEADS.index("V1")]}, 500, 5)`.
-# :::
-#
-# 3. Swap two rows of the array, aVL and aVF. Would a network notice?
-#
-# :::{dropdown} Answer
-# Not at training time, if all records are swapped alike: it only learns other rows. At the test it looks for an
-# inferior infarct in the lateral wall. MIMIC-IV-ECG does store its leads in another order than the test sets;
-# {doc}`/notebooks/01_problem_and_data` shows it, and why this package reads leads by name.
-# :::
-#
 # Next: {doc}`/notebooks/01_problem_and_data`. Words are in the {doc}`/glossary`, letters in the {doc}`/notation`.
+
+# %% [markdown]
+# ## Exercises
+#
+# Three questions to the hearts of this page. Answer first; the answers fold out, and each is computed.
+#
+# 1. Two beats are four large squares apart. How fast is the heart? Then take lead II of the normal heart above as a row of
+# numbers, and find its rate without asking the simulator. What would you look for?
+
+# %% tags=["hide-cell"]
+# 300 / 4 = 75 per minute: four squares are 0.8 s, and 60 / 0.8 = 75. In a row of numbers
+# QRS is what is steep; the T wave may be as tall, but never as steep.
+slope = np.abs(np.diff(II))
+steep = np.flatnonzero(slope > slope.max() / 2) / normal.sampling_rate  # s
+beats = steep[np.diff(steep, prepend=-1) > 0.25]  # s, the first one of each QRS
+squares = np.diff(beats).mean() / 0.2
+print(f"{squares:.1f} squares from beat to beat: {300 / squares:.0f} per minute")
+assert abs(300 / squares - simulated("NORM")[1].heart_rate) < 2
+
+# %% [markdown]
+# 2. QRS is wide, and in V1 it points down all the way. Which bundle branch is cut? Think of which ventricle is late, and
+# where V1 lies.
+
+
+# %% tags=["hide-cell"] mystnb={"figure": {"name": "fig-lesson-branches", "caption": "Lead V1 with either bundle branch cut."}, "image": {"alt": "Two rhythm strips on pink paper. With the left branch cut each wide QRS complex is one deep downward wave; with the right branch cut it ends in a second upward peak."}}
+# The left one: the last muscle to be activated lies on the left, so V1 sees it go away.
+cuts = {"left": simulated("CLBBB"), "right": simulated("CRBBB")}
+V1 = {side: heart.signal[LEADS.index("V1")] for side, (heart, _) in cuts.items()}
+late = {}
+for side, (_, found) in cuts.items():
+    starts = np.array(found.onsets) + found.qrs / 2000  # s, the middle of each QRS
+    half = np.arange(found.qrs / 4)  # samples: 500 in a second, 0.5 in a ms
+    at = (500 * starts[:, None] + half).astype(int)  # (beats, samples)
+    level = np.median(V1[side])
+    late[side] = V1[side][at[at < len(V1[side])]].mean() - level
+    print(f"{side} branch cut: {late[side]:+.2f} mV late in QRS")
+assert late["left"] < 0 < late["right"]
+lesson.strips({f"V1, {side} branch cut": v for side, v in V1.items()}, 500, 5)
+plt.show()
+
+# %% [markdown]
+# 3. Swap two rows of the array, aVL and aVF. A network would not notice if all of its training records were swapped alike;
+# at the test it would look for an inferior infarct in the lateral wall. Can *you* notice it, with arithmetic and no
+# network?
+
+# %% tags=["hide-cell"]
+# Yes: the limb leads are sums of each other, and aVF = (II + III) / 2 no longer holds.
+swapped = normal.signal.copy()
+aVL, aVF = LEADS.index("aVL"), LEADS.index("aVF")
+swapped[[aVL, aVF]] = swapped[[aVF, aVL]]
+
+
+def misfit(signal):
+    """Largest violation of aVF = (II + III) / 2, mV."""
+    return abs(signal[aVF] - (signal[1] + signal[2]) / 2).max()
+
+
+print(f"as recorded {misfit(normal.signal):.3f} mV, swapped {misfit(swapped):.3f} mV")
+assert misfit(normal.signal) < 0.02 < misfit(swapped)
+# Chapter 1 shows that MIMIC-IV-ECG stores its leads in another order than the test sets,
+# and why this package reads leads by name.

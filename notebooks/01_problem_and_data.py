@@ -17,6 +17,7 @@ real: str = "data"  # folder with real datasets to count as well; may be absent
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from mccgaa.config import LEADS
@@ -24,6 +25,7 @@ from mccgaa.data import cpsc2018, csn, mimic, splits
 from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
 from mccgaa.data.wfdb_records import read_comments
+from mccgaa.metrics import auroc
 from mccgaa_book import claims, page, results
 from mccgaa_book.audit import chapman
 from mccgaa_book.audit import data as audit
@@ -499,3 +501,62 @@ claims.show(
         f"subjects on two sides: {sum(shared_people.values())}",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# What is in a record, a label, a score? Decide first; the answers fold out, and each is computed on this page's data.
+#
+# 1. An ECG has twelve rows, but the limb leads are sums of each other. How many of the twelve are enough to rebuild the
+# rest?
+
+# %% tags=["hide-cell"]
+# Eight: I, II and the six chest leads. III, aVR, aVL and aVF follow from I and II.
+two = np.stack([lead["I"], lead["II"]])  # (2, T)
+others = np.stack([lead[name] for name in ("III", "aVR", "aVL", "aVF")])  # (4, T)
+mixing = np.linalg.lstsq(two.T, others.T, rcond=None)[0].T  # (4, 2)
+print(pd.DataFrame(mixing.round(3), ["III", "aVR", "aVL", "aVF"], ["of I", "of II"]))
+error = abs(mixing @ two - others).max()
+print(f"largest error: {1000 * error:.0f} microvolt")
+assert error < 0.02 * abs(record.signal).max()
+
+# %% [markdown]
+# 2. Which classes does the published rule give a record whose only statement is AFIB? Repair the rule with the smallest
+# change you can think of, and show on all records of this page that the repair is complete. What would have found the fault?
+
+# %% tags=["hide-cell"]
+# AF as well, which is flutter here. To split the list at its commas repairs it; one test
+# that labels a record with a single statement, for each statement, would have found it.
+print("a record with AFIB alone:", *csn.published_labels(["AFIB"]))
+
+
+def repaired(statements):
+    """The published rule, looking for whole acronyms."""
+    joined = ",".join(statements).split(",")
+    return [name for name in csn.CLASSES if name in joined]
+
+
+every = records["csn"]["statements"]
+assert csn.published_labels(["AFIB"]) == ["AF", "AFIB"]
+assert all(repaired(one) == csn.exact_labels(one) for one in every)
+wrong_alone = [a for a in csn.CLASSES if csn.published_labels([a]) != [a]]
+print("classes that a record with one statement would show wrong:", *wrong_alone)
+
+# %% [markdown]
+# 3. A score that is drawn at random has an AUROC of 0.5, on average. How far from it does a class typically fall by luck
+# alone, if it has $n$ positives among many records? Guess it for the rarest and for the commonest rhythm of this page.
+
+# %% tags=["hide-cell"]
+# By about 0.29 / sqrt(n), if it is rare: the deviation is sqrt((n + m + 1) / (12 n m)),
+# with m negatives. In a macro mean both classes weigh the same.
+rng, luck = np.random.default_rng(0), {}
+size = int(records["ptbxl"]["rhythm"].notna().sum())
+present = counts["rhythm"]["records"]
+for n in (int(present[present > 0].min()), int(present.max())):
+    labels = np.arange(size) < n
+    drawn_scores = rng.random((500, size))
+    spread = np.std([auroc(labels, one) for one in drawn_scores])
+    luck[n] = spread, np.sqrt((size + 1) / (12 * n * (size - n)))
+    print("positives: {}, deviation {:.3f}, formula {:.3f}".format(n, *luck[n]))
+assert all(abs(found / formula - 1) < 0.2 for found, formula in luck.values())
+assert luck[min(luck)][0] > luck[max(luck)][0]

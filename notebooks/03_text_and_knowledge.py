@@ -24,6 +24,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mccgaa.knowledge import f_query
+from mccgaa.loss import alignment_loss
 from mccgaa.metrics import evaluate
 from mccgaa.pairs import record_texts
 from mccgaa.text import TextEncoder, TextProjection
@@ -658,3 +659,58 @@ claims.show(
         f"{here['floor']:.2f} nats per direction in a batch of {here.name}",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# Three questions on what is one text and what is two. Decide first; the answers fold out, and each is computed.
+#
+# 1. A text is written in capitals, or with two spaces for one, or with a full stop behind it. Which of these gives it another
+# vector?
+
+# %% tags=["hide-cell"]
+# What the tokenizer leaves alone: it drops case and spaces, and keeps the full stop.
+plain_text = "left bundle branch block"
+written = [
+    plain_text.upper(),
+    plain_text.replace(" ", "  "),
+    f"{plain_text}.",
+]
+own, *theirs = normalize(encoder.encode([plain_text, *written]), dim=1)
+for text, vector in zip(written, theirs, strict=True):
+    equal = encoder.tokenizer.tokenize(text) == encoder.tokenizer.tokenize(plain_text)
+    cosine = float(own @ vector)
+    print(f"{text!r}: same tokens: {equal}, cosine {cosine:.4f}")
+    assert equal == (cosine > 1 - 1e-5)
+
+# %% [markdown]
+# 2. All class texts share a direction: the mean cosine of two findings is far above zero. Subtract from each vector the mean
+# of all. What becomes of the mean cosine, and is the hardest pair of findings any easier to part?
+
+# %% tags=["hide-cell"]
+# The mean falls to about zero, for the common part is gone. The hardest pair hardly
+# moves: what the two share is not what all share.
+centred = normalize(names - names.mean(0), dim=1)  # (71, d)
+shifted = audit.cosines(centred)
+one, other = (codes.index(pairs[side].iloc[0]) for side in ("one", "other"))
+fall = before["mean of pairs"] - audit.separation(centred)["mean of pairs"]
+fall_of_hardest = table[one, other] - shifted[one, other]
+print(
+    f"mean cosine: {before['mean of pairs']:.2f}, then {shifted[row, column].mean():.2f}"
+)
+print(f"hardest pair: {table[one, other]:.3f}, then {shifted[one, other]:.3f}")
+assert abs(shifted[row, column].mean()) < 0.1 and fall_of_hardest < fall / 2
+
+# %% [markdown]
+# 3. In a batch of sixteen, ten records carry one text and the other six one text each. What is the least that one direction
+# of the loss can be? Find it on paper, then build the best embeddings there can be and let the package compute the loss.
+
+# %% tags=["hide-cell"]
+# Ten rows cost ln 10 and six nothing: 10 ln 10 / 16. A perfect model embeds every ECG
+# exactly where its text is, and every text at a right angle to all others.
+text_of = torch.tensor([0] * 10 + [1, 2, 3, 4, 5, 6])
+perfect = torch.eye(7)[text_of]  # (16, 7)
+least = 10 * np.log(10) / 16
+both = alignment_loss(perfect, perfect, tau=0.01, kind="symmetric").item()
+print(f"on paper {least:.4f}, computed {both / 2:.4f}, in each of two directions")
+assert abs(both / 2 - least) < 1e-4

@@ -161,8 +161,9 @@ figure = views.parts_seen(parts, lab.profile.input.duration)
 # ```
 #
 # **SimSiam** {cite}`chen2021simsiam` shows that the average is not needed. Both sides are the same network; one side has
-# the predictor, and the gradient stops at the other. Let it through, and the loss reaches its minimum at once with all
-# embeddings equal.
+# the predictor, and the gradient stops at the other. Its authors report what happens without the stop: the loss reaches
+# its minimum at once, with all embeddings equal. That did not come about with this implementation: the batch norm at the
+# end of the projector keeps the records of a batch apart even then.
 #
 # The authors read it as an alternating optimisation: with the targets held, the network is fitted to them, and each step
 # recomputes the targets. MCCGAA's list of references gives SimSiam the number of another paper.
