@@ -719,3 +719,59 @@ claims.show(
         f"{order_control:.1%} of the comparisons follow one order in an untrained layer",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# Who is joined to whom, and who knows what? Decide first; the answers fold out, and each is computed.
+#
+# 1. Halve $\tau$ in equation 17 and double the threshold in equation 18. What becomes of the graph? So how many settings are
+# the two together?
+
+# %% tags=["hide-cell"]
+# Nothing changes: an edge asks whether the cosine is above tau times the threshold, so
+# for the graph the two settings are one.
+for threshold in (0.5, 1.0, 2.0):
+    one = Gafa(replace(config, threshold=threshold), M)
+    other = Gafa(replace(config, threshold=2 * threshold, tau=config.tau / 2), M)
+    edges_of_one, edges_of_other = one.adjacency(x, q), other.adjacency(x, q)
+    print(f"threshold {threshold}: {edges_of_one.sum()} edges, {edges_of_other.sum()}")
+    assert torch.equal(edges_of_one, edges_of_other)
+
+# %% [markdown]
+# 2. Two ECGs of a batch carry the same text, word for word. Are the two copies still equal behind the graph? Answer for the
+# bipartite and for the pair graph, then say what each answer means for the floor of the loss.
+
+# %% tags=["hide-cell"]
+# Bipartite: yes, for equal nodes with equal neighbours stay equal, and so the floor
+# holds. Pair: no, each copy is told by its ECG, and the loss may sink below the floor.
+copied = q_random.clone()  # directions at random, as ECGs that all differ
+copied[1] = copied[0]
+part = {}
+for kind in ("bipartite", "pair"):
+    seed_step(0)
+    layers = Gafa(replace(config, graph=kind), M).requires_grad_(False)
+    _, fused_texts = layers(x_random, copied)
+    part[kind] = (fused_texts[0] - fused_texts[1]).abs().max().item()
+    print(f"{kind}: the copies differ by {part[kind]:.1e}")
+assert part["bipartite"] < 1e-5 < part["pair"]
+
+# %% [markdown]
+# 3. Take the layers that leak by construction, with self-loops only, and blind their nodes to the texts: set the half of $W$
+# that reads $Q^e$ to zero. Does the leak end? If not, cut what has to be cut.
+
+# %% tags=["hide-cell"]
+# No: the text's half of the topology is still computed from its ECG. The leak ends once
+# no path leads from one side of a pair to the other's half: ECGs alone, texts alone.
+leaky = leak.leaking_gafa(leak.NOTHING)
+wide = leaky.embedding_dim
+generator = torch.Generator().manual_seed(2)
+a, b = (loss_audit.unit_rows(64, wide, generator) for _ in range(2))
+recalls = {"as built": leak.recall(*leaky(a, b))}
+nobody = torch.zeros_like(a)
+recalls["both paths cut"] = leak.recall(leaky(a, nobody)[0], leaky(nobody, b)[1])
+leaky.layer1.lin.weight[:, wide:] = 0  # the columns that read the text
+recalls["blind to texts"] = leak.recall(*leaky(a, b))
+print("; ".join(f"{name}: {found:.2f}" for name, found in recalls.items()))
+assert min(recalls["as built"], recalls["blind to texts"]) > 0.9
+assert recalls["both paths cut"] < 0.2

@@ -576,3 +576,71 @@ claims.show(
         f"{first_failure['float32']:.0f} on",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# What does the loss see of a matrix of similarities? Decide first; the answers fold out, and each is computed on the batch of
+# this page.
+#
+# 1. Add to each row of the similarities a number of its own, a different one for every ECG. Which of the two directions
+# changes? What does that say of the gradients of a row?
+
+# %% tags=["hide-cell"]
+# Text to ECG alone. A softmax sees differences within its row, so the gradients of a row
+# add up to zero: what one text is drawn by, the others are pushed by.
+generator = torch.Generator().manual_seed(0)
+shift = torch.randn(B, 1, generator=generator, dtype=f_sim.dtype)
+change = {
+    axis: (cross_entropy(m + s, target) - cross_entropy(m, target)).abs().item()
+    for axis, m, s in (
+        ("ECG to text", f_sim, shift),
+        ("text to ECG", f_sim.T, shift.T),
+    )
+}
+print("; ".join(f"{axis} changes by {by:.1e}" for axis, by in change.items()))
+print(f"sum of a row's gradients: {by_equation.sum(1).abs().max():.0e}")
+assert change["ECG to text"] < 1e-9 < change["text to ECG"]
+assert by_equation.sum(1).abs().max() < 1e-9
+
+# %% [markdown]
+# 2. Raise $\tau$ without end. What do the symmetric and the CLIP loss tend to, and what is left of the embeddings in them?
+# What does the ratio of the two tell you about the ablation "w/o log-sum-exp"?
+
+# %% tags=["hide-cell"]
+# 2 ln B and ln B: all similarities become equal, and the loss forgets the embeddings.
+# The ratio is two at every temperature, so the ablation compares a loss with its half.
+ends = {}
+for heat in (tau, 1.0, 1e6):
+    full, half = (
+        alignment_loss(x_fuse, q_fuse, heat, k) for k in ("symmetric", "clip")
+    )
+    ends[heat] = full.item()
+    print(f"tau {heat:g}: {full:.4f} and {half:.4f}, ratio {full / half:.6f}")
+    assert torch.isclose(full, 2 * half, rtol=1e-12)
+limit = 2 * torch.tensor(float(B)).log().item()
+print(f"2 ln B = {limit:.4f}")
+assert abs(ends[1e6] - limit) < 1e-4
+
+# %% [markdown]
+# 3. This page says that a mask would answer false negatives. Write it: leave the copies of a text out of the sums over the
+# batch. What do perfect embeddings cost with it, and what without?
+
+# %% tags=["hide-cell"]
+# Nothing with the mask, and the floor of the repeated texts without it.
+copies = (name[:, None] == name[None, :]) & ~torch.eye(B, dtype=torch.bool)  # (B, B)
+
+
+def masked_loss(similarities):
+    """Both directions, with the copies of one's own text left out."""
+    kept = similarities.masked_fill(copies, -torch.inf)
+    return cross_entropy(kept, target) + cross_entropy(kept.T, target)
+
+
+perfect = torch.eye(int(name.max()) + 1, dtype=torch.float64)[name]  # (B, texts)
+without = alignment_loss(perfect, perfect, 0.01).item()
+masked = masked_loss(perfect @ perfect.T / 0.01).item()
+print(f"perfect embeddings: {without:.4f} without a mask, {masked:.4f} with it")
+print(f"this run: {symmetric:.4f} without a mask, {masked_loss(f_sim):.4f} with it")
+assert masked < 1e-9 and masked_loss(f_sim) <= symmetric
+assert abs(without - loss_audit.duplicate_floor(perfect)) < 1e-6
