@@ -224,7 +224,7 @@ page.table(
 # 1. Two beats are four large squares apart. How fast is the heart? Then take lead II of the normal heart above as a row of
 # numbers, and find its rate without asking the simulator. What would you look for?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # 300 / 4 = 75 per minute: four squares are 0.8 s, and 60 / 0.8 = 75. In a row of numbers
 # QRS is what is steep; the T wave may be as tall, but never as steep.
 slope = np.abs(np.diff(II))
@@ -239,7 +239,7 @@ assert abs(300 / squares - simulated("NORM")[1].heart_rate) < 2
 # where V1 lies.
 
 
-# %% tags=["hide-cell"] mystnb={"figure": {"name": "fig-lesson-branches", "caption": "Lead V1 with either bundle branch cut."}, "image": {"alt": "Two rhythm strips on pink paper. With the left branch cut each wide QRS complex is one deep downward wave; with the right branch cut it ends in a second upward peak."}}
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer", "figure": {"name": "fig-lesson-branches", "caption": "Lead V1 with either bundle branch cut."}, "image": {"alt": "Two rhythm strips on pink paper. With the left branch cut each wide QRS complex is one deep downward wave; with the right branch cut it ends in a second upward peak."}}
 # The left one: the last muscle to be activated lies on the left, so V1 sees it go away.
 cuts = {"left": simulated("CLBBB"), "right": simulated("CRBBB")}
 V1 = {side: heart.signal[LEADS.index("V1")] for side, (heart, _) in cuts.items()}
@@ -260,7 +260,7 @@ plt.show()
 # at the test it would look for an inferior infarct in the lateral wall. Can *you* notice it, with arithmetic and no
 # network?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Yes: the limb leads are sums of each other, and aVF = (II + III) / 2 no longer holds.
 swapped = normal.signal.copy()
 aVL, aVF = LEADS.index("aVL"), LEADS.index("aVF")

@@ -510,7 +510,7 @@ claims.show(
 # 1. An ECG has twelve rows, but the limb leads are sums of each other. How many of the twelve are enough to rebuild the
 # rest?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Eight: I, II and the six chest leads. III, aVR, aVL and aVF follow from I and II.
 two = np.stack([lead["I"], lead["II"]])  # (2, T)
 others = np.stack([lead[name] for name in ("III", "aVR", "aVL", "aVF")])  # (4, T)
@@ -524,7 +524,7 @@ assert error < 0.02 * abs(record.signal).max()
 # 2. Which classes does the published rule give a record whose only statement is AFIB? Repair the rule with the smallest
 # change you can think of, and show on all records of this page that the repair is complete. What would have found the fault?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # AF as well, which is flutter here. To split the list at its commas repairs it; one test
 # that labels a record with a single statement, for each statement, would have found it.
 print("a record with AFIB alone:", *csn.published_labels(["AFIB"]))
@@ -546,7 +546,7 @@ print("classes that a record with one statement would show wrong:", *wrong_alone
 # 3. A score that is drawn at random has an AUROC of 0.5, on average. How far from it does a class typically fall by luck
 # alone, if it has $n$ positives among many records? Guess it for the rarest and for the commonest rhythm of this page.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # By about 0.29 / sqrt(n), if it is rare: the deviation is sqrt((n + m + 1) / (12 n m)),
 # with m negatives. In a macro mean both classes weigh the same.
 rng, luck = np.random.default_rng(0), {}

@@ -705,7 +705,7 @@ claims.show(
 #
 # 1. Play the map that enters a channel attention backwards in time. Which weights change?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # None: the average and the maximum of a channel do not know the order of its moments.
 with torch.no_grad():
     forwards, backwards = (cam.weights(m) for m in (normed, normed.flip(-1)))
@@ -716,7 +716,7 @@ assert torch.allclose(forwards, backwards, atol=1e-5)
 # 2. The formula of the receptive field looks at kernels and strides alone. Check it without the formula: which samples of
 # the input can change one moment of the last map? Then put the channel attention back: which samples can now?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # The gradient of the moment says: without the attention a stretch as long as the formula
 # has it, with the attention the whole record, for its average is over all moments.
 reach = {}
@@ -740,7 +740,7 @@ assert reach["channel"] == ones.shape[-1]
 # compare that with?
 
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # With weights that are as spread but belong to other channels: those move it further.
 def embedded_with(gate_of):
     """Embeddings (B, M) with the weights (B, C) of each block made into others."""

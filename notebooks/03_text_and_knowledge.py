@@ -668,7 +668,7 @@ claims.show(
 # 1. A text is written in capitals, or with two spaces for one, or with a full stop behind it. Which of these gives it another
 # vector?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # What the tokenizer leaves alone: it drops case and spaces, and keeps the full stop.
 plain_text = "left bundle branch block"
 written = [
@@ -687,7 +687,7 @@ for text, vector in zip(written, theirs, strict=True):
 # 2. All class texts share a direction: the mean cosine of two findings is far above zero. Subtract from each vector the mean
 # of all. What becomes of the mean cosine, and is the hardest pair of findings any easier to part?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # The mean falls to about zero, for the common part is gone. The hardest pair hardly
 # moves: what the two share is not what all share.
 centred = normalize(names - names.mean(0), dim=1)  # (71, d)
@@ -705,7 +705,7 @@ assert abs(shifted[row, column].mean()) < 0.1 and fall_of_hardest < fall / 2
 # 3. In a batch of sixteen, ten records carry one text and the other six one text each. What is the least that one direction
 # of the loss can be? Find it on paper, then build the best embeddings there can be and let the package compute the loss.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Ten rows cost ln 10 and six nothing: 10 ln 10 / 16. A perfect model embeds every ECG
 # exactly where its text is, and every text at a right angle to all others.
 text_of = torch.tensor([0] * 10 + [1, 2, 3, 4, 5, 6])

@@ -728,7 +728,7 @@ claims.show(
 # 1. Halve $\tau$ in equation 17 and double the threshold in equation 18. What becomes of the graph? So how many settings are
 # the two together?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Nothing changes: an edge asks whether the cosine is above tau times the threshold, so
 # for the graph the two settings are one.
 for threshold in (0.5, 1.0, 2.0):
@@ -742,7 +742,7 @@ for threshold in (0.5, 1.0, 2.0):
 # 2. Two ECGs of a batch carry the same text, word for word. Are the two copies still equal behind the graph? Answer for the
 # bipartite and for the pair graph, then say what each answer means for the floor of the loss.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Bipartite: yes, for equal nodes with equal neighbours stay equal, and so the floor
 # holds. Pair: no, each copy is told by its ECG, and the loss may sink below the floor.
 copied = q_random.clone()  # directions at random, as ECGs that all differ
@@ -760,7 +760,7 @@ assert part["bipartite"] < 1e-5 < part["pair"]
 # 3. Take the layers that leak by construction, with self-loops only, and blind their nodes to the texts: set the half of $W$
 # that reads $Q^e$ to zero. Does the leak end? If not, cut what has to be cut.
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # No: the text's half of the topology is still computed from its ECG. The leak ends once
 # no path leads from one side of a pair to the other's half: ECGs alone, texts alone.
 leaky = leak.leaking_gafa(leak.NOTHING)

@@ -586,7 +586,7 @@ claims.show(
 # 1. Add to each row of the similarities a number of its own, a different one for every ECG. Which of the two directions
 # changes? What does that say of the gradients of a row?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Text to ECG alone. A softmax sees differences within its row, so the gradients of a row
 # add up to zero: what one text is drawn by, the others are pushed by.
 generator = torch.Generator().manual_seed(0)
@@ -607,7 +607,7 @@ assert by_equation.sum(1).abs().max() < 1e-9
 # 2. Raise $\tau$ without end. What do the symmetric and the CLIP loss tend to, and what is left of the embeddings in them?
 # What does the ratio of the two tell you about the ablation "w/o log-sum-exp"?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # 2 ln B and ln B: all similarities become equal, and the loss forgets the embeddings.
 # The ratio is two at every temperature, so the ablation compares a loss with its half.
 ends = {}
@@ -626,7 +626,7 @@ assert abs(ends[1e6] - limit) < 1e-4
 # 3. This page says that a mask would answer false negatives. Write it: leave the copies of a text out of the sums over the
 # batch. What do perfect embeddings cost with it, and what without?
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Nothing with the mask, and the floor of the repeated texts without it.
 copies = (name[:, None] == name[None, :]) & ~torch.eye(B, dtype=torch.bool)  # (B, B)
 

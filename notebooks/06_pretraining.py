@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from mccgaa.config import RunConfig
+from mccgaa.metrics import retrieval as retrieval_of
 from mccgaa.pairs import record_texts
 from mccgaa.runtime import seed_step
 from mccgaa.settings import from_dict, load_yaml
@@ -587,3 +588,51 @@ claims.show(
         f"{rates[small].sum() / rates.sum():.1e} of the summed rate",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# Three numbers of a run that are easily misread. Guess first; the answers fold out, and each is computed from the run of this
+# page.
+#
+# 1. The learning rate falls from its largest value to almost nothing. Which share of the way (the sum of all rates) lies in
+# the first half of the steps? A straight line would give three quarters.
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# More than that, 1/2 + 1/pi for a long run: a cosine stays high for longer.
+first_half = rates[: len(rates) // 2].sum() / rates[: 2 * (len(rates) // 2)].sum()
+print(f"this run {first_half:.1%}, a long one {0.5 + 1 / np.pi:.1%}")
+assert 0.75 < first_half < 0.5 + 1 / np.pi + 0.1
+
+# %% [markdown]
+# 2. Double the batch. Chance then costs $2 \ln 2$ more. Does the floor of equal texts rise by less, by as much, or by more?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# By less: a text that is alone in its batch may stay alone. So a larger batch widens the
+# room between floor and chance, which is what can be learned.
+sizes = [size for size in (B // 2, B, 2 * B) if size <= len(train_texts)]
+found = false_negatives(train_texts, sizes).set_index("batch")
+found = pd.DataFrame({"floor": 2 * found["floor"], "chance": 2 * np.log(found.index)})
+print(found.assign(room=found["chance"] - found["floor"]).round(3))
+rise = found.diff().dropna()
+assert (rise["floor"] < rise["chance"]).all() and len(rise)
+
+# %% [markdown]
+# 3. This page takes for chance that five of the distinct texts are shown. Check it with a model that knows nothing. Which
+# would you draw at random, a vector for each record or one for each text, and does the answer matter?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# One for each text: equal texts are equal vectors to a model that knows nothing, too. With
+# one for each record there are more candidates, and chance would be put too low.
+_, which = np.unique(held_texts, return_inverse=True)
+rng = np.random.default_rng(0)
+n = len(which)
+seen, expected = {"text": [], "record": []}, {"text": chance, "record": min(1.0, 5 / n)}
+for _ in range(20):
+    ecgs, words = rng.normal(size=(n, 32)), rng.normal(size=(n, 32))
+    for kind, texts_of in (("text", words[which]), ("record", words)):
+        seen[kind].append(retrieval_of(ecgs, texts_of)["ecg_to_text_r5"])
+for kind, values in seen.items():
+    mean, error = np.mean(values), np.std(values) / np.sqrt(len(values))
+    print(f"a vector per {kind}: {mean:.4f}, expected {expected[kind]:.4f}")
+    assert abs(mean - expected[kind]) < 5 * error + 1e-9

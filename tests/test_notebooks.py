@@ -99,7 +99,7 @@ def test_a_chapter_explains_itself_within_four_thousand_words(path):
     assert least <= words <= 4000
 
 
-EXERCISED = ("00", "01", "02", "03", "04", "05")
+EXERCISED = ("00", "01", "02", "03", "04", "05", "06")
 CONCLUDING = ("01", "02", "03", "04", "05", "06", "07")
 
 
@@ -124,6 +124,7 @@ def test_a_chapter_ends_with_three_questions_whose_answers_fold_out_and_run(path
         assert re.search(rf"^{number}\. .*\?", question.source, re.M | re.S)
     for answer in answers:
         assert answer.metadata["tags"] == ["hide-cell"]
+        assert answer.metadata["mystnb"]["code_prompt_show"] == "Answer"
         assert answer.source.startswith("# "), "the first line is the answer in words"
         assert "print(" in answer.source or "page." in answer.source
         checked = re.search(r"^ *assert ", answer.source, re.M)
