@@ -14,6 +14,9 @@ params: str = "params/plus-real.yaml"  # profile whose records are the real ones
 twin: str = "params/plus.yaml"  # profile whose records are simulated
 
 # %% tags=["hide-input"]
+import torch
+
+from mccgaa.loss import STATEMENT_BIAS, alignment_loss, statement_loss
 from mccgaa_book import page, results
 from mccgaa_book.lab import Lab
 
@@ -239,3 +242,68 @@ for name, profile in (("twin", "plus"), ("both", "plus-real")):
 #   count, and channel attention without augmentation.
 #
 # Try the model: `mccgaa classify FILE` needs no download (see the README).
+
+# %% [markdown]
+# ## Exercises
+#
+# Three questions on statements, and on the tables above. Decide first; the answers fold out, and each is computed.
+#
+# 1. The bias starts at -6. How many of a thousand statements does a model that knows nothing expect in an ECG, and what would
+# it cost per ECG to start at 0 instead?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# Two or three, the number of sigmoid(-6); at 0 it expects half of them, and each of the
+# thousand costs ln 2.
+nothing = torch.zeros(1, 2), torch.zeros(1000, 2)  # an ECG, statements: all cosines 0
+expected = 1000 * torch.sigmoid(torch.tensor(STATEMENT_BIAS)).item()
+true = torch.zeros(1, 1000)
+true[0, :4] = 1  # about as many as an ECG has
+cost = {b: statement_loss(*nothing, true, bias=b).item() for b in (STATEMENT_BIAS, 0.0)}
+print(f"expected at {STATEMENT_BIAS:g}: {expected:.1f} statements")
+print("; ".join(f"bias {b:g} costs {loss:.1f}" for b, loss in cost.items()))
+assert 2 < expected < 3
+assert abs(cost[0.0] - 1000 * torch.tensor(2.0).log().item()) < 1e-2
+assert cost[STATEMENT_BIAS] < cost[0.0]
+
+# %% [markdown]
+# 2. A batch has two ECGs of equal findings. What do perfect embeddings, the same vector for both, cost in the symmetric loss of
+# chapter 5, and what in the loss of statements? Does either still pull at the
+# ECGs?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# 2 ln 2 and almost nothing. Neither pulls any more: in the loss of statements because all
+# is well, in the other because the pull of its own report and the push of the equal one
+# cancel, at a price that no training can lower.
+ecgs = torch.tensor([[1.0, 0.0], [1.0, 0.0]], requires_grad=True)
+texts = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # a finding that both have, and another
+has = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+whole = alignment_loss(ecgs, texts[[0, 0]], tau=0.01)  # each with its own report
+parts = statement_loss(ecgs, texts, has, tau=0.01, bias=-50.0)
+pulls = [torch.autograd.grad(loss, ecgs)[0].abs().max() for loss in (whole, parts)]
+print(f"reports {whole:.4f}, statements {parts:.4f}")
+print(f"largest gradients: {pulls[0]:.0e} and {pulls[1]:.0e}")
+assert abs(whole.item() - 2 * torch.tensor(2.0).log().item()) < 1e-5
+assert parts.item() < 1e-5 and max(pulls) < 1e-5
+
+# %% [markdown]
+# 3. Runs are compared seed by seed. Break the pairs, so that each run of one variant is set against another seed of the other.
+# What happens to the difference of the last table, and what to its interval? What would it mean if the interval
+# stayed as it is?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# The difference stays, for it is one of means. Pairing narrows the interval only where
+# two runs of one seed go up and down together; else the seed explains nothing.
+pairs = macros(own, "real")
+pairs = pairs[pairs["variant"].isin(["started", "statements"])]
+seeds = sorted(pairs["seed"].unique())
+following = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
+moved = pairs["variant"] == "statements"
+broken = pairs.assign(seed=pairs["seed"].mask(moved, pairs["seed"].map(following)))
+compared = {
+    name: results.paired(frame, "started", "statements").loc[results.MEAN]
+    for name, frame in (("paired", pairs), ("broken", broken))
+}
+for name, row in compared.items():
+    print(f"{name}: {row['difference']:+.2f}, {row['low']:+.2f} to {row['high']:+.2f}")
+gap = compared["paired"]["difference"] - compared["broken"]["difference"]
+assert abs(gap) < 1e-9
