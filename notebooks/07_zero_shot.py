@@ -834,3 +834,76 @@ claims.show(
         f"{(ssl['equal'] == 6).sum()} of {len(ssl)}, in all six numbers",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# What does an AUROC see, and what not? Decide first; the answers fold out, and each is computed from scores of this page.
+#
+# 1. Three things are done to the cosines of a class: they are squared after adding one, they are divided by $\tau$ and
+# exponentiated, and they go through a softmax over all classes of the task. Which of the three may change the class's AUROC?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# The softmax: it divides each record by a number of its own. The other two are the same
+# rising function for all records, which keeps their order.
+asked = scored(first, example)
+k = int(np.abs(asked.labels.mean(axis=0) - 0.5).argmin())  # the most balanced class
+y, cosines = asked.labels[:, k], asked.scores.astype(float)  # (n,), (n, C)
+powers = np.exp(cosines / 0.07)  # (n, C)
+areas = {
+    "cosine": auroc(y, cosines[:, k]),
+    "squared": auroc(y, (1 + cosines[:, k]) ** 2),
+    "exponential": auroc(y, powers[:, k]),
+    "softmax": auroc(y, (powers / powers.sum(axis=1, keepdims=True))[:, k]),
+}
+print("; ".join(f"{way}: {float(area):.4f}" for way, area in areas.items()))
+assert np.isclose(areas["cosine"], areas["squared"])
+assert np.isclose(areas["cosine"], areas["exponential"])
+
+# %% [markdown]
+# 2. Another hospital has the same patients with the finding, and ten times as many without it, who look just like ours. Which
+# change: AUROC, sensitivity, specificity, precision, the error of never calling the finding?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# Precision and the error of never. The others look at one kind of record at a time.
+often = np.where(y == 1, 1, 10)  # how often each record is there
+cut = results.youden_threshold(y, cosines[:, k])
+
+
+def measured_on(times):
+    """Rates of a test set that has record i times[i] times."""
+    label, score_of = np.repeat(y, times), np.repeat(cosines[:, k], times)
+    called = score_of >= cut
+    return {
+        "AUROC": auroc(label, score_of),
+        "sensitivity": called[label == 1].mean(),
+        "specificity": (~called)[label == 0].mean(),
+        "precision": label[called].mean(),
+        "error of never": label.mean(),
+    }
+
+
+both = pd.DataFrame({"here": measured_on(1), "there": measured_on(often)})
+print(both.astype(float).round(4))
+same_there = both.loc[["AUROC", "sensitivity", "specificity"]].astype(float)
+assert np.allclose(same_there["here"], same_there["there"])
+assert both.loc["precision", "here"] >= both.loc["precision", "there"]
+assert both.loc["error of never", "here"] > both.loc["error of never", "there"]
+
+# %% [markdown]
+# 3. A class has two texts. You may average their cosines with the ECG, or average their vectors, scale the result to length one
+# and take its cosine. Which ranks the records better?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# Neither: a cosine is linear in the text's vector, and its length is one factor for all
+# records. So an ensemble of prompts costs no more at the test than a single one.
+pair = q[[k, (k + 1) % len(q)]].double()  # (2, M), two texts
+ecgs = asked.embeddings.double()  # (n, M)
+of_cosines = (ecgs @ pair.T).mean(dim=1)
+mean_text = torch.nn.functional.normalize(pair.mean(dim=0), dim=0)
+of_vectors = ecgs @ mean_text
+ratio = of_vectors / of_cosines
+print(f"AUROC {auroc(y, of_cosines):.4f} and {auroc(y, of_vectors):.4f}")
+print(f"ratio of the scores: {ratio.min():.6f} to {ratio.max():.6f}")
+assert torch.allclose(of_vectors, of_cosines / pair.mean(dim=0).norm(), atol=1e-9)
+assert np.isclose(auroc(y, of_cosines), auroc(y, of_vectors), atol=1e-4)
