@@ -190,7 +190,8 @@ class Gafa(nn.Module):
         if self.config.graph == "pair":
             joined.diagonal(group.rank * len(x)).fill_(False)  # that is a self-loop
             return nodes, Links(_mask(joined), None, group)
-        joining = joined if all_x is x else self.adjacency(all_x, q)
+        alone = group.processes == 1
+        joining = joined if alone else self.adjacency(all_x, q)  # (all ECGs, C)
         return nodes, Links(_mask(joined), _mask(joining.T), group)
 
     def _nodes(self, x: Tensor, q: Tensor) -> Tensor:

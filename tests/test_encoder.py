@@ -323,6 +323,14 @@ def test_embeddings_have_length_one_and_at_least_float32() -> None:
     assert unit(v).dtype == torch.float32
     assert unit(random(3, 5)).dtype == torch.float64
     torch.testing.assert_close(unit(v).norm(dim=-1), torch.ones(3))
+    several = unit(random(2, 3, 5))  # of each record
+    torch.testing.assert_close(several.norm(dim=-1), torch.ones(2, 3).double())
+
+
+def test_channel_attention_keeps_the_precision_of_its_map() -> None:
+    x = random(2, 4, 5).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert ChannelAttention(4)(x).dtype == torch.bfloat16
 
 
 VARIANTS = [

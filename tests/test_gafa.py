@@ -1,6 +1,7 @@
 """GAFA against the paper's equations 17-24, written out as loops in float64."""
 
 import math
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from mccgaa.attention import GraphAttention
 from mccgaa.config import GafaConfig
 from mccgaa.errors import ConfigError
 from mccgaa.gafa import Gafa
+from mccgaa.gather import ALONE, Group
 
 B, M, HIDDEN, HEADS, OUT = 5, 3, 6, 2, 4
 
@@ -239,8 +241,11 @@ def test_without_a_graph_the_embeddings_come_back_unchanged():
     x_fuse, q_fuse = gafa(x, q)
     assert x_fuse is x and q_fuse is q
     assert gafa.width == M and not list(gafa.parameters())
-    # What it would have joined can be asked all the same.
+    # What it would have joined can be asked all the same, and in full precision.
     assert torch.equal(gafa.adjacency(x, q), make().adjacency(x, q))
+    coarse = embeddings(64, 3).bfloat16(), embeddings(64, 4).bfloat16()
+    exact = make().adjacency(*(t.double() for t in coarse))
+    assert torch.equal(gafa.adjacency(*coarse), exact)
 
 
 def fused_with_gradients(gafa: Gafa, x: Tensor, q: Tensor) -> list[Tensor]:
@@ -320,6 +325,54 @@ def test_masks_are_for_thresholds_and_edges_for_a_few_neighbours():
     gafa.dense = True
     for one, other in zip(edges, fused_with_gradients(gafa, x, q), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def in_threads(gafa: Gafa, x: Tensor, q: Tensor, processes: int, monkeypatch) -> list:
+    """What each of several processes fuses; here they are threads that wait."""
+    barrier, given, fused = threading.Barrier(processes), {}, {}
+
+    def gather(t: Tensor, group: Group = ALONE) -> Tensor:
+        if group.processes == 1:
+            return t
+        given[group.rank] = t
+        barrier.wait(10)
+        joined = torch.cat([given[rank] for rank in range(processes)])
+        barrier.wait(10)
+        return joined
+
+    def process(rank: int) -> None:
+        own = (t.chunk(processes)[rank] for t in (x, q))
+        try:
+            fused[rank] = gafa(*own, Group(rank, processes))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    for module in ("gather", "attention"):
+        monkeypatch.setattr(f"mccgaa.{module}.gather", gather)
+    threads = [threading.Thread(target=process, args=[r]) for r in range(processes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [fused[rank] for rank in range(processes)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize(
+    ("graph", "neighbours"), [("pair", None), ("bipartite", None), ("bipartite", 2)]
+)
+def test_processes_together_fuse_what_one_fuses(
+    graph, neighbours, processes, monkeypatch
+):
+    gafa = make(graph, neighbours=neighbours)
+    x, q = embeddings(6, 1), embeddings(6, 2)
+    whole = gafa(x, q)
+    parts = in_threads(gafa, x, q, processes, monkeypatch)
+    for side, expected in enumerate(whole):
+        joined = torch.cat([part[side] for part in parts])
+        torch.testing.assert_close(joined, expected)
 
 
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -211,6 +212,16 @@ def test_a_file_is_hashed_once_as_long_as_it_stays_as_it_is(tmp_path, monkeypatc
     assert len(read) == 3
 
 
+def test_a_file_is_hashed_again_where_its_size_or_its_time_is_another(tmp_path):
+    file = tmp_path / "vocab.txt"
+    seen = set()
+    for content, time in ((b"sinus", 1), (b"sinus rhythm", 1), (b"block rhythm", 2)):
+        file.write_bytes(content)
+        os.utime(file, (time, time))
+        seen.add(text_module._sha256(file))
+    assert len(seen) == 3
+
+
 def test_the_width_of_distilbert_counts_and_what_is_not_said_is_taken_to_fit(tmp_path):
     with pytest.raises(TextError, match="vectors of 12 numbers"):
         TextEncoder(settings(bare(tmp_path / "a", dim=12)), cache_dir=tmp_path)
@@ -252,6 +263,18 @@ def test_a_bar_counts_the_texts_that_are_new(tiny, tmp_path, capsys):
     assert "2/2" in capsys.readouterr().err
     encoder.encode(TEXTS, progress=True)
     assert not capsys.readouterr().err
+
+
+def test_loading_a_model_without_a_pooler_says_nothing(tiny, tmp_path, capsys):
+    from transformers import BertConfig, BertModel
+
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = BertConfig.from_pretrained(tiny)
+    BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    capsys.readouterr()
+    assert TextEncoder(settings(tmp_path), cache_dir=tmp_path / "c").model is not None
+    assert not "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -337,6 +360,10 @@ def test_the_cache_stands_where_the_environment_says(tiny, tmp_path, monkeypatch
     monkeypatch.setenv("MCCGAA_CACHE", str(tmp_path / "mine"))
     TextEncoder(settings(tiny)).encode(["sinus rhythm"])
     assert len(list((tmp_path / "mine").rglob("*.safetensors"))) == 1
+    monkeypatch.delenv("MCCGAA_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = TextEncoder(settings(tiny)).cache.folder
+    assert folder.parent == tmp_path / ".cache" / "mccgaa" / "text"
 
 
 @pytest.mark.parametrize("blank", ["", "   ", None])
@@ -367,6 +394,29 @@ def test_a_folder_with_pickled_weights_only_is_refused(tiny, tmp_path):
         TextEncoder(settings(tmp_path))
 
 
+def test_pickled_weights_are_not_read_beside_other_safetensors(tiny, tmp_path):
+    from transformers import AutoModel
+
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    model = AutoModel.from_pretrained(tiny)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(TextError, match="no model that transformers can load"):
+        TextEncoder(settings(tmp_path), cache_dir=tmp_path / "c").encode(TEXTS)
+
+
+def test_weights_of_half_precision_are_read_in_single(tiny, tmp_path):
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(tiny).half().save_pretrained(tmp_path)
+    for file in tiny.glob("*"):
+        if not (tmp_path / file.name).exists():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    model = TextEncoder(settings(tmp_path), cache_dir=tmp_path / "c").model
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
 def test_weights_that_are_no_safetensors_raise_a_readable_error(tiny, tmp_path):
     for file in tiny.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -375,13 +425,14 @@ def test_weights_that_are_no_safetensors_raise_a_readable_error(tiny, tmp_path):
         TextEncoder(settings(tmp_path), cache_dir=tmp_path / "c").encode(TEXTS)
 
 
-def test_code_in_a_model_folder_is_never_run(tiny, tmp_path):
+def test_code_in_a_model_folder_is_never_run(tiny, tmp_path, monkeypatch):
     for file in tiny.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((tiny / "config.json").read_text())
     config["model_type"] = "own-model"
     config["auto_map"] = {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}
     (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # what a question would get
     ran = tmp_path / "ran"
     (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w')\n")
     with pytest.raises(TextError):
@@ -397,10 +448,22 @@ def test_an_encoder_that_cannot_be_fetched_says_what_to_do(monkeypatch):
         raise LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(TextError, match=r"medcpt.*HF_ENDPOINT.*minilm"):
+    with pytest.raises(TextError) as caught:
         TextEncoder(TextConfig())
-    with pytest.raises(TextError, match=r"someone/absent.*a folder with config\.json"):
+    assert str(caught.value) == (
+        "Text encoder 'medcpt' could not be had from the hub "
+        "(LocalEntryNotFoundError). It is fetched from the Hugging Face hub: connect "
+        "once (or set HF_ENDPOINT to a mirror), give a folder that holds the model, or "
+        "use the embedded encoder: text.encoder: minilm."
+    )
+    with pytest.raises(TextError) as caught:
         TextEncoder(TextConfig(encoder="someone/absent"))
+    assert str(caught.value) == (
+        "Text encoder 'someone/absent' could not be had from the hub "
+        "(LocalEntryNotFoundError). Give a preset (medcpt, minilm), a model's name on "
+        "the Hugging Face hub (needs the network once), or a folder with config.json, "
+        "tokenizer and safetensors."
+    )
 
 
 def test_a_fetched_encoder_is_taken_from_the_hubs_own_copy(tiny, monkeypatch):
@@ -473,7 +536,8 @@ def test_fetched_weights_that_are_not_medcpts_are_refused(tiny, monkeypatch):
 
 def test_a_missing_package_names_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(TextError, match=r"pip install .*mccgaa\[offline\]"):
+    message = r'minilm\' is not installed\. Install it .*"mccgaa\[offline\]"\.$'
+    with pytest.raises(TextError, match=message):
         TextEncoder(TextConfig(encoder="minilm"))
 
 
@@ -487,7 +551,7 @@ def test_weights_with_another_sha256_are_not_the_preset(tiny, monkeypatch, tmp_p
         "package:fake_minilm/model", sha256="0" * 64, remedy="Reinstall."
     )
     monkeypatch.setitem(PRESETS, "fake", preset)
-    with pytest.raises(TextError, match=r"sha256 .* is 0000.*Reinstall"):
+    with pytest.raises(TextError, match=r"tensors has sha256 .* is 0000.*Reinstall"):
         TextEncoder(TextConfig(encoder="fake", dim=16, max_length=16))
 
 
@@ -525,8 +589,16 @@ def test_impossible_settings_are_refused(settings, message):
 
 def test_a_model_without_a_pooler_says_so():
     output = SimpleNamespace(last_hidden_state=torch.zeros(1, 2, 3), pooler_output=None)
-    with pytest.raises(TextError, match=r"set text\.pooling to cls or mean"):
-        text_module.pool(output, torch.ones(1, 2), "pooler")
+    for none in (output, SimpleNamespace(last_hidden_state=torch.zeros(1, 2, 3))):
+        with pytest.raises(TextError, match=r"set text\.pooling to cls or mean"):
+            text_module.pool(none, torch.ones(1, 2), "pooler")
+
+
+@pytest.mark.skipif(not HAS_MINILM, reason="extra [offline] is not installed")
+def test_the_embedded_weights_are_the_pinned_ones():
+    weights = locate("minilm") / "model.safetensors"
+    pinned = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert PRESETS["minilm"].sha256 == pinned
 
 
 @pytest.mark.skipif(not HAS_MINILM, reason="extra [offline] is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -222,3 +223,11 @@ def test_a_record_of_any_length_is_windows_that_cover_it(
         expected = prepare(record, config, start=start)
         np.testing.assert_allclose(window, expected, atol=1e-6)
     assert not windows[0][:, 100 * seconds :].any()  # padding, where it is short
+
+
+def test_only_a_whole_data_set_loads_scipy(record_of, ecg, monkeypatch):
+    record, config = record_of(ecg(10, 500)), InputConfig(100, 10.0, "bandpass-zscore")
+    monkeypatch.setitem(sys.modules, "scipy.signal", None)
+    assert prepare_windows(record, config).shape == (1, 12, 1000)
+    with pytest.raises(ImportError):
+        prepare(record, config)

@@ -365,8 +365,16 @@ class Judge:
                 out.write(json.dumps([verdict(code, self.until), cpu]) + "\n")
                 out.flush()
                 for path in set(base.iterdir()) - kept:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    remove(path)
         return True
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, a file or a link, such as pytest's to the newest folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def is_shared(fixture: pytest.FixtureDef) -> bool:
