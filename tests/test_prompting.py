@@ -132,10 +132,17 @@ def test_a_task_is_scored_through_members(twin_store):
     store, knowledge, model = SignalStore.open(twin_store), Knowledge.load(), Plain()
     found = score(model, store, "super", knowledge, None, prompts="members")
     x = embed(model, store, found.rows)
-    for c, cls in enumerate(found.classes):
-        own = [class_scores(model, x, said) for said in knowledge.prompts("super", cls)]
+    said_of = [knowledge.prompts("super", cls) for cls in found.classes]
+    for c, said in enumerate(said_of):
+        own = [class_scores(model, x, wording) for wording in said]
         expected = np.concatenate(own, axis=1).max(axis=1)
         np.testing.assert_allclose(found.scores[:, c], expected, atol=1e-6)
+    options = {"prompts": "members", "reduction": "mean"}
+    mean = score(model, store, "super", knowledge, None, **options)
+    for c, said in enumerate(said_of):
+        every = [text for wording in said for text in wording]
+        expected = class_scores(model, x, every).mean(axis=1)
+        np.testing.assert_allclose(mean.scores[:, c], expected, atol=1e-6)
     single = score(model, store, "super", knowledge, None)
     assert single.texts == found.texts and (single.scores != found.scores).any()
     default = score(model, store, "super", knowledge, None, prompts="single")

@@ -166,6 +166,8 @@ def test_the_test_split_is_the_default(plain, store):
     assert set(store.records["split"].iloc[found.rows]) == {"test"}
     result = zero_shot(plain, store, ["super"], Knowledge.load(), bootstrap=0)
     assert result["super"].n == len(found.rows)
+    scores = score_tasks(plain, store, ["super"], Knowledge.load())["super"]
+    assert np.array_equal(scores.rows, found.rows)
 
 
 def test_records_of_one_subject_are_resampled_together(plain, store):
@@ -339,7 +341,8 @@ def test_a_bar_is_shown_only_when_asked_for(plain, store, capsys):
     assert "embed" not in capsys.readouterr().err
     for show in (False, True):
         score(plain, store, "super", knowledge, device="cpu", progress=show)
-        assert ("embed" in capsys.readouterr().err) is show
+        shown = capsys.readouterr().err
+        assert ("embed" in shown) is ("batch" in shown) is show
 
 
 def test_class_texts_are_worded_in_the_style_of_the_model(plain, store):
