@@ -20,11 +20,12 @@ from mccgaa.errors import ConfigError, RunError
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import auroc, retrieval, set_retrieval
 from mccgaa.model import MCCGAA
-from mccgaa.pairs import Pairs, load_pairs, record_statements
+from mccgaa.pairs import DeviceTexts, Pairs, load_pairs, record_statements, record_texts
 from mccgaa.pretrain import Trainer, pretrain
 from mccgaa.run_folder import RunFolder
 from mccgaa.statements import split_report
 
+KNOWN = Knowledge.load()
 LOSS = LossConfig(kind="statements", tau=0.1, learn_tau=True, uma_weight=0.0)
 
 
@@ -49,6 +50,16 @@ def trainer(config: RunConfig, pairs: Pairs, folder: Path) -> Trainer:
 
 
 # -- what is read
+
+
+@pytest.mark.parametrize("read", [record_texts, record_statements])
+def test_a_record_without_labels_has_no_text(twin_store, read):
+    store = SignalStore.open(twin_store)
+    labelled = read(store, PretrainConfig(text="knowledge"), TextConfig(), KNOWN)
+    store.records.at[3, "statements"] = None
+    found = read(store, PretrainConfig(text="knowledge"), TextConfig(), KNOWN)
+    assert labelled[3] and not found[3]
+    assert found[:3] + found[4:] == labelled[:3] + labelled[4:]
 
 
 def test_reports_become_their_sentences_and_labels_their_texts(twin_store):
@@ -80,6 +91,15 @@ def test_records_that_keep_no_statement_are_left_out(pairs):
     with pytest.raises(RunError, match="no statement that 41 training records share"):
         Pairs.of_statements(pairs.store, sets, NumberEncoder(), min_count=41)
     assert len({pairs.fingerprint, few.fingerprint}) == 2
+
+
+def test_what_belongs_to_a_batch_lies_on_the_device_of_the_model(pairs):
+    away = DeviceTexts(pairs, torch.device("meta"))
+    index = (away.targets.indptr, away.targets.indices)
+    for tensor in (away.vectors, away.text_of, away.weights, *index):
+        assert tensor.is_meta
+    weights = DeviceTexts(pairs, torch.device("cpu")).weights
+    assert torch.equal(weights, torch.ones(len(pairs.statements)))
 
 
 def test_loading_follows_the_settings(pairs, monkeypatch):
