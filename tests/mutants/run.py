@@ -111,7 +111,9 @@ _checkout: Checkout  # the worker's own
 
 def start_worker(source: Path, folder: Path) -> None:
     global _checkout
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A handler in Python runs when the main thread wakes, which a signal to one of
+    # torch's threads does not do. The tests that it leaves behind have timers.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # The tests may start processes, which a pool forbids its workers.
     multiprocessing.current_process()._config["daemon"] = False
     own = Path(tempfile.mkdtemp(dir=folder))
