@@ -554,6 +554,9 @@ def test_damaged_files_are_refused(saved: Path) -> None:
     (saved / "config.json").write_text("{", "utf-8")
     with pytest.raises(RunError, match=r"config\.json is not the configuration"):
         MCCGAA.from_pretrained(saved)
+    (saved / "config.json").write_text('{"heads": 2}', "utf-8")
+    with pytest.raises(RunError, match="configuration of a model: config has no setti"):
+        MCCGAA.from_pretrained(saved)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from test_statement_loss import naive
+from torch.nn.functional import normalize
 from toys import MODEL, ROWS, RUN, TRAIN, VAL, NumberEncoder, numbered_store, rows_of
 
 from mccgaa import pairs as module
@@ -141,13 +142,15 @@ def test_each_ecg_of_a_step_lies_beside_its_own_statements(pairs, tmp_path, bala
     assert (weights == 1).all() == (balance == 0)
 
 
-def test_the_loss_of_a_batch_is_that_of_the_formula(pairs, tmp_path):
-    loop = trainer(config(balance=0.5), pairs, tmp_path)
+@pytest.mark.parametrize("graph", ["none", "bipartite"])
+def test_the_loss_of_a_batch_is_that_of_the_formula(pairs, tmp_path, graph):
+    loop = trainer(config(graph, balance=0.5), pairs, tmp_path)
     model = loop.model.eval()
     given = next(iter(loop.batches(0)))
     with torch.no_grad():
         output = model(*given)
         x, q = model.encode_ecg(given[0]), model.encode_text(given[1])
+        x, q = (normalize(side, dim=1) for side in model.gafa(x, q))
     expected = naive(x, q, given[2], 0.1, -6.0, given[3])
     assert output.loss.item() == pytest.approx(expected, rel=1e-4)
     assert output.cma == output.loss and output.uma == 0
@@ -196,7 +199,9 @@ def test_scale_and_bias_start_as_set_and_give_probabilities():
         found = model.probability(cosine)
         np.testing.assert_allclose(found.detach(), expected, rtol=1e-5)
         assert found.dtype == torch.float64
-    with pytest.raises(ConfigError, match="expected statements, the loss that fits"):
+    with pytest.raises(
+        ConfigError, match=r"^loss\.kind is .* expected statements, the"
+    ):
         MCCGAA(MODEL).probability(cosine)
 
 
