@@ -11,4 +11,8 @@ def __getattr__(name: str) -> object:
         from mccgaa import ready
 
         return getattr(ready, name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mccgaa")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

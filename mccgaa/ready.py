@@ -16,7 +16,8 @@ three and can be asked all the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -76,7 +77,7 @@ class Scoring:
     prompting: Prompting = field(default_factory=Prompting)
     slope: float = 1.0
     intercept: float = 0.0
-    offsets: dict[str, float] = field(default_factory=dict)  # name -> offset
+    offsets: dict[str, float] = field(default_factory=dict)  # an entry's name -> offset
     fitted: dict[str, Any] = field(default_factory=dict)  # on what; empty: nothing
 
 
@@ -124,14 +125,17 @@ class Classifier:
             One finding per class, best first.
 
         Raises:
-            ConfigError: no class to choose from.
+            ConfigError: no class to choose from, or an argument of a wrong type.
             RecordError: the file cannot be read, or not be turned into the model's
                 input.
             TextError: a class in words of one's own, and no text encoder.
         """
-        names = self.names if classes is None else tuple(classes)
-        if not names:
-            raise ConfigError("Name at least one class, such as 'sinus rhythm'.")
+        names = self.names if classes is None else _checked(classes)
+        if not isinstance(file, Record | str | os.PathLike):
+            raise ConfigError(
+                f"file is of type {type(file).__name__}; expected the path of an ECG "
+                "file, or a record of read_record (an array can be saved as .npy)."
+            )
         record = file if isinstance(file, Record) else read_record(file, **reading)
         cosine = self.score(self.windows(record), names).mean(0)  # (C,)
         share = torch.softmax(cosine / self.model.tau, dim=0).tolist()
@@ -169,7 +173,7 @@ class Classifier:
     def logits(self, cosine: Tensor, names: Sequence[str]) -> Tensor:
         """Turn cosines (..., C) of classes into log-odds; see `Scoring`."""
         how = self.scoring
-        offset = torch.tensor([how.offsets.get(name, 0.0) for name in names])
+        offset = torch.tensor([self._offset(name) or 0.0 for name in names])
         raw = cosine / float(self.model.tau) + float(self.model.bias)
         return how.slope * raw + how.intercept + offset
 
@@ -196,6 +200,11 @@ class Classifier:
         cost = odds[0] - odds[1:]  # (12 + S,)
         return Occlusion(cost[: len(LEADS)], cost[len(LEADS) :])
 
+    def _offset(self, name: str) -> float | None:
+        """The fitted offset of a class, by whatever name it is asked for, or None."""
+        entry = self.knowledge.find(name)
+        return self.scoring.offsets.get(entry.name if entry else name)
+
     def _probability(self, cosine: Tensor, names: Sequence[str]) -> list[float | None]:
         """The probability of each class, where the loss or the scoring fits any."""
         fits = self.model.config.loss.kind == "statements" or self.scoring.fitted
@@ -213,6 +222,28 @@ class Classifier:
             q = self.model.encode_text(texts_of(worded)).float()  # (T, M)
             self._asked[names] = worded, q
         return self._asked[names]
+
+
+def _checked(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes that are asked for, or refuse what is no list of words."""
+    several = isinstance(classes, Iterable) and not isinstance(classes, str | bytes)
+    try:
+        names = tuple(classes) if several else None
+    except TypeError:  # an array without axes only looks like a list
+        names = None
+    if names is None:
+        raise ConfigError(
+            f"classes is {classes!r}; expected a list of words, such as "
+            "['sinus rhythm']."
+        )
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(
+                f"classes holds {name!r}; expected words, such as 'sinus rhythm'."
+            )
+    if not names:
+        raise ConfigError("Name at least one class, such as 'sinus rhythm'.")
+    return names
 
 
 def listed(knowledge: Knowledge) -> list[Entry]:

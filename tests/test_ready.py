@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import subprocess
@@ -191,6 +192,17 @@ def test_offsets_decide_the_order():
     assert found[0].probability == pytest.approx(1 / (1 + math.exp(-(0.2 - 1 + 3))))
 
 
+def test_one_finding_has_one_probability_by_whatever_name_it_is_asked_for():
+    """Offsets are kept by the entry's name; the words typed are not looked up."""
+    model = toy({"atrial one": 0.2, "block": 0.1})
+    scoring = Scoring(offsets={"atrial one": 3.0, "block": 1.0}, fitted={"ecgs": 5})
+    asked = ["atrial one", "Atrial One", " a one ", "A"]
+    found = Classifier(model, BASE, scoring).classify(ecg(), [*asked, "B", "block"])
+    assert {f.name for f in found[:4]} == set(asked)
+    for f, z in zip(found, [0.4 - 1 + 3] * 4 + [0.2 - 1 + 1] * 2, strict=True):
+        assert f.probability == pytest.approx(1 / (1 + math.exp(-z)))
+
+
 def test_other_losses_rank_by_cosine_and_share_out_at_their_temperature():
     config = replace(NONE, loss=LossConfig(tau=0.5))
     cosines = {"a": 0.6, "b": 1.0, "c": 0.0, "d": 0.6}
@@ -284,6 +296,32 @@ def test_no_class_to_choose_from_is_refused(plain):
         plain.classify(ecg(), [])
 
 
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ("atrial one", r"classes is 'atrial one'; expected a list"),
+        (3, "classes is 3; expected a list"),
+        (np.array("block"), r"classes is array\('block'.*; expected a list"),
+        ([None], "classes holds None; expected words"),
+        (["block", " "], "classes holds ' '; expected words"),
+        (np.ones(2), "classes holds .*1.0.*; expected words"),
+    ],
+    ids=repr,
+)
+def test_classes_that_are_no_list_of_words_are_refused(plain, classes, said):
+    with pytest.raises(ConfigError, match=said):
+        plain.classify(ecg(), classes)
+
+
+def test_any_collection_of_words_names_classes_and_an_array_is_no_file(plain):
+    names = ["atrial one", "block"]
+    expected = plain.classify(ecg(), names)
+    for classes in (np.array(names), tuple(names), iter(names), dict.fromkeys(names)):
+        assert plain.classify(ecg(), classes) == expected
+    with pytest.raises(ConfigError, match="type ndarray; expected the path of an ECG"):
+        plain.classify(ecg().signal, names)
+
+
 def test_shipped_models_are_found_by_name_and_the_default_comes_first(
     folder, monkeypatch, tmp_path
 ):
@@ -366,6 +404,7 @@ def test_the_package_offers_load_and_is_imported_at_once():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "mccgaa.ready", "Classifier"]
+    assert mccgaa.__version__ == importlib.metadata.version("mccgaa")
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = mccgaa.lode
 
