@@ -158,11 +158,11 @@ def _by_seed(folder: Path) -> pd.DataFrame:
 
 
 def _beyond(folder: Path) -> pd.DataFrame:
-    """One row per model and seed on the real test fold, as chapter 8 scores them."""
+    """One row per model and seed on the real test fold, with one text per class."""
     parts = []
     for tier, variant, group, method, look in BEYOND:
         found = results.load("beyond", tier, folder / tier)
-        macro = results.with_task_mean(findings.through_members(found))
+        macro = results.with_task_mean(findings.one_text(found))
         part = macro[(macro["task"] == MEAN) & (macro["variant"] == variant)]
         parts.append(part.assign(group=group, method=method, look=look))
     return pd.concat(parts)

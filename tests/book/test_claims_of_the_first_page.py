@@ -46,3 +46,15 @@ def test_the_runs_of_the_pair_graph_stay_above_the_floor_as_the_readme_says():
         pair = frame[frame["variant"] == "pair"]
         both = pd.pivot_table(pair, "value", ["seed", "split"], "metric")
         assert (both["final_loss"] > both["loss_floor"]).all()
+
+
+def test_other_hospitals_are_named_with_the_numbers_of_both_shipped_models():
+    prose = " ".join(PROSE[0].read_text("utf-8").split())
+    found = re.search(
+        r"other hospitals the first has .* AUROC of (\S+) and .* (\S+),", prose
+    )
+    frames = [results.load("external", name).frame for name in ("plus-real", "plus")]
+    macros = [frame.loc[frame["class"] == "", "value"].item() for frame in frames]
+    assert [*found.groups()] == [f"{value:.1f}" for value in macros]
+    af = [frame.loc[frame["class"] == "AF", "value"].item() for frame in frames]
+    assert (macros[0] < macros[1]) and (af[0] > af[1]), "it is no longer the other way"
