@@ -90,7 +90,7 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
         units: None means mV.
 
     Raises:
-        RecordError: unreadable, not numbers, or without a rate.
+        RecordError: unreadable, not numbers, or without a rate or names of leads.
     """
     import pandas as pd
 
@@ -113,6 +113,11 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
             f"{path} is not a table of numbers with one column per lead ({error})."
         ) from error
     names = [str(name) for name in table.columns]
+    if not any(lead_of(name) for name in names):
+        raise RecordError(
+            f"{path} names no lead in its first line; add a line above the numbers "
+            f"that names them, such as {','.join(LEADS)}."
+        )
     return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
 
 
@@ -173,7 +178,9 @@ def _required_rate(path: Path, sampling_rate: float | None) -> float:
     """The caller's rate, or an error that asks for it."""
     if sampling_rate is None:
         raise RecordError(
-            f"{path} does not say its sampling rate; pass sampling_rate in Hz."
+            f"{path} does not say its sampling rate; pass sampling_rate in Hz (command "
+            "line: --sampling-rate of classify, or for pack own a column sampling_rate "
+            "in its table, and one of units where they are not mV)."
         )
     return float(sampling_rate)
 

@@ -2,11 +2,11 @@ r"""Your own ECGs: a CSV that says where each is, and what is known of it.
 
 Ten lines are enough. `my-ecgs.csv`::
 
-    path,text,labels,subject,split
-    clinic/0001.hea,"sinus rhythm. normal ecg.",SR,p1,train
-    clinic/0002.edf,"atrial fibrillation with rapid response.",AFIB,p2,train
-    clinic/0003.csv,,AFIB|PVC,p3,test
-    clinic/0004.npy,,SR,p4,test
+    path,text,labels,subject,split,sampling_rate,units
+    clinic/0001.hea,"sinus rhythm. normal ecg.",SR,p1,train,,
+    clinic/0002.edf,"atrial fibrillation with rapid response.",AFIB,p2,train,,
+    clinic/0003.csv,,AFIB|PVC,p3,test,500,mV
+    clinic/0004.npy,,SR,p4,test,250,uV
 
 and then::
 

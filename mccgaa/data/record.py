@@ -99,6 +99,10 @@ def read_record(
 
 def _locate(path: Path) -> Path:
     """Find the file that describes the record named by `path`."""
+    endings = [path.parent / f"{path.name}{ending}" for ending in _SUFFIXES]
+    candidate = next(filter(Path.is_file, endings), None)
+    if path.is_dir() and candidate is None:
+        raise RecordError(f"{path} is a folder; name a file in it.")
     suffix = path.suffix.lower()
     header = path.with_suffix(".hea")
     if suffix in (".dat", ".mat") and header.is_file():
@@ -107,10 +111,8 @@ def _locate(path: Path) -> Path:
         if path.is_file():
             return path
         raise RecordError(f"{path} does not exist.")
-    for ending in _SUFFIXES:
-        candidate = path.with_name(path.name + ending)
-        if candidate.is_file():
-            return candidate
+    if candidate is not None:
+        return candidate
     if path.is_file():
         raise RecordError(
             f"{path} is of no known format; expected one of {', '.join(_SUFFIXES)}."
@@ -166,7 +168,8 @@ def _places(path: Path, names: list[str], allow_missing: bool) -> dict[int, int]
     if not places or (missing and not allow_missing):
         raise RecordError(
             f"{path} has {len(places)} of the twelve leads: {', '.join(missing)} "
-            "missing. Allow missing leads to have them filled with zeros."
+            "missing. Pass allow_missing_leads (command line: --allow-missing-leads) "
+            "to have them filled with zeros."
         )
     return dict(sorted(places.items()))
 
@@ -193,7 +196,8 @@ def _check_amplitude(path: Path, signal: np.ndarray) -> None:
     if share > 0.01:
         raise RecordError(
             f"{path} passes {_IMPLAUSIBLE:g} mV in {share:.0%} of its samples, which "
-            "no ECG does; pass its true units (uV?)."
+            "no ECG does; pass its true units, such as uV (command line: --units of "
+            "classify, or for pack own a column units in its table)."
         )
 
 

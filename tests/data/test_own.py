@@ -21,11 +21,13 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_example_of_the_docstring_is_read(tmp_path: Path) -> None:
+def test_the_example_of_the_docstring_and_the_readme_is_read(tmp_path: Path) -> None:
     lines = [line.strip() for line in own.__doc__.splitlines()]
-    start = lines.index("path,text,labels,subject,split")
+    start = lines.index("path,text,labels,subject,split,sampling_rate,units")
     example = lines[start : lines.index("", start)]
     assert len(example) == 5
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(example) in readme
     rows = own.read_rows(write(tmp_path, "\n".join(example) + "\n"))
     assert rows["split"].to_list() == ["train", "train", "test", "test"]
     assert rows["own"].to_list() == [["SR"], ["AFIB"], ["AFIB", "PVC"], ["SR"]]
@@ -33,6 +35,13 @@ def test_the_example_of_the_docstring_is_read(tmp_path: Path) -> None:
     assert rows["text"][2] is None
     assert rows.attrs["tasks"] == {"own": ["AFIB", "PVC", "SR"]}
     assert rows["path"][0] == "clinic/0001.hea"
+    stated = list(zip(rows["path"], rows["sampling_rate"], rows["units"], strict=True))
+    # What states neither in the file has both in the table.
+    assert stated[2:] == [
+        ("clinic/0003.csv", 500, "mV"),
+        ("clinic/0004.npy", 250, "uV"),
+    ]
+    assert rows["units"].isna().to_list() == [True, True, False, False]
 
 
 def test_reports_alone_are_split_by_subject(tmp_path: Path) -> None:

@@ -316,6 +316,38 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_record(tmp_path / "x.txt")
 
 
+def test_a_folder_is_no_record_but_may_have_the_name_of_one(
+    tmp_path, ecg, wfdb_writer, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("r", "x.csv"):
+        (tmp_path / name).mkdir()
+    for name in ("r", "x.csv", ".", ".."):
+        with pytest.raises(RecordError, match="is a folder; name a file in it"):
+            read_record(name)
+    wfdb_writer(tmp_path, "r", ecg(2, 500))
+    assert read_record("r").path == "r.hea"
+
+
+def test_a_remedy_is_named_as_python_and_the_command_line_spell_it(
+    tmp_path, ecg, wfdb_writer
+):
+    np.save(tmp_path / "x.npy", ecg(2, 500) * 1000)
+    (tmp_path / "x.csv").write_text("I,II\n1,2\n")
+    for name in ("x.npy", "x.csv"):
+        with pytest.raises(
+            RecordError, match=r"sampling_rate in Hz .*--sampling-rate.* a column sampl"
+        ):
+            read_record(tmp_path / name)
+    with pytest.raises(RecordError, match=r"--units.*a column units"):
+        read_record(tmp_path / "x.npy", sampling_rate=500)
+    wfdb_writer(tmp_path, "r", ecg(2, 500, leads=1), leads=["V5"])
+    with pytest.raises(
+        RecordError, match=r"allow_missing_leads \(.*--allow-missing-leads\)"
+    ):
+        read_record(tmp_path / "r")
+
+
 def test_a_cpsc_struct_is_read(tmp_path, ecg):
     signal = ecg(7, 500)
     struct = {"sex": "Female", "age": 47, "data": signal}
@@ -405,6 +437,11 @@ def test_a_table_has_one_column_a_lead(tmp_path, ecg):
     record = read_record(tmp_path / "x.csv", sampling_rate=500)
     order = [MIMIC.index(lead) for lead in LEADS]
     np.testing.assert_allclose(record.signal, signal[order], atol=1e-6)
+    for first in ("", "time,", "ch1,ch2,"):
+        rows = first + "0.0,0.0,0.5\n1,2,3" + ",4" * first.count(",")
+        (tmp_path / "x.csv").write_text(rows)
+        with pytest.raises(RecordError, match=r"no lead in its first line.*I,II,III"):
+            read_record(tmp_path / "x.csv", sampling_rate=500)
     (tmp_path / "x.csv").write_text("I,II\n1,a\n")
     with pytest.raises(RecordError, match="table of numbers"):
         read_record(tmp_path / "x.csv", sampling_rate=500)
