@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from mccgaa.command import (
     DEVICE,
@@ -17,6 +18,7 @@ from mccgaa.command import (
     at_least,
     command,
     given,
+    probability,
 )
 from mccgaa.files import check_writable, write_json
 
@@ -47,6 +49,12 @@ def prompts(default: str) -> tuple[Argument, Argument]:
         arg("--prompts", choices=["single", "members"], help=said),
         arg("--reduction", choices=["max", "mean", "best-member"], help=REDUCTION_HELP),
     )
+
+
+def _write(path: str, results: Any) -> None:
+    """Write the results of --json, and say so beside what is printed."""
+    write_json(path, results)
+    print(f"wrote {path}", file=sys.stderr)
 
 
 def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
@@ -97,7 +105,7 @@ def zeroshot(args: argparse.Namespace) -> None:
         print(f"{task:10s} {result}")
     if args.json is not None:
         found["tasks"] = {task: result.to_dict() for task, result in results.items()}
-        write_json(args.json, found)
+        _write(args.json, found)
 
 
 @command(
@@ -138,7 +146,7 @@ def probe(args: argparse.Namespace) -> None:
         print(f"{row.task:10s} {row.share:3d} % {row.recipe:14s} {row.result}")
         rows.append(row.to_dict())
     if args.json is not None:
-        write_json(args.json, found | {"results": rows})
+        _write(args.json, found | {"results": rows})
 
 
 @command(
@@ -187,7 +195,7 @@ def evaluate(args: argparse.Namespace) -> None:
         print(f"left out: {one['record_id']}, {one['reason']}")
     print(DISCLAIMER)
     if args.json is not None:
-        write_json(args.json, said | {"bootstrap": args.bootstrap} | found.to_dict())
+        _write(args.json, said | {"bootstrap": args.bootstrap} | found.to_dict())
 
 
 @command(
@@ -201,7 +209,12 @@ def evaluate(args: argparse.Namespace) -> None:
     arg(
         "--top", type=at_least(1), help="show this many (default: 10 of every finding)"
     ),
-    arg("--threshold", type=float, metavar="P", help="show what is this probable"),
+    arg(
+        "--threshold",
+        type=probability,
+        metavar="P",
+        help="show what is this probable (0 to 1)",
+    ),
     arg(
         "--plot",
         metavar="FILE",
@@ -229,7 +242,10 @@ def classify(args: argparse.Namespace) -> None:
     from mccgaa.ready import EXAMPLE, load, ranking
 
     if args.plot is not None:
+        from mccgaa.plot import check_plot
+
         check_writable(args.plot)
+        check_plot(args.plot)
     how = given(args, "prompts", "reduction")
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
     record = read_record(args.record or EXAMPLE, **reading)
@@ -241,6 +257,8 @@ def classify(args: argparse.Namespace) -> None:
     few = shown if args.classes or args.top or least else shown[:10]
     print(ranking(few) if few else f"No finding has {least:g} or more.")
     print(DISCLAIMER)
+    for doubt in model.doubts(record, [finding.name for finding in few]):
+        print(f"note: {doubt}", file=sys.stderr)
     if args.plot is not None:
         from mccgaa.plot import save
 
@@ -248,8 +266,9 @@ def classify(args: argparse.Namespace) -> None:
         costs = model.occlude(record, first.name)
         title = f"{first.name}: {first.chance:.0%}"
         save(args.plot, record, title, *costs, layout=args.layout)
+        print(f"wrote {args.plot}", file=sys.stderr)
     if args.json is not None:
-        write_json(args.json, [asdict(finding) for finding in shown])
+        _write(args.json, [asdict(finding) for finding in shown])
 
 
 @command(

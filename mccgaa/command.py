@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -113,6 +114,18 @@ def at_least(low: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def probability(text: str) -> float:
+    """The type of an argument that is a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        said = f"{text!r} is not a probability from 0 to 1"
+        raise argparse.ArgumentTypeError(said)
+    return number
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mccgaa.calibration import calibrate, calibration_error, labelled
 from mccgaa.card import Tested, training_facts, write_card
 from mccgaa.config import LEADS
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, RunError
 from mccgaa.files import write_folder, write_json
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
@@ -67,6 +67,11 @@ def export(
         TextError: the text encoder cannot be had.
     """
     out = Path(out)
+    if not Path(run).is_dir():
+        raise RunError(
+            f"{run} is no folder; export needs that of a finished run, which says what "
+            "the model was trained on (`mccgaa pretrain` prints it)."
+        )
     model = lean(MCCGAA.from_pretrained(run))
     knowledge = knowledge or Knowledge.load()
     facts = training_facts(Path(run))

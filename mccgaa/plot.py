@@ -169,6 +169,31 @@ def draw_leads(ax: Axes, sheet: Sheet, costs: Mapping[str, float]) -> None:
             ax.text(x + length + 0.8, y, _signed(cost), **look)
 
 
+def check_plot(path: Path | str) -> str:
+    """Refuse a picture that `save` could not draw, before the work for it is done.
+
+    Args:
+        path: of the picture.
+
+    Returns:
+        Its format: svg, pdf or png.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or cannot write such a file.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("svg", "pdf", "png"):
+        raise ConfigError(f"{path} cannot be drawn; expected .svg, .pdf or .png.")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "A plot needs matplotlib, which is not installed; install it with: "
+            'pip install "mccgaa[plot]".'
+        ) from error
+    return kind
+
+
 def save(
     path: Path | str,
     record: Record,
@@ -192,19 +217,10 @@ def save(
         ConfigError: matplotlib is not installed, or cannot write such a file.
         WriteError: the file cannot be written.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "A plot needs matplotlib, which is not installed; install it with: "
-            'pip install "mccgaa[plot]".'
-        ) from error
+    kind = check_plot(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    path = Path(path)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("svg", "pdf", "png"):
-        raise ConfigError(f"{path} cannot be drawn; expected .svg, .pdf or .png.")
     rhythm = "II" if layout == "3x4" else None
     sheet = lay_out(record, min(10.0, record.duration), rhythm)
     below = _BARS + 10.0  # the bars, and two lines of words

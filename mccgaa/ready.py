@@ -200,6 +200,32 @@ class Classifier:
         cost = odds[0] - odds[1:]  # (12 + S,)
         return Occlusion(cost[: len(LEADS)], cost[len(LEADS) :])
 
+    def doubts(self, record: Record, names: Sequence[str]) -> list[str]:
+        """Say what a reader of an ECG's findings should know before trusting them.
+
+        Args:
+            record: the ECG.
+            names: of the classes, as in `classify`.
+
+        Returns:
+            One sentence for each doubt: the record is shorter than the model's input,
+            or classes are not among those that the probabilities were fitted to.
+        """
+        said, given = [], self.model.config.input
+        if round(record.duration * given.sampling_rate) < given.length:
+            said.append(
+                f"{record.path} lasts {record.duration:g} s and the model's input "
+                f"{given.duration:g} s; the rest is filled with zeros."
+            )
+        if self.scoring.fitted:
+            said += [
+                f"{name!r} is not calibrated: its probability was fitted to no ECG of "
+                "this class, and may be far too high or too low."
+                for name in names
+                if self._offset(name) is None
+            ]
+        return said
+
     def _offset(self, name: str) -> float | None:
         """The fitted offset of a class, by whatever name it is asked for, or None."""
         entry = self.knowledge.find(name)

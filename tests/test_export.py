@@ -205,6 +205,13 @@ def test_onnx_embeds_as_torch_for_any_number_of_ecgs(tmp_path, scaling):
     assert expected.std(0).max() > 0.003
 
 
+def test_a_model_without_a_run_is_not_exported(tmp_path):
+    """Nothing would say what it was trained on: not the card, not the calibration."""
+    with pytest.raises(RunError, match="mccgaa-plus is no folder; export needs that"):
+        export("mccgaa-plus", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_onnx_that_is_absent_is_said_in_a_sentence(tmp_path, monkeypatch):
     real = builtins.__import__
 

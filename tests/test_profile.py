@@ -87,8 +87,12 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
     profile(tmp_path / "params")
     monkeypatch.chdir(tmp_path)
     assert Profile.load("small").path == Path("params/small.yaml")
-    with pytest.raises(ConfigError, match="absent cannot be read"):
-        Profile.load("absent")
+    for name in ("absent", "params/absent"):
+        with pytest.raises(
+            ConfigError,
+            match=rf"{name} cannot be .* params/absent\.yaml; .* a checkout",
+        ):
+            Profile.load(name)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,20 @@ def test_one_finding_has_one_probability_by_whatever_name_it_is_asked_for():
         assert f.probability == pytest.approx(1 / (1 + math.exp(-z)))
 
 
+def test_what_makes_findings_doubtful_is_said():
+    scoring = Scoring(offsets={"atrial one": 0.0}, fitted={"ecgs": 5})
+    model = Classifier(toy({}), BASE, scoring)
+    assert model.doubts(ecg(10), ["atrial one", "A", "a one"]) == []
+    assert model.doubts(ecg(9.996, 250), []) == [], "rounded, it is not padded"
+    banana, short = model.doubts(ecg(25), ["a one", "purple banana"]), ecg(4.5)
+    assert len(banana) == 1 and "'purple banana' is not calibrated: its" in banana[0]
+    padded, block = model.doubts(short, ["block"])
+    assert "x lasts 4.5 s and the model's input 10 s; the rest is filled" in padded
+    assert "'block' is not calibrated" in block
+    unfitted = Classifier(toy({}), BASE)  # whose probabilities are all the loss's own
+    assert unfitted.doubts(ecg(10), ["block"]) == []
+
+
 def test_other_losses_rank_by_cosine_and_share_out_at_their_temperature():
     config = replace(NONE, loss=LossConfig(tau=0.5))
     cosines = {"a": 0.6, "b": 1.0, "c": 0.0, "d": 0.6}
@@ -449,8 +463,41 @@ def test_the_command_shows_what_it_is_asked_to_show(classify, folder, tmp_path):
     printed = classify("--threshold", least, "--json", str(out))
     assert found[1].name in printed and found[2].name not in printed
     assert len(json.loads(out.read_text())) == 2
-    assert "No finding has 2 or more." in classify("--threshold", "2")
+    assert "No finding has 1 or more." in classify("--threshold", "1")
     assert classify("--classes", "extra", "block").count("%") == 2
+
+
+@pytest.mark.parametrize("least", ["5", "-0.1", "nan", "inf", "half"])
+def test_a_threshold_is_a_probability(classify, least, capsys):
+    with pytest.raises(SystemExit):
+        classify(f"--threshold={least}")
+    said = capsys.readouterr().err
+    assert f"--threshold: {least!r} is not a probability from 0 to 1" in said
+
+
+def test_the_command_says_beside_the_findings_what_it_wrote_and_what_is_doubtful(
+    folder, tmp_path, capsys
+):
+    np.save(tmp_path / "short.npy", ecg(6).signal)
+    files = [str(tmp_path / name) for name in ("out.json", "out.svg")]
+    command = ["classify", str(tmp_path / "short.npy"), "--sampling-rate", "100"]
+    command += ["--run", str(folder), "--json", files[0], "--plot", files[1]]
+    assert main([*command, "--classes", "B", "a one"]) == 0
+    said = capsys.readouterr()
+    assert "wrote" not in said.out and "note" not in said.out
+    short, doubt, *wrote = said.err.splitlines()
+    assert short.startswith("note: ") and "short.npy lasts 6 s" in short
+    assert doubt.startswith("note: 'a one' is not calibrated")
+    assert sorted(wrote) == [f"wrote {file}" for file in files]
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+    classify, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("mccgaa.ready.load", lambda *a, **k: pytest.fail("loaded"))
+    for name in ("x.bmp", "x"):
+        said = classify("--plot", str(tmp_path / name), code=2)
+        assert f"{name} cannot be drawn; expected .svg, .pdf or .png" in said
 
 
 def test_every_finding_is_asked_for_and_ten_are_shown(tmp_path, capsys):
