@@ -623,16 +623,21 @@ assert (rise["floor"] < rise["chance"]).all() and len(rise)
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # One for each text: equal texts are equal vectors to a model that knows nothing, too. With
-# one for each record there are more candidates, and chance would be put too low.
+# one for each record there are more candidates, and chance would be put too low. The two
+# lie close together where few texts are shared, so many draws are needed to see it.
 _, which = np.unique(held_texts, return_inverse=True)
 rng = np.random.default_rng(0)
 n = len(which)
 seen, expected = {"text": [], "record": []}, {"text": chance, "record": min(1.0, 5 / n)}
-for _ in range(20):
-    ecgs, words = rng.normal(size=(n, 32)), rng.normal(size=(n, 32))
-    for kind, texts_of in (("text", words[which]), ("record", words)):
-        seen[kind].append(retrieval_of(ecgs, texts_of)["ecg_to_text_r5"])
+for _ in range(2000):
+    ecgs, words = rng.normal(size=(2, n, 8))
+    for kind, own in (("text", which.ravel()), ("record", np.arange(n))):
+        ranks = retrieval_of(ecgs, words[own], same=own[:, None])
+        seen[kind].append(ranks["ecg_to_text_r5"])
 for kind, values in seen.items():
     mean, error = np.mean(values), np.std(values) / np.sqrt(len(values))
     print(f"a vector per {kind}: {mean:.4f}, expected {expected[kind]:.4f}")
     assert abs(mean - expected[kind]) < 5 * error + 1e-9
+if expected["record"] < expected["text"]:
+    middle = (expected["text"] + expected["record"]) / 2
+    assert np.mean(seen["record"]) < middle < np.mean(seen["text"])
