@@ -214,10 +214,15 @@ class Knowledge:
 
     def find(self, words: str) -> Entry | None:
         """Return the entry of the class that a user means, as `lookup`, or None."""
-        said = words.strip().lower()
+        return self._meant.get(words.strip().lower())
+
+    @cached_property
+    def _meant(self) -> dict[str, Entry]:
+        """What a user may say, in small letters, and the entry that is meant by it."""
         # A stable sort: the statements first, the rest in their own order.
         order = sorted(self.vocabularies, key=lambda name: name != "statements")
         entries = [e for name in order for e in self.vocabularies[name].values()]
+        meant: dict[str, Entry] = {}
         for terms in (
             lambda entry: (entry.name,),
             lambda entry: entry.synonyms,
@@ -225,9 +230,9 @@ class Knowledge:
             lambda entry: (entry.abbreviation,),
         ):
             for entry in entries:
-                if said in (term.lower() for term in terms(entry)):
-                    return entry
-        return None
+                for term in terms(entry):
+                    meant.setdefault(term.lower(), entry)
+        return meant
 
     def record_text(
         self,
