@@ -153,12 +153,12 @@ def _paper() -> Finding:
     wrong = f"{100 * chapman.SHARED_WRONG_ROWS / chapman.SHARED_ROWS:.1f}"
     return Finding(
         "The benchmark and the paper have faults",
-        f"{wrong} % of the rows of Chapman's shared label table are wrong, and "
-        f"{against} of the {judged} claims that the log takes up are "
-        "contradicted by its own equations, tables or data",
+        f"{wrong} % of the rows of the label table that the field shares for one test "
+        f"set (Chapman) are wrong, and {against} of {judged} claims of the paper that "
+        "the audit takes up are contradicted by its own equations, tables or data",
         {
             "chapter 1": "notebooks/01_problem_and_data.ipynb",
-            "the log": "notebooks/A3_audit.ipynb",
+            "the audit": "notebooks/A3_audit.ipynb",
         },
     )
 
