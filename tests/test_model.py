@@ -551,9 +551,10 @@ def test_damaged_files_are_refused(saved: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"model\.safetensors cannot be read"):
         MCCGAA.from_pretrained(saved)
-    (saved / "config.json").write_text("{", "utf-8")
-    with pytest.raises(RunError, match=r"config\.json is not the configuration"):
-        MCCGAA.from_pretrained(saved)
+    for damaged in ("{", "[1]"):
+        (saved / "config.json").write_text(damaged, "utf-8")
+        with pytest.raises(RunError, match=r"config\.json is not the configuration"):
+            MCCGAA.from_pretrained(saved)
     (saved / "config.json").write_text('{"heads": 2}', "utf-8")
     with pytest.raises(RunError, match="configuration of a model: config has no setti"):
         MCCGAA.from_pretrained(saved)
