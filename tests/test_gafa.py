@@ -243,9 +243,10 @@ def test_without_a_graph_the_embeddings_come_back_unchanged():
     assert gafa.width == M and not list(gafa.parameters())
     # What it would have joined can be asked all the same, and in full precision.
     assert torch.equal(gafa.adjacency(x, q), make().adjacency(x, q))
-    coarse = embeddings(64, 3).bfloat16(), embeddings(64, 4).bfloat16()
-    exact = make().adjacency(*(t.double() for t in coarse))
-    assert torch.equal(gafa.adjacency(*coarse), exact)
+    coarse = embeddings(128, 3).bfloat16(), embeddings(128, 4).bfloat16()
+    near = 0.5 / gafa.config.tau  # some similarities are very near to it
+    exact = make(threshold=near).adjacency(*(t.double() for t in coarse))
+    assert torch.equal(make("none", threshold=near).adjacency(*coarse), exact)
 
 
 def fused_with_gradients(gafa: Gafa, x: Tensor, q: Tensor) -> list[Tensor]:
@@ -417,10 +418,11 @@ def test_autocast_does_not_lower_the_precision():
         assert a.dtype == torch.float32
         assert torch.equal(a, b)
     many = embeddings(128, 3, 256).float(), embeddings(128, 4, 256).float()
-    near = Gafa(GafaConfig(threshold=1.0), 256)  # some similarities are very near to it
+    middle = (many[0] @ many[1].T).quantile(0.7).item() / GafaConfig().tau
+    near = Gafa(GafaConfig(threshold=middle), 256)  # some are very near to it
     with torch.autocast("cpu", dtype=torch.bfloat16):
         joined = near.adjacency(*many)
-    assert torch.equal(joined, near.adjacency(*many))
+    assert torch.equal(joined, many[0] @ many[1].T / near.config.tau > middle)
     double = Gafa(GafaConfig(), 256).double()
     double.load_state_dict(gafa.state_dict())
     for a, b in zip(exact[2:4], double.attention(x, q), strict=True):

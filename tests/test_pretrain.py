@@ -108,6 +108,39 @@ def test_second_start_of_a_finished_run_returns_without_touching_it(finished, pa
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
 
 
+def test_the_device_and_the_precision_asked_for_are_used(
+    finished, pairs, tmp_path, monkeypatch
+):
+    asked = []
+
+    def pick(device: str) -> torch.device:
+        asked.append(device)
+        return torch.device("cpu")
+
+    def effective(device: torch.device, precision: str) -> str:
+        asked.append((device.type, precision))
+        return precision
+
+    monkeypatch.setattr(module, "pick_device", pick)
+    train(RUN, pairs, finished.parent)
+    monkeypatch.setattr(module, "effective_precision", effective)
+    half = trainer(with_(RUN, precision="bf16"), pairs, tmp_path)
+    assert asked == ["cpu", ("cpu", "bf16")] and half.precision == "bf16"
+
+
+def test_the_loss_that_is_shown_and_watched_is_the_whole_one(
+    pairs, tmp_path, monkeypatch
+):
+    loop = trainer(RUN, pairs, tmp_path)
+    monkeypatch.setattr(loop.folder, "append_history", lambda rows: None)
+    loop.clock = 0.0
+    loop.waiting.append((0, 0, 1e-3, torch.tensor([3.0, 2.0, 1.0])))
+    assert loop.flush() == 3
+    loop.waiting.append((1, 0, 1e-3, torch.tensor([math.nan, 2.0, math.nan])))
+    with pytest.raises(RunError, match="the loss is nan at step 1"):
+        loop.flush()
+
+
 def test_a_finished_run_without_a_snapshot_that_is_asked_for_says_so(finished, pairs):
     with pytest.raises(RunError, match=r"weights of epoch 2, 3 \(pretrain.snapshots\)"):
         train(with_(RUN, snapshots=(1, 2, 3, 9)), pairs, finished.parent)

@@ -20,7 +20,7 @@ from mccgaa import pretrain as loop
 from mccgaa.errors import RunError, WriteError
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import Pairs
-from mccgaa.pretrain import Trainer
+from mccgaa.pretrain import Trainer, pretrain
 from mccgaa.run_folder import RunFolder
 
 
@@ -95,6 +95,12 @@ def test_a_run_stopped_anywhere_ends_as_if_it_never_was(
     with folder.history.open("a") as file:
         file.write("12,1,0.5")  # a line that was cut short
     assert_same_run(train(RUN, pairs, tmp_path), finished)
+
+
+def test_the_bar_of_a_continued_run_begins_where_it_was(pairs, tmp_path, capsys):
+    interrupt(pairs, tmp_path, after=5)
+    pretrain(RUN, pairs, tmp_path, device="cpu")
+    assert "15/15" in capsys.readouterr().err
 
 
 def test_best_retrieval_goes_on_from_the_best_so_far(pairs, tmp_path, monkeypatch):

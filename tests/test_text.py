@@ -243,12 +243,13 @@ def test_texts_of_like_length_run_together_in_parts_of_the_cache(
         return model(**batch)
 
     encoder.model = noted
-    texts = [" ".join(WORDS[: n % 5 + 1]) + " wave" * (n > 4) for n in range(6)]
+    texts = ["wave block ecg", "block", "atrial fibrillation rhythm left normal ecg"]
+    texts += ["sinus ecg", "left right block ecg", "normal"]
     vectors = encoder.encode(texts)
     # Sorted by length; a text of n words is n + 2 tokens.
     assert [rows for rows, _ in shapes] == [2, 2, 2]
     assert [width for _, width in shapes] == sorted(width for _, width in shapes)
-    assert shapes[0][1] == 4
+    assert shapes[0][1] == 3
     assert len(list(encoder.cache.folder.glob("*.safetensors"))) == 2
     for text, vector in zip(texts, vectors, strict=True):
         alone = TextEncoder(settings(tiny), cache_dir=tmp_path / "x").encode([text])
@@ -265,16 +266,15 @@ def test_a_bar_counts_the_texts_that_are_new(tiny, tmp_path, capsys):
     assert not capsys.readouterr().err
 
 
-def test_loading_a_model_without_a_pooler_says_nothing(tiny, tmp_path, capsys):
+def test_loading_a_model_without_a_pooler_says_nothing(tiny, tmp_path, caplog):
     from transformers import BertConfig, BertModel
 
     for file in tiny.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = BertConfig.from_pretrained(tiny)
     BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
-    capsys.readouterr()
     assert TextEncoder(settings(tmp_path), cache_dir=tmp_path / "c").model is not None
-    assert not "".join(capsys.readouterr())
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -551,7 +551,9 @@ def test_weights_with_another_sha256_are_not_the_preset(tiny, monkeypatch, tmp_p
         "package:fake_minilm/model", sha256="0" * 64, remedy="Reinstall."
     )
     monkeypatch.setitem(PRESETS, "fake", preset)
-    with pytest.raises(TextError, match=r"tensors has sha256 .* is 0000.*Reinstall"):
+    with pytest.raises(
+        TextError, match=r"tensors has sha256 [0-9a-f]{64} .* is 0000.*Reins"
+    ):
         TextEncoder(TextConfig(encoder="fake", dim=16, max_length=16))
 
 
