@@ -337,6 +337,7 @@ def test_learning_rate_is_one_cosine_from_first_to_last_step():
     assert rates[50] == pytest.approx((1e-3 + 1e-8) / 2)
     assert rates[25] == pytest.approx(1e-8 + (1e-3 - 1e-8) * (2 + 2**0.5) / 4)
     assert learning_rate(0, 1, 1e-3, 1e-8) == 1e-3
+    assert learning_rate(1, 2, 1e-3, 1e-8) == pytest.approx(1e-8)
 
 
 def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(pairs, tmp_path):
