@@ -364,3 +364,8 @@ def test_the_texts_of_all_classes_are_listed_once():
     base = Knowledge({"one": entries, "two": {"c": Entry("sinus rhythm", "SR")}})
     assert base.texts() == ["AF", "sinus rhythm"]
     assert base.texts("full") == ["AF.", "sinus rhythm (NSR).", "sinus rhythm."]
+
+
+def test_an_entry_is_its_name_unless_more_is_asked_for():
+    entry = Knowledge.load().entry("statements", "WPW")
+    assert entry.text() == entry.text("name") == entry.name != entry.text("full")
