@@ -27,8 +27,8 @@ import torch
 
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare_windows
-from mccgaa.export import write_onnx
-from mccgaa.ready import EXAMPLE, load
+from mccgaa.ready.classifier import EXAMPLE, load
+from mccgaa.ready.export import write_onnx
 from mccgaa_twin.mirror import write_tree
 
 WANTED_COLD, WANTED_WARM, WANTED_ONNX = 1.5, 15.0, 1e-4  # s, ms, largest difference

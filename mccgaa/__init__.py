@@ -8,9 +8,9 @@ __all__ = ["Classifier", "Finding", "load", "shipped"]
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from mccgaa import ready
+        from mccgaa.ready import classifier
 
-        return getattr(ready, name)
+        return getattr(classifier, name)
     if name == "__version__":
         from importlib.metadata import version
 

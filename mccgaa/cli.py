@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mccgaa.cli_data import download, pack, pretrain, twin
-from mccgaa.cli_models import classify, evaluate, export, probe, zeroshot
-from mccgaa.command import (
+from mccgaa.commands.command import (
     A_PROFILE,
     COMMANDS,
     SET,
@@ -22,6 +20,8 @@ from mccgaa.command import (
     given,
     main,
 )
+from mccgaa.commands.data import download, pack, pretrain, twin
+from mccgaa.commands.models import classify, evaluate, export, probe, zeroshot
 from mccgaa.errors import ConfigError, MccgaaError
 
 __all__ = [

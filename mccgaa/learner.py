@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mccgaa.augment import augment
-from mccgaa.average import Average
 from mccgaa.config import RunConfig
 from mccgaa.model import MCCGAA
+from mccgaa.plus.augment import augment
+from mccgaa.plus.average import Average
 from mccgaa.runtime import autocast, seed_step, world
 from mccgaa.start import Start
 

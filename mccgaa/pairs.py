@@ -18,10 +18,10 @@ from mccgaa.config import InputConfig, PretrainConfig, RunConfig, TextConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query, named_in
+from mccgaa.plus.statements import Statements, Targets, digest, split_report
+from mccgaa.plus.unseen import find_unseen
 from mccgaa.runtime import pick_device, rank_zero_first, world
-from mccgaa.statements import Statements, Targets, digest, split_report
 from mccgaa.text import TextEncoder
-from mccgaa.unseen import find_unseen
 
 
 class Encoder(Protocol):

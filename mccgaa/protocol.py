@@ -12,7 +12,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.prompting import Prompting, texts_of
+from mccgaa.plus.prompting import Prompting, texts_of
 from mccgaa.runtime import effective_precision, pick_device
 
 # (pretrain.text, whether it was split into statements) -> what pretraining read

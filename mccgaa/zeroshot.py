@@ -29,7 +29,7 @@ from mccgaa.knowledge import Knowledge, f_query
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
-from mccgaa.prompting import Prompting, texts_of
+from mccgaa.plus.prompting import Prompting, texts_of
 from mccgaa.runtime import autocast, lent, pick_device
 
 

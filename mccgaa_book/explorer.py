@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from mccgaa import export, ready
 from mccgaa.config import LEADS
 from mccgaa.data import dsp
 from mccgaa.errors import BookError
 from mccgaa.files import write_json, write_whole
 from mccgaa.knowledge import Entry, Knowledge
-from mccgaa.ready import Classifier
+from mccgaa.ready import export
+from mccgaa.ready.classifier import DEFAULT, EXAMPLE, SHIPPED, Classifier, load
 
 ENCODER, TEXTS, FACTS = "encoder.onnx", "classes.bin", "model.json"
 RUNTIME = "onnxruntime-web/ort-wasm-simd.wasm.gz"  # below book/_vendor
@@ -60,7 +60,7 @@ def write_explorer(folder: Path, book: Path) -> None:
         ConfigError: the package onnx is missing.
     """
     shutil.copytree(book / "_explorer", folder, dirs_exist_ok=True)
-    for path in (ready.EXAMPLE, ready.EXAMPLE.with_suffix(".dat")):
+    for path in (EXAMPLE, EXAMPLE.with_suffix(".dat")):
         shutil.copy(path, folder / "examples" / path.name)
     write_model(folder, (book / "_vendor" / RUNTIME).stat().st_size)
 
@@ -71,21 +71,21 @@ def write_model(folder: Path, runtime: int, name: str | None = None) -> None:
     Args:
         folder: where.
         runtime: bytes that the page loads besides.
-        name: of a model, as `ready.load`; the default when None.
+        name: of a model, as `mccgaa.load`; the default when None.
 
     Raises:
         BookError, ConfigError: as `write_explorer`.
     """
-    made_from = _digest(ready.SHIPPED / (name or ready.DEFAULT))
+    made_from = _digest(SHIPPED / (name or DEFAULT))
     facts = folder / FACTS
     if facts.is_file() and json.loads(facts.read_text())["made_from"] == made_from:
         return
-    classifier = ready.load(name, device="cpu")
+    classifier = load(name, device="cpu")
     config = classifier.model.config
     if config.input.transform != "bandpass-zscore":
         raise BookError(
             f"The explorer page prepares ECGs as the transform bandpass-zscore does; "
-            f"the model {name or ready.DEFAULT} takes {config.input.transform}."
+            f"the model {name or DEFAULT} takes {config.input.transform}."
         )
     folder.mkdir(parents=True, exist_ok=True)
     export.write_onnx(classifier.model, folder / ENCODER)
@@ -97,7 +97,7 @@ def write_model(folder: Path, runtime: int, name: str | None = None) -> None:
     loaded = [folder / ENCODER, folder / TEXTS]
     about = {
         "made_from": made_from,
-        "name": name or ready.DEFAULT,
+        "name": name or DEFAULT,
         "bytes": runtime + sum(path.stat().st_size for path in loaded),
         "input": {
             "leads": len(LEADS),

@@ -18,7 +18,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mccgaa.augment import augment
 from mccgaa.config import ModelConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.encoder import EcgEncoder
@@ -26,6 +25,7 @@ from mccgaa.errors import ConfigError
 from mccgaa.files import bar
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.model import MCCGAA, scale_input
+from mccgaa.plus.augment import augment
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import autocast, pick_device, seed_step
 from mccgaa_book.scored import aurocs, tested_tasks

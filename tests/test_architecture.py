@@ -14,13 +14,11 @@ MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py
 DOTTED = {
     path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES
 }
-COMMANDS = {"cli.py", "cli_data.py", "cli_models.py"}
-METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p.name not in COMMANDS]
+COMMANDS = [ROOT / "mccgaa/cli.py", *(ROOT / "mccgaa/commands").glob("*.py")]
+METHOD = [p for p in sorted((ROOT / "mccgaa").glob("*.py")) if p not in COMMANDS]
 
 # Modules of the thin package that serve the method and are no part of it.
 SERVICES = {
-    "augment",
-    "command",
     "config",
     "errors",
     "fast_conv",
@@ -35,10 +33,8 @@ SERVICES = {
     "text_cache",
 }
 
-# Modules that go beyond the paper's sections 3 and 4, or watch over their training.
-BEYOND = {"average", "held_out", "prompting", "start", "statements", "unseen"}
-BEYOND |= {"calibration", "card", "export", "known_texts", "plot", "ready"}
-BEYOND |= {"evaluation", "merl_probe", "probing"}
+# Modules that serve the folder `plus`, watch over training, or compare with others.
+BEYOND = {"held_out", "known_texts", "start", "merl_probe", "probing"}
 
 # What the twin may use of the thin package, and what a command may load when called.
 SHARED = {"mccgaa.errors", "mccgaa.files"}
@@ -55,18 +51,15 @@ STOREYS = (
     {"runtime", "metrics", "fast_conv"},
     {"data", "knowledge", "text_cache", "gather"},
     {"attention"},
-    {"augment", "encoder", "text", "gafa", "loss"}
-    | {"average", "prompting", "statements"},
-    {"known_texts", "unseen"},
+    {"encoder", "text", "gafa", "loss", "plus"},
+    {"known_texts"},
     {"model", "pairs", "reader"},
     {"held_out", "run_folder", "start"},
     {"learner"},
-    {"pretrain", "zeroshot", "probe", "protocol"} | {"plot", "ready"},
-    {"calibration", "evaluation", "merl_probe"},
-    {"card", "probing"},
-    {"export"},
-    {"command"},
-    {"cli_data", "cli_models"},
+    {"pretrain", "zeroshot", "probe", "protocol"},
+    {"merl_probe", "ready"},
+    {"probing"},
+    {"commands"},
     {"cli"},
 )
 STOREY = {room: i for i, rooms in enumerate(STOREYS) for room in rooms}
@@ -125,7 +118,7 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_imports_run_downwards_between_the_packages(path):
     package = path.relative_to(ROOT).parts[0]
-    lazy = path.parent == ROOT / "mccgaa" and path.name in COMMANDS
+    lazy = path in COMMANDS
     for other in imports(path, inside_functions=not lazy):  # commands load the twin
         theirs = other.split(".")[0]
         if package == "mccgaa":

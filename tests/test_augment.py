@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from mccgaa import augment as module
-from mccgaa.augment import AFTERWARDS, AUGMENTATIONS, PRESETS, RECORDED, augment
 from mccgaa.errors import ConfigError
+from mccgaa.plus import augment as module
+from mccgaa.plus.augment import AFTERWARDS, AUGMENTATIONS, PRESETS, RECORDED, augment
 
 RATE = 100
 CHANGES = pytest.mark.parametrize("name", AUGMENTATIONS)

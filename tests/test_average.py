@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import nn
 from toys import RUN, numbered_pairs, numbered_store
 
-from mccgaa.average import Average
 from mccgaa.pairs import Pairs
+from mccgaa.plus.average import Average
 from mccgaa.pretrain import Trainer, pretrain
 
 EMA = replace(RUN, pretrain=replace(RUN.pretrain, ema=0.8, epochs=2, snapshots=(1,)))

@@ -8,12 +8,12 @@ import torch
 from test_ready import NONE
 from torch import nn
 
-from mccgaa.calibration import calibrate, calibration_error, labelled
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import StoreError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.ready import Classifier, listed
+from mccgaa.ready.calibration import calibrate, calibration_error, labelled
+from mccgaa.ready.classifier import Classifier, listed
 
 KNOWLEDGE = Knowledge.load()
 NAMES = [entry.name for entry in listed(KNOWLEDGE)]

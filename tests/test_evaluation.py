@@ -16,11 +16,11 @@ from mccgaa.config import EncoderConfig, InputConfig, ModelConfig, TextConfig
 from mccgaa.data.challenge import CLASS_OF, CLASSES
 from mccgaa.data.record import read_record
 from mccgaa.errors import StoreError
-from mccgaa.evaluation import Evaluation, evaluate_folder
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.prompting import Prompting
-from mccgaa.ready import Classifier, Scoring, load
+from mccgaa.plus.prompting import Prompting
+from mccgaa.ready.classifier import Classifier, Scoring, load
+from mccgaa.ready.evaluation import Evaluation, evaluate_folder
 from mccgaa_twin.mirror import write_twin
 
 CONFIG = ModelConfig(

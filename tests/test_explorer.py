@@ -15,8 +15,8 @@ from browser import Browser, absent, serve
 from mccgaa.config import LEADS, InputConfig
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare_windows
-from mccgaa.prompting import Prompting
-from mccgaa.ready import EXAMPLE, load
+from mccgaa.plus.prompting import Prompting
+from mccgaa.ready.classifier import EXAMPLE, load
 from mccgaa_book.explorer import EXAMPLES, write_examples
 
 ROOT = Path(__file__).resolve().parents[1]

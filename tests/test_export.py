@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file
 from test_ready import BASE, STATEMENTS, ecg, unsettle
 
-from mccgaa.card import training_facts
 from mccgaa.cli import main
 from mccgaa.config import EncoderConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, RunError
-from mccgaa.export import export, lean, write_onnx
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.prompting import Prompting
-from mccgaa.ready import Classifier, Scoring, load
+from mccgaa.plus.prompting import Prompting
+from mccgaa.ready.card import training_facts
+from mccgaa.ready.classifier import Classifier, Scoring, load
+from mccgaa.ready.export import export, lean, write_onnx
 
 SMALL = Knowledge(
     {

@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mccgaa.ready import (
+from mccgaa.ready.classifier import (
     EXAMPLE,
     KNOWLEDGE,
     SCORING,
@@ -210,7 +210,6 @@ def standin(folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from mccgaa import ready
     from mccgaa.config import (
         EncoderConfig,
         GafaConfig,
@@ -221,6 +220,7 @@ def standin(folder: Path) -> None:
     )
     from mccgaa.knowledge import Knowledge
     from mccgaa.model import MCCGAA
+    from mccgaa.ready import classifier as ready
 
     config = ModelConfig(
         input=InputConfig(sampling_rate=100, transform="bandpass-zscore"),

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mccgaa import plot
 from mccgaa.config import LEADS
 from mccgaa.data.record import Quality, Record, read_record
 from mccgaa.errors import ConfigError
-from mccgaa.ready import EXAMPLE
+from mccgaa.ready import plot
+from mccgaa.ready.classifier import EXAMPLE
 
 RATE = 100.0
 

@@ -17,7 +17,7 @@ from mccgaa.config import Prompts, Reduction
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, KnowledgeError
 from mccgaa.knowledge import Entry, Knowledge
-from mccgaa.prompting import Prompting, texts_of
+from mccgaa.plus.prompting import Prompting, texts_of
 from mccgaa.zeroshot import class_scores, embed, score
 
 BASE = """

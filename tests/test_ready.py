@@ -18,7 +18,6 @@ from test_zeroshot import CONFIG
 from torch import nn
 
 import mccgaa
-from mccgaa import ready
 from mccgaa.cli import main
 from mccgaa.config import LEADS, LossConfig, ModelConfig
 from mccgaa.data.record import Quality, Record, read_record
@@ -27,8 +26,9 @@ from mccgaa.data.transform import prepare
 from mccgaa.errors import ConfigError, RunError, TextError
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.prompting import Prompting
-from mccgaa.ready import Classifier, Scoring, listed, load, ranking, shipped
+from mccgaa.plus.prompting import Prompting
+from mccgaa.ready import classifier as ready
+from mccgaa.ready.classifier import Classifier, Scoring, listed, load, ranking, shipped
 from mccgaa.zeroshot import class_scores, embed
 
 STATEMENTS = replace(
@@ -417,7 +417,7 @@ def test_the_package_offers_load_and_is_imported_at_once():
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["False", "mccgaa.ready", "Classifier"]
+    assert done.stdout.split() == ["False", "mccgaa.ready.classifier", "Classifier"]
     assert mccgaa.__version__ == importlib.metadata.version("mccgaa")
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = mccgaa.lode
@@ -494,7 +494,9 @@ def test_the_command_says_beside_the_findings_what_it_wrote_and_what_is_doubtful
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
     classify, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("mccgaa.ready.load", lambda *a, **k: pytest.fail("loaded"))
+    monkeypatch.setattr(
+        "mccgaa.ready.classifier.load", lambda *a, **k: pytest.fail("loaded")
+    )
     for name in ("x.bmp", "x"):
         said = classify("--plot", str(tmp_path / name), code=2)
         assert f"{name} cannot be drawn; expected .svg, .pdf or .png" in said

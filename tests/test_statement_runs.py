@@ -22,9 +22,9 @@ from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import auroc, retrieval, set_retrieval
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import DeviceTexts, Pairs, load_pairs, record_statements, record_texts
+from mccgaa.plus.statements import split_report
 from mccgaa.pretrain import Trainer, pretrain
 from mccgaa.run_folder import RunFolder
-from mccgaa.statements import split_report
 
 KNOWN = Knowledge.load()
 LOSS = LossConfig(kind="statements", tau=0.1, learn_tau=True, uma_weight=0.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from fake_device import fake_gpu
 
-from mccgaa.statements import Statements, Targets, digest, split_report
+from mccgaa.plus.statements import Statements, Targets, digest, split_report
 
 SETS = [["b", "a"], ["b"], [], ["c", "b"], ["d", "a"]]
 

@@ -16,7 +16,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import KnowledgeError
 from mccgaa.knowledge import Knowledge
 from mccgaa.pairs import load_pairs
-from mccgaa.unseen import _company, find_unseen
+from mccgaa.plus.unseen import _company, find_unseen
 
 BASE = """
 statements:

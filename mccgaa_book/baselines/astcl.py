@@ -30,7 +30,7 @@ spatiotemporal prediction, patient-level positives without negatives, predictor 
 stop-gradient in turn.
 
 Ours, where the abstract leaves it open: noise is baseline wander, mains hum, muscle and
-white noise, each at most as strong as `mccgaa.augment` has it. Denoising is a
+white noise, each at most as strong as `mccgaa.plus.augment` has it. Denoising is a
 zero-phase filter of 0.67 to 30 Hz. For space, each view is shown a random 8 of its 12
 leads, as likely in both: the other leads have to be inferred, and zeros do not give a
 view away. A record has 8 moments, which one causal transformer block sums up. alpha
@@ -51,9 +51,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mccgaa.augment import present, restored
 from mccgaa.config import Augmentation
 from mccgaa.gather import gather
+from mccgaa.plus.augment import present, restored
 from mccgaa.settings import check_range
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings

@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mccgaa.augment import augment
 from mccgaa.config import EncoderConfig
 from mccgaa.encoder import EcgEncoder
 from mccgaa.files import write_json
 from mccgaa.gather import Group
 from mccgaa.model import scale_input
+from mccgaa.plus.augment import augment
 from mccgaa.runtime import world
 from mccgaa.settings import to_dict
 from mccgaa_book.baselines.config import BaselineConfig, Settings
@@ -141,7 +141,7 @@ class Method(nn.Module):
 
         Args:
             signals: as in the store.
-            names: of `mccgaa.augment.AUGMENTATIONS`; by default the settings'.
+            names: of `mccgaa.plus.augment.AUGMENTATIONS`; by default the settings'.
             strength: in [0, 1]; by default the settings'.
         """
         given = self.config.input

@@ -27,7 +27,7 @@ from mccgaa.settings import (
 BASELINES = 1
 
 # How two views of one ECG differ, unless a method says otherwise. None of these moves
-# one beat against another (see `mccgaa.augment`).
+# one beat against another (see `mccgaa.plus.augment`).
 VIEWS: tuple[Augmentation, ...] = (
     "crop-resize",
     "shift",

@@ -15,7 +15,7 @@ Kept: both views in one pass, so that batch normalisation sees them together; a 
 one hidden layer as wide as h, 128 outputs, dropped for the probe; negatives from all
 processes.
 
-Changed for 12-lead ECGs: f is the 1D-ResNet18; views come from `mccgaa.augment`
+Changed for 12-lead ECGs: f is the 1D-ResNet18; views come from `mccgaa.plus.augment`
 instead of image crops and colours; AdamW instead of LARS with a warm-up, since the
 batches are of hundreds, not thousands.
 

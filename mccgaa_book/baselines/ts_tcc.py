@@ -44,8 +44,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mccgaa.augment import added
 from mccgaa.gather import gather
+from mccgaa.plus.augment import added
 from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mccgaa.augment import AUGMENTATIONS, augment
+from mccgaa.plus.augment import AUGMENTATIONS, augment
 from mccgaa_book.plots import style
 
 
@@ -32,7 +32,7 @@ def augmentations(
     Args:
         signals: (1, 12, T), one record.
         rate: Hz.
-        names: of `mccgaa.augment.AUGMENTATIONS`, a panel each.
+        names: of `mccgaa.plus.augment.AUGMENTATIONS`, a panel each.
         lead: drawn, by position.
         strength: in [0, 1].
         seconds: shown, from the start.

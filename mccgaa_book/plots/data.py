@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from mccgaa import plot
 from mccgaa.data.record import Record
+from mccgaa.ready import plot
 from mccgaa_book.audit.data import RARE
 from mccgaa_book.plots import style
 

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from mccgaa import plot
 from mccgaa.data.record import Record
+from mccgaa.ready import plot
 from mccgaa_book.plots import style
 
 NAMED = len(style.PALETTE)  # classes of a task that get a colour, the commonest

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from mccgaa.plot import INK, MAJOR, MINOR
+from mccgaa.ready.plot import INK, MAJOR, MINOR
 from mccgaa_book.plots import style
 
 _BEFORE, _AFTER = 0.3, 0.6  # seconds of a beat shown around the onset of its QRS

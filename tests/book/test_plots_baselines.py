@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mccgaa.augment import AUGMENTATIONS
+from mccgaa.plus.augment import AUGMENTATIONS
 from mccgaa_book.plots.baselines import augmentations, curve, training_curves
 
 

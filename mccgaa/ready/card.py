@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mccgaa.calibration import LEAST
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError
 from mccgaa.metrics import TaskResult
-from mccgaa.ready import KNOWLEDGE, ONNX, SCORING, VECTORS, Classifier, Scoring
+from mccgaa.ready.calibration import LEAST
+from mccgaa.ready.classifier import (
+    KNOWLEDGE,
+    ONNX,
+    SCORING,
+    VECTORS,
+    Classifier,
+    Scoring,
+)
 
 CARD = """---
 library_name: mccgaa

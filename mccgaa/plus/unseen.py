@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import KnowledgeError
 from mccgaa.knowledge import VOCABULARIES, Entry, Knowledge
-from mccgaa.statements import split_report
+from mccgaa.plus.statements import split_report
 
 SHORTEST = (
     3  # letters of an abbreviation that is looked for in texts: AT is a word, too

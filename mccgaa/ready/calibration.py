@@ -11,7 +11,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import StoreError
 from mccgaa.knowledge import VOCABULARIES
 from mccgaa.metrics import mean_by_record
-from mccgaa.ready import Classifier, Scoring, listed
+from mccgaa.ready.classifier import Classifier, Scoring, listed
 
 PRIOR = 1.0  # precision of the offsets: a class needs several ECGs to have one of size
 BINS, LEAST = 15, 0.05  # of `calibration_error`

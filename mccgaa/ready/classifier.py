@@ -36,13 +36,13 @@ from mccgaa.errors import ConfigError, RunError
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.known_texts import KnownTexts
 from mccgaa.model import MCCGAA, locate
-from mccgaa.prompting import Prompting, Wordings, texts_of
+from mccgaa.plus.prompting import Prompting, Wordings, texts_of
 from mccgaa.runtime import pick_device
 from mccgaa.settings import from_dict
 
-SHIPPED = Path(__file__).with_name("weights")
+SHIPPED = Path(__file__).parents[1] / "weights"
 DEFAULT = "mccgaa-plus"  # what `load()` loads
-EXAMPLE = Path(__file__).with_name("examples") / "ecg.hea"  # simulated
+EXAMPLE = Path(__file__).parents[1] / "examples" / "ecg.hea"  # simulated
 
 VECTORS, KNOWLEDGE, SCORING = "classes.safetensors", "knowledge.json", "scoring.json"
 ONNX = "encoder.onnx"  # of the ECG encoder, for other programs; `load` does not read it

@@ -27,9 +27,9 @@ from mccgaa.errors import RecordError, StoreError
 from mccgaa.files import bar
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult, evaluate
-from mccgaa.prompting import texts_of
+from mccgaa.plus.prompting import texts_of
 from mccgaa.protocol import kind_in_words, pretraining_in_words, provenance
-from mccgaa.ready import Classifier
+from mccgaa.ready.classifier import Classifier
 
 TASK = "challenge"  # the vocabulary of the classes
 

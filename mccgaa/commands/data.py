@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from mccgaa.command import (
+from mccgaa.commands.command import (
     A_PROFILE,
     DEVICE,
     KNOWLEDGE,

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mccgaa.command import (
+from mccgaa.commands.command import (
     DEVICE,
     DISCLAIMER,
     JSON,
@@ -170,9 +170,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
     Example: mccgaa evaluate data/georgia --run mccgaa-plus --json out.json
     """
-    from mccgaa.evaluation import evaluate_folder
-    from mccgaa.prompting import Prompting
-    from mccgaa.ready import folder_of, load
+    from mccgaa.plus.prompting import Prompting
+    from mccgaa.ready.classifier import folder_of, load
+    from mccgaa.ready.evaluation import evaluate_folder
 
     how = given(args, "prompts", "reduction")
     how = {"prompting": Prompting(**how)} if how else {}
@@ -238,11 +238,11 @@ def classify(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from mccgaa.data.record import read_record
-    from mccgaa.prompting import Prompting
-    from mccgaa.ready import EXAMPLE, load, ranking
+    from mccgaa.plus.prompting import Prompting
+    from mccgaa.ready.classifier import EXAMPLE, load, ranking
 
     if args.plot is not None:
-        from mccgaa.plot import check_plot
+        from mccgaa.ready.plot import check_plot
 
         check_writable(args.plot)
         check_plot(args.plot)
@@ -260,7 +260,7 @@ def classify(args: argparse.Namespace) -> None:
     for doubt in model.doubts(record, [finding.name for finding in few]):
         print(f"note: {doubt}", file=sys.stderr)
     if args.plot is not None:
-        from mccgaa.plot import save
+        from mccgaa.ready.plot import save
 
         first = findings[0]
         costs = model.occlude(record, first.name)
@@ -291,9 +291,9 @@ def export(args: argparse.Namespace) -> None:
     --test stores/ptbxl-100 --onnx
     """
     from mccgaa.data.store import SignalStore
-    from mccgaa.export import export
     from mccgaa.knowledge import Knowledge
-    from mccgaa.prompting import Prompting
+    from mccgaa.plus.prompting import Prompting
+    from mccgaa.ready.export import export
 
     how = {"prompts": "members"} | given(args, "prompts", "reduction")
     folder = export(

@@ -17,16 +17,23 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mccgaa.calibration import calibrate, calibration_error, labelled
-from mccgaa.card import Tested, training_facts, write_card
 from mccgaa.config import LEADS
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.files import write_folder, write_json
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.prompting import Prompting
-from mccgaa.ready import KNOWLEDGE, ONNX, SCORING, VECTORS, Classifier, Scoring
+from mccgaa.plus.prompting import Prompting
+from mccgaa.ready.calibration import calibrate, calibration_error, labelled
+from mccgaa.ready.card import Tested, training_facts, write_card
+from mccgaa.ready.classifier import (
+    KNOWLEDGE,
+    ONNX,
+    SCORING,
+    VECTORS,
+    Classifier,
+    Scoring,
+)
 from mccgaa.settings import to_dict
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import zero_shot

@@ -1,0 +1,1 @@
+"""What mccgaa+ has beyond the paper: augmentations, averaged weights, statements."""

@@ -1,0 +1,1 @@
+"""A trained model, ready for the ECGs of any hospital: classify, draw, test, export."""
