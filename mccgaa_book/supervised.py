@@ -129,7 +129,10 @@ def train(
     head = nn.Linear(model.encoder.embedding_dim, targets.labels.shape[1])
     network = _Classifier(encoder, head, model.input.scaling).to(chosen)
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        network.parameters(),
+        lr=settings.lr,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
     )
     rows = store.indices(split="train")
     rows = rows[targets.known[rows].any(1)]
@@ -157,6 +160,7 @@ def train(
                     settings.augment,
                     settings.augmentations,
                     model.input.sampling_rate,
+                    standardised=model.input.transform == "bandpass-zscore",
                 )
                 with autocast(chosen, settings.precision):
                     logits = network(signals)  # (B, C)

@@ -111,6 +111,38 @@ def test_no_label_beyond_the_training_split_moves_a_weight(tmp_path):
     assert same == [True, True, True, False]
 
 
+def test_signals_are_varied_as_in_the_pretraining_that_it_is_compared_with(
+    tmp_path, monkeypatch
+):
+    calls = []
+
+    def spy(signals, *given, **options):
+        calls.append((given, options))
+        return signals
+
+    monkeypatch.setattr(supervised, "augment", spy)
+    store = labelled(tmp_path / "s")
+    in_mv = replace(MODEL.input, transform="raw")
+    for given in (in_mv, MODEL.input):
+        supervised.train(
+            store,
+            Targets.of(store, TASKS),
+            replace(MODEL, input=given),
+            replace(
+                SETTINGS,
+                epochs=1,
+                batch_size=64,
+                augment=0.7,
+                augmentations=("noise",),
+            ),
+            device="cpu",
+        )
+    rate = MODEL.input.sampling_rate
+    plain, again = calls[0], calls[-1]
+    assert plain == ((0.7, ("noise",), rate), {"standardised": False})
+    assert again == ((0.7, ("noise",), rate), {"standardised": True})
+
+
 def test_it_starts_from_a_pretrained_encoder(tmp_path):
     torch.manual_seed(5)
     model = MCCGAA(MODEL)
