@@ -70,7 +70,7 @@ class Run:
 
     def snapshot(self, epoch: int) -> MCCGAA:
         """The weights kept at the end of an epoch (pretrain.snapshots)."""
-        return load_model(self.folder / "snapshots" / f"epoch-{epoch:02d}", "cpu")
+        return load_model(RunFolder(self.folder).snapshot(epoch), "cpu")
 
 
 class Lab:
@@ -176,11 +176,13 @@ class Lab:
             return self
         return self._other(self.profile.ablations)
 
-    def _other(self, params: str) -> Lab:
-        """The lab of another profile, under the same overrides."""
-        if params not in self._others:
-            self._others[params] = Lab(params, self.overrides)
-        return self._others[params]
+    def _other(self, params: str, overrides: Mapping[str, Any] | None = None) -> Lab:
+        """The lab of another profile, by default under the same overrides."""
+        overrides = self.overrides if overrides is None else overrides
+        key = f"{params} {stable_hash(overrides)}"
+        if key not in self._others:
+            self._others[key] = Lab(params, overrides)
+        return self._others[key]
 
     def table(self, experiment: str) -> list[str] | None:
         """The variants that a table has as rows, as `at` takes them.
@@ -275,12 +277,11 @@ class Lab:
             if not (Path(recipe.out) / "store.json").is_file():
                 return None
             config, start = self.config(variant, seed), None
-            earlier = self.profile.variants[variant].start_of
-            if earlier:
-                lab = self._other(earlier[0])
-                if not lab.finished(earlier[1], seed):
+            if earlier := self._earlier(variant):
+                before, name = earlier
+                if not before.finished(name, seed):
                     return None
-                start = Start(lab.folder(earlier[1], seed))
+                start = Start(before.folder(name, seed))
             store = SignalStore.open(recipe.out)
             pairs = load_pairs(store, config, self.knowledge, progress=False)
             self._folders[key] = self.runs / identified(config, pairs, start).folder
@@ -309,13 +310,25 @@ class Lab:
 
     def start(self, variant: str, seed: int = 0) -> Path | None:
         """The folder of the run whose weights a variant starts from, if it does."""
+        earlier = self._earlier(variant)
+        if earlier is None:
+            return None
+        before, name = earlier
+        return before.run(name, seed).folder
+
+    def _earlier(self, variant: str) -> tuple[Lab, str] | None:
+        """The lab and the variant whose run a variant starts from, if it does.
+
+        That run is the other profile's own: what is laid over this lab's variants is
+        not laid over it, except that it too leaves out the unseen classes.
+        """
         start = self.profile.variants[variant].start_of
         if start is None:
             return None
-        profile, earlier = start
-        unseen = self.config(variant).pretrain.unseen  # by the earlier run, too
-        lab = Lab(profile, {"pretrain": {"unseen": unseen}} if unseen else {})
-        return lab.run(earlier, seed).folder
+        profile, name = start
+        unseen = self.config(variant).pretrain.unseen
+        over = {"pretrain": {"unseen": list(unseen)}} if unseen else {}
+        return self._other(profile, over), name
 
     def zero_shot(
         self,

@@ -131,6 +131,9 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project):
     lab = Lab("small")
     assert lab.trained_on("alone") == "real"
     assert lab.trained_on("started") == "synthetic then real"
+    longer = Lab("small", {"pretrain": {"epochs": 2}})  # the run it starts from is not
+    assert not longer.finished("started", 0)
+    assert longer.run("started").folder == longer.folder("started", 0)
     frame = scored.climb(lab, ["alone", "started"], [0])
     said = dict(zip(frame["variant"], frame["trained_on"], strict=True))
     assert said == {"alone": "real", "started": "synthetic then real"}
