@@ -26,7 +26,6 @@ from mccgaa.settings import (
 METHOD = 1
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-TASKS = ("super", "sub", "form", "rhythm", "cpsc2018", "csn")
 
 # The readings that more than one module names.
 Gate = Literal["sigmoid", "double-sigmoid"]

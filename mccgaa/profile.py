@@ -105,7 +105,7 @@ class Profile:
     ] = ()  # further mirrors, such as another profile's to test on
     stores: dict[str, StoreRecipe] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)  # task -> store, or store/task
-    prompts: tuple[str, ...] = ("single",)  # how classes are worded; zeroshot.Prompts
+    prompts: tuple[str, ...] = ("single",)  # or members, members-mean, ...
     runs: str = "runs"  # folder of runs
     knowledge: str | None = None  # another knowledge base than the packaged one
     # Epochs, batch size and seeds of the baselines: mccgaa_book.baselines.config.Plan.

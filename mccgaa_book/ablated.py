@@ -10,13 +10,12 @@ import torch
 from torch import nn
 
 from mccgaa.config import ModelConfig
+from mccgaa.data.store import SPLITS
 from mccgaa.model import MCCGAA
 from mccgaa_book.scored import aurocs, counts, sources, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
-
-SPLITS = ("train", "val", "test")
 
 
 def table1(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 from mccgaa.config import ModelConfig
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
-from mccgaa_book import CLAIMS, noise
+from mccgaa_book import CLAIMS, noise, results
 from mccgaa_book.audit.loss import same_but_for_two
 from mccgaa_book.audit.results import ENOUGH
 from mccgaa_book.results import MEAN, Results, over_seeds, paired, published
@@ -211,7 +211,9 @@ def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Se
         over the seeds that such variants have; the largest, if there are several pairs.
         Empty where none has `ENOUGH` seeds.
     """
-    found = [noise.noise_floor(macro, *pair) for pair in _twins(macro, models)]
+    found = [
+        noise.noise_floor(macro, *pair) for pair in _same_mathematics(macro, models)
+    ]
     floors = [one.at(one.seeds) for one in found if one.seeds >= ENOUGH]
     if not floors:
         return pd.Series(dtype=float)
@@ -228,7 +230,7 @@ def noise_on_real() -> list[Claim]:
         macro, profile = tested(found), Profile.load(found.stamp["profile"])
         if found.synthetic is not False:
             continue
-        for first, second in _twins(macro, _models(profile)):
+        for first, second in _same_mathematics(macro, _models(profile)):
             change = paired(macro, first, second).drop(index=MEAN)["difference"].abs()
             seeds = over_seeds(macro).loc[first, "seeds"].min()
             names = [profile.variants[name].label for name in (first, second)]
@@ -246,9 +248,7 @@ def noise_on_real() -> list[Claim]:
 
 def tested(found: Results) -> pd.DataFrame:
     """Take the macro rows of the test split from zero-shot results."""
-    frame = found.frame
-    ours = (frame["split"] == "test") & (frame["class"] == "")
-    return frame[ours & (frame["variant"] != "")]
+    return results.tested(found.frame)
 
 
 def show(*claims: Claim) -> None:
@@ -284,7 +284,7 @@ def _models(profile: Profile) -> dict[str, ModelConfig]:
     return {name: profile.run_config(name).model for name in profile.variants}
 
 
-def _twins(
+def _same_mathematics(
     macro: pd.DataFrame, models: Mapping[str, ModelConfig]
 ) -> Iterator[tuple[str, str]]:
     """Pairs of measured variants that are the same mathematics."""

@@ -68,7 +68,7 @@ def differences(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     of = [c for c in keys if c not in ("seed", "metric")]
     left = ours[[*keys, "value"]]
     exact = published[[*keys, "value"]].rename(columns={"value": "published"})
-    means = exact[exact["seed"].str.startswith("mean of ")].drop(columns="seed")
+    means = exact[~results.single_seeds(exact)].drop(columns="seed")
     both = pd.concat(
         [left.merge(exact, on=keys), left.merge(means, on=[*of, "metric"])]
     )
@@ -94,8 +94,8 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         `certain` (whether the 95 % interval over seeds excludes zero; None where
         there is none) and `seeds`.
     """
-    macro = frame[(frame["split"] == "test") & (frame["class"] == "")]
-    variants = [v for v in dict.fromkeys(macro["variant"]) if v]
+    macro = results.tested(frame)
+    variants = list(dict.fromkeys(macro["variant"]))
     rows = {}
     for i, first in enumerate(variants):
         for second in variants[i + 1 :]:

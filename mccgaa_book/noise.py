@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy import stats
 
-from mccgaa_book.results import MEAN, with_task_mean
+from mccgaa_book.results import MEAN, single_seeds, with_task_mean
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def noise_floor(
     """
     macro = frame[(frame["class"] == "") & (frame["metric"] == "auroc")]
     macro = with_task_mean(macro[macro["variant"].isin([first, second])])
-    single = macro[~macro["seed"].str.startswith("mean of ")]
+    single = macro[single_seeds(macro)]
     wide = single.pivot(index=["task", "seed"], columns="variant", values="value")
     change = (wide.reindex(columns=[first, second]) @ [1.0, -1.0]).dropna()
     rms = (change**2).groupby("task").mean() ** 0.5

@@ -45,6 +45,7 @@ STAMP = [
     "note",
 ]
 MEAN = "mean"  # the task that is the mean over tasks
+SEVERAL = "mean of "  # then a number: seeds whose single numbers were not kept
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
 
     Args:
         experiment: such as "zeroshot".
-        profile: whose; the profile of a tier has its name, such as "real".
+        profile: whose: its name, such as "real".
         folder: read from here instead of `results/<profile>`.
 
     Raises:
@@ -114,8 +115,8 @@ def published(experiment: str, folder: Path | None = None) -> list[Results]:
         folder: of results: `<profile>/<experiment>.csv`; the checkout's by default.
     """
     folder = folder or checkout() / "results"
-    tiers = sorted(path.parent.name for path in folder.glob(f"*/{experiment}.csv"))
-    found = [load(experiment, tier, folder / tier) for tier in tiers]
+    names = sorted(path.parent.name for path in folder.glob(f"*/{experiment}.csv"))
+    found = [load(experiment, name, folder / name) for name in names]
     return sorted(found, key=lambda one: one.synthetic is not False)
 
 
@@ -198,6 +199,17 @@ def save(
     return path
 
 
+def tested(frame: pd.DataFrame) -> pd.DataFrame:
+    """Take the macro rows of runs on the test split: of whole tasks, of no class."""
+    macro = (frame["split"] == "test") & (frame["class"] == "")
+    return frame[macro & (frame["variant"] != "")]
+
+
+def single_seeds(frame: pd.DataFrame) -> pd.Series:
+    """Which rows are of one seed, and not a mean over several."""
+    return ~frame["seed"].str.startswith(SEVERAL)
+
+
 def over_seeds(
     frame: pd.DataFrame,
     by: Sequence[str] = ("variant", "task"),
@@ -215,7 +227,7 @@ def over_seeds(
         The sd of one seed is NaN.
     """
     of = frame[frame["metric"] == metric]
-    kept = ~of["seed"].str.startswith("mean of ")
+    kept = single_seeds(of)
     groups = of[kept].groupby(list(by), sort=False)["value"]
     single = pd.DataFrame(
         {"mean": groups.mean(), "sd": groups.std(), "seeds": groups.size()}
@@ -226,7 +238,7 @@ def over_seeds(
         {
             "mean": of["value"],
             "sd": spread.reindex(of.index),
-            "seeds": of["seed"].str.removeprefix("mean of ").astype(int),
+            "seeds": of["seed"].str.removeprefix(SEVERAL).astype(int),
         }
     )
     both = [part for part in (single, several) if len(part)]
@@ -268,7 +280,7 @@ def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
         means = part.groupby("variant")["value"].mean()
         if first not in means or second not in means:
             continue
-        kept = part[~part["seed"].str.startswith("mean of ")]
+        kept = part[single_seeds(part)]
         wide = kept.pivot(index="seed", columns="variant", values="value")
         change = (wide.reindex(columns=[first, second]) @ [1.0, -1.0]).dropna()
         n = len(change)

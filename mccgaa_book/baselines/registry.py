@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,12 +130,6 @@ def entry(name: str) -> Entry:
 def trained_here() -> list[str]:
     """Names of the rows behind which a class of this package is."""
     return [name for name, one in ENTRIES.items() if one.trains]
-
-
-def is_here(name: str) -> bool:
-    """Whether the module of a row exists."""
-    module = entry(name).trains.partition(":")[0]
-    return bool(module) and find_spec(f"{PACKAGE}.{module}") is not None
 
 
 def method(name: str) -> type[Method]:

@@ -64,7 +64,7 @@ def summary(folder: Path) -> str:
         folder: as in `section`.
     """
     found, profile, variants = _real(folder)
-    macro = found.frame[(found.frame["split"] == "test") & (found.frame["class"] == "")]
+    macro = results.tested(found.frame)
     table = results.over_seeds(results.with_task_mean(macro))
     tasks = [task for task in TASKS if (variants[0], task) in table.index]
     columns = [name for name, task in paper.TASKS.items() if task in tasks]
@@ -95,9 +95,7 @@ def section(folder: Path) -> str:
     for found in _published(folder, "zeroshot"):
         profile = Profile.load(find(found.stamp["profile"]))
         kind = results.SYNTHETIC if found.synthetic else results.REAL
-        macro = found.frame[
-            (found.frame["split"] == "test") & (found.frame["class"] == "")
-        ]
+        macro = results.tested(found.frame)
         lines += _rows(macro, f"**{kind}**", _new(profile), profile)
     for found in _published(folder, "transfer"):
         profile = Profile.load(find(found.stamp["profile"]))
@@ -145,7 +143,7 @@ def picture(folder: Path) -> str:
 def _by_seed(folder: Path) -> pd.DataFrame:
     """One row per task, method and seed on real ECGs, and for the mean over tasks."""
     found, profile, variants = _real(folder)
-    macro = found.frame[(found.frame["split"] == "test") & (found.frame["class"] == "")]
+    macro = results.tested(found.frame)
     macro = results.with_task_mean(macro[macro["metric"] == "auroc"])
     looks = dict(zip(variants, ("method", "plain"), strict=False))
     rows = macro[macro["variant"].isin(looks)]
@@ -160,8 +158,8 @@ def _by_seed(folder: Path) -> pd.DataFrame:
 def _beyond(folder: Path) -> pd.DataFrame:
     """One row per model and seed on the real test fold, with one text per class."""
     parts = []
-    for tier, variant, group, method, look in BEYOND:
-        found = results.load("beyond", tier, folder / tier)
+    for profile, variant, group, method, look in BEYOND:
+        found = results.load("beyond", profile, folder / profile)
         macro = results.with_task_mean(findings.one_text(found))
         part = macro[(macro["task"] == MEAN) & (macro["variant"] == variant)]
         parts.append(part.assign(group=group, method=method, look=look))

@@ -24,7 +24,7 @@ NARROW = {"width": 16, "depth": 1, "heads": 2}
 SMALL = {"st-mem": NARROW, "crt": NARROW, "ts-tcc": NARROW}
 PLAN = Plan(epochs=2, batch_size=8, precision="fp32", seeds=(0,), settings=SMALL)
 # Those whose module is here.
-TRAINED = [n for n in registry.trained_here() if registry.is_here(n)]
+TRAINED = registry.trained_here()
 LEARNING = [n for n in TRAINED if n != "random"]
 
 
