@@ -83,6 +83,19 @@ def test_a_run_evaluates_and_keeps_the_average(pairs, tmp_path, monkeypatch):
         torch.testing.assert_close(value, kept[5][name])
 
 
+def test_the_best_epoch_keeps_the_average_too(pairs, tmp_path, monkeypatch):
+    scores = iter([{"ecg_to_text_r5": 0.9}, {"ecg_to_text_r5": 0.1}])
+    monkeypatch.setattr(Trainer, "evaluate", lambda self: next(scores))
+    settings = replace(EMA.pretrain, selection="best-retrieval")
+    config = replace(EMA, pretrain=settings)
+    run = pretrain(config, pairs, tmp_path, device="cpu", progress=False)
+    kept, snapshot = (
+        (folder / "model.safetensors").read_bytes()
+        for folder in (run, run / "snapshots" / "epoch-01")
+    )
+    assert kept == snapshot
+
+
 def test_a_run_that_stops_ends_with_the_same_average(pairs, tmp_path, monkeypatch):
     """Stopped behind the checkpoint of step 4, in the middle of an epoch."""
     whole = pretrain(EMA, pairs, tmp_path / "whole", device="cpu", progress=False)

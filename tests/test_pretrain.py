@@ -355,6 +355,16 @@ def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(pairs, tmp_
     assert not set(losses(0)) & set(losses(1))
 
 
+def test_the_first_weights_are_those_of_the_seed(pairs, tmp_path):
+    def first(seed: int) -> Tensor:
+        torch.manual_seed(99)  # what was drawn before must not matter
+        loop = trainer(with_(RUN, seed=seed), pairs, tmp_path)
+        return torch.cat([p.detach().flatten() for p in loop.model.parameters()])
+
+    assert torch.equal(first(0), first(0))
+    assert (first(0) != first(1)).float().mean() > 0.9
+
+
 def test_augmentation_reaches_training_and_not_the_held_out_part(
     pairs, tmp_path, monkeypatch
 ):

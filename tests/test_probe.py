@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from mccgaa.config import EncoderConfig, InputConfig, ModelConfig, TextConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.metrics import evaluate
-from mccgaa.model import MCCGAA
+from mccgaa.model import MCCGAA, scale_input
 from mccgaa.probe import (
     GRADIENT,
     L2,
@@ -81,6 +82,18 @@ def test_features_are_the_mean_over_time_of_the_encoders_last_map(model, store):
     for row, one in zip((3, 70), maps, strict=True):
         expected = one.flatten(1).mean(1).numpy()
         np.testing.assert_allclose(x[row], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_features_are_of_signals_scaled_as_the_model_expects(store):
+    input = replace(CONFIG.input, scaling="minmax")
+    model = MCCGAA(replace(CONFIG, input=input))
+    x = model_features(model, store)
+    model.eval()
+    with torch.no_grad():
+        signals = scale_input(torch.from_numpy(store.batch([3, 70])), "minmax")
+        expected = model.encoder.feature_map(signals).mean((2, 3)).numpy()
+    assert signals.min() >= 0 and signals.max() == 1
+    np.testing.assert_allclose(x[[3, 70]], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_an_encoder_may_be_any_function_of_signals(store):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -304,6 +305,42 @@ def test_table_6_has_the_papers_four_widths():
     ]
     depths = [found.run_config(v).model.encoder for v in found.tables["table5"]]
     assert [d.depth for d in depths] == [18, 34, 50, 101]
+
+
+def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
+    tmp_path, monkeypatch
+):
+    """Alike: with the same settings, on the same device."""
+    made = {"value": 0.0, "device": "here", "outdated": None}
+    shown = SimpleNamespace(profile=SimpleNamespace(name="toy"), reruns=tmp_path)
+    shown.outdated = lambda path: made["outdated"]
+
+    def experiment(lab, variants, seeds):
+        rows = [
+            (v, str(s), "test", "super", "", "auroc", made["value"])
+            for v in variants
+            for s in seeds
+        ]
+        return pd.DataFrame(rows, columns=[*results.COLUMNS, "value"])
+
+    def stamp(*_given):
+        return dict.fromkeys(results.STAMP, "") | {"device": made["device"]}
+
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"toy": experiment})
+    monkeypatch.setattr(experiments, "_chosen", lambda lab, name, v, s: (v, s))
+    monkeypatch.setattr(experiments, "_stamp", stamp)
+
+    def make(value, variants, seeds, **changed):
+        made.update({"value": value, **changed})
+        experiments.make(shown, "toy", variants, seeds)
+        frame = results.load("toy", "toy", tmp_path).frame
+        return frame.set_index(["variant", "seed"])["value"].to_dict()
+
+    assert make(1.0, ["a"], [0, 1]) == {("a", "0"): 1, ("a", "1"): 1}
+    both = {("a", "0"): 1, ("a", "1"): 2, ("b", "1"): 2}
+    assert make(2.0, ["a", "b"], [1]) == both
+    assert make(3.0, ["b"], [0], device="there") == {("b", "0"): 3}
+    assert make(4.0, ["a"], [0], outdated="has other settings") == {("a", "0"): 4}
 
 
 def test_what_is_kept_of_a_probe_is_plain_json(lab):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from fake_device import fake_gpu
 
+from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
+from mccgaa.metrics import TaskResult
 from mccgaa.settings import load_yaml
 from mccgaa_book import compare, experiments, results, scored, strict
 from mccgaa_book.lab import Lab
@@ -201,6 +205,74 @@ def test_overridden_settings_never_pass_for_the_profiles_own(project):
     longer = {"pretrain": {"epochs": 3}}
     assert Lab("small").hash == Lab("small").profile.hash
     assert Lab("small", longer).hash != Lab("small").hash
+    stamp = experiments._stamp(Lab("small", longer), "zeroshot", ["bipartite"], [0], 1)
+    assert stamp["profile_hash"] == Lab("small", longer).hash
+    assert "'epochs': 3" in stamp["note"]
+    assert stamp["command"].endswith("--variants bipartite --seeds 0")
+
+
+def test_what_is_kept_of_a_run_is_of_these_records_and_of_this_way_to_score_them(
+    project, monkeypatch
+):
+    asked = []
+
+    def zero_shot(model, store, tasks, knowledge, **options):
+        asked.append((model, store.meta["fingerprint"], options))
+        none = (math.nan, math.nan)
+        return {task: TaskResult(len(asked), none, 1, {}) for task in tasks}
+
+    def run(variant, seed):
+        name = f"{variant} {seed}"
+        return SimpleNamespace(folder=project / "runs" / name, model=name)
+
+    monkeypatch.setattr("mccgaa_book.lab.zero_shot", zero_shot)
+    lab, other = Lab("small"), Lab("small")
+    monkeypatch.setattr(lab, "run", run)
+    store = other.store("ptbxl")
+    meta = store.meta | {"fingerprint": "other"}
+    other._stores["ptbxl"] = SignalStore(store.path, meta)
+    ways = [
+        {},
+        {"seed": 1},
+        {"variant": "merl"},
+        {"split": "val"},
+        {"split": None},
+        {"fused": True},
+        {"bootstrap": 10},
+        {"prompts": "members"},
+        {"prompts": "members-mean"},
+        {"on": other},
+    ]
+    for _ in range(2):  # asked once, and then read
+        for number, way in enumerate(ways, 1):
+            found = lab.zero_shot(**({"variant": "bipartite"} | way))
+            assert found["super"].macro_auroc == number, way
+    assert len(asked) == len(ways)
+    assert asked[1][0] == "bipartite 1" and asked[2][0] == "merl 0"
+    assert [fingerprint for _, fingerprint, _ in asked].count("other") == 1
+    assert asked[8][2]["prompts"] == "members" and asked[8][2]["reduction"] == "mean"
+    lab.knowledge.fingerprint = "another base"
+    assert lab.zero_shot("bipartite")["super"].macro_auroc == len(ways) + 1
+
+
+def test_a_run_starts_from_the_run_of_its_own_seed(project, monkeypatch):
+    (project / "params" / "first.yaml").write_text(
+        (project / "params" / "small.yaml").read_text(encoding="utf-8")
+    )
+    model = load_yaml(project / "params" / "small.yaml")["variants"]["bipartite"]
+    started = model | {"start": "params/first.yaml:bipartite"}
+    edit(project, variants={"alone": model, "started": started}, reproduce={})
+
+    def run(self, variant, seed):
+        return SimpleNamespace(folder=f"{self.profile.name} {variant} {seed}")
+
+    monkeypatch.setattr(Lab, "run", run)
+    lab = Lab("small")
+    assert [lab.start("started", seed) for seed in (0, 1)] == [
+        "first bipartite 0",
+        "first bipartite 1",
+    ]
+    assert lab.start("alone", 1) is None
 
 
 def test_with_a_gpu_in_the_machine_a_chapter_still_gets_its_model_on_the_cpu(project):

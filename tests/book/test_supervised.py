@@ -13,7 +13,7 @@ import torch
 from toys import MODEL, RUN, SPLITS, write_store
 
 from mccgaa.data.store import SignalStore
-from mccgaa.model import MCCGAA
+from mccgaa.model import MCCGAA, scale_input
 from mccgaa_book import supervised
 from mccgaa_book.supervised import Targets
 
@@ -73,6 +73,20 @@ def test_the_loss_is_the_mean_over_what_is_known():
         np.mean(naive), rel=1e-6
     )
     assert supervised._masked(logits, labels, torch.zeros(2, 2, dtype=torch.bool)) == 0
+
+
+def test_signals_are_scaled_as_the_model_expects():
+    torch.manual_seed(0)
+    model = MCCGAA(MODEL).eval()
+    head = torch.nn.Linear(MODEL.encoder.embedding_dim, 3)
+    x = torch.randn(4, 12, 64) + 5
+    with torch.no_grad():
+        features = model.encoder.features(scale_input(x, "minmax"))
+        expected = head(model.encoder.head(features))
+        found = supervised._Classifier(model.encoder, head, "minmax")(x)
+        plain = supervised._Classifier(model.encoder, head, "none")(x)
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(plain, expected, atol=1e-2)
 
 
 def test_it_learns_and_is_scored_on_records_that_it_never_saw(tmp_path):
