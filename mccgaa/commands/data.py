@@ -80,7 +80,7 @@ def download(args: argparse.Namespace) -> None:
     arg("--labels", help="csn: exact (default) or published"),
     arg("--lengths", help="cpsc2018: first-10s, first-5s-padded, windows"),
     LEADS,
-    arg("--check", metavar="STORE", help="verify a store, print its card"),
+    arg("--check", metavar="STORE", help="verify a store, and say what it holds"),
 )
 def pack(args: argparse.Namespace) -> None:
     """Read a dataset's folder into a signal store.
@@ -95,10 +95,10 @@ def pack(args: argparse.Namespace) -> None:
     from mccgaa.data.datasets import open_or_pack
 
     if args.check:
-        card = check(args.check)
-        print(card)
-        if card.problems:
-            raise StoreError(f"{args.check}: {'; '.join(map(str, card.problems))}")
+        report = check(args.check)
+        print(report)
+        if report.problems:
+            raise StoreError(f"{args.check}: {'; '.join(map(str, report.problems))}")
         return
     if not (args.dataset and args.root and args.out):
         raise ConfigError("pack needs a dataset, --root and --out, or --check STORE.")
