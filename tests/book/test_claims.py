@@ -76,6 +76,23 @@ def test_a_ranking_holds_beyond_both_its_interval_and_the_noise_floor(lead, hold
     assert "over 5 seeds" in made.numbers and "noise floor 0.17" in made.numbers
 
 
+def test_a_difference_that_varies_from_seed_to_seed_is_no_ranking(
+    tmp_path, monkeypatch
+):
+    """One point on average, far beyond the noise floor, with an interval around 0."""
+    leads = (4.0, -2.0, 3.0, -1.0, 1.0)
+    plain = [value - lead for value, lead in zip(OURS, leads, strict=True)]
+    both = {"ours": OURS, "plain": plain, "clip": CLIP}
+    frame = macro(**both)
+    floor = claims.noise_floor(frame, MODELS)
+    assert floor["super"] < 0.2
+    made = claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
+    assert made.holds is False and "+1.00 points" in made.numbers
+    results = found(tmp_path, monkeypatch, **both)
+    for pair in (("ours", "plain"), ("plain", "ours")):
+        assert "cannot be told apart" in claims.compare(results, *pair).sentence
+
+
 @pytest.mark.parametrize(
     ("seeds", "clip", "lacking"),
     [(4, True, "a pair of 4 seeds"), (5, False, "no noise floor")],
