@@ -437,7 +437,12 @@ def test_best_retrieval_keeps_the_epoch_with_the_best_held_out_recalls(
     pairs, tmp_path, monkeypatch, ecg, text, best
 ):
     names = ("ecg_to_text_r5", "text_to_ecg_r5")
-    given = (dict(zip(names, row, strict=True)) for row in zip(ecg, text, strict=True))
+    # What a graph finds that holds both halves of a pair must not choose.
+    fused = [{f"fused_{name}": value for name in names} for value in (0.9, 0.5, 0.7)]
+    given = (
+        dict(zip(names, row, strict=True)) | of_graph
+        for row, of_graph in zip(zip(ecg, text, strict=True), fused, strict=True)
+    )
     monkeypatch.setattr(Trainer, "evaluate", lambda self: next(given))
     config = with_(RUN, selection="best-retrieval", snapshots=(1, 2, 3))
     run = train(config, pairs, tmp_path)
