@@ -36,3 +36,15 @@ def test_of_a_module_judged_whole_nine_of_ten_mutants_die(module):
     assert row["named killed"] == row["named"]
     if not row["not judged"]:
         assert row["killed"] >= 0.9 * judged
+
+
+def test_a_module_is_judged_anew_when_its_code_changes_and_not_its_words(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests/mutants"))
+    from report import digest
+
+    source = (
+        '"""A module."""\nimport a\n\ndef f(x):\n    """Half."""\n    return x / 2\n'
+    )
+    for was, now in (("Half", "A half"), ("import a", "import b"), ("/ 2", "/ 2  # !")):
+        assert digest(source.replace(was, now)) == digest(source)
+    assert digest(source.replace("/ 2", "/ 3")) != digest(source)
