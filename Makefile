@@ -50,6 +50,6 @@ mutants: install ## see which wrong versions of the program no test notices [MOD
 	$(BIN)/python tests/mutants/run.py $(MODULE)
 
 clean: ## remove what was built; data, stores, runs and reruns stay
-	rm -rf _build book/_build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf _build build book/_build .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f $(INSTALLED)
 	find mccgaa* tests notebooks -name __pycache__ -type d -exec rm -rf {} +

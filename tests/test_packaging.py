@@ -282,6 +282,17 @@ def test_no_file_of_the_setup_names_an_index_host():
         assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text), name
 
 
+def test_what_pip_and_the_recipes_leave_is_ignored_and_removed():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/build/" in ignored  # of `pip install .`
+    for page in ("README.md", "book/reproducing.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        left = set(re.findall(r"(?<=\s)\w+\.ipynb(?=\s)", text))
+        assert {f"/{name}" for name in left} <= set(ignored), f"{page} leaves {left}"
+    clean = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nclean:")[2]
+    assert "build" in clean.split(), "a stale build/ gets into the next wheel"
+
+
 def test_make_help_lists_every_target():
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],
