@@ -45,7 +45,7 @@ def table1(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
             }
             for metric, value in found.items()
         ]
-    return with_sources(pd.DataFrame(rows), lab, lab)
+    return with_sources(pd.DataFrame(rows), lab)
 
 
 def table4(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

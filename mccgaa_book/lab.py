@@ -68,6 +68,17 @@ class Run:
         """What the run was made of: pairs, seconds, versions."""
         return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
 
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of the ECGs that the weights have met, earliest first: its own last."""
+        kinds: list[str] = []
+        part: dict[str, Any] | None = self.metrics
+        while part:
+            found = part.get("synthetic")
+            kinds.insert(0, "unknown" if found is None else _kind(found))
+            part = part.get("start")
+        return kinds
+
     def snapshot(self, epoch: int) -> MCCGAA:
         """The weights kept at the end of an epoch (pretrain.snapshots)."""
         return load_model(RunFolder(self.folder).snapshot(epoch), "cpu")
@@ -147,13 +158,15 @@ class Lab:
             "synthetic", "real", or such as "synthetic then real" for a run that started
             from another's weights, as the runs themselves say.
         """
-        kinds: list[str] = []
-        part = self.run(variant, seed).metrics
-        while part:
-            found = part.get("synthetic")
-            kinds.insert(0, "unknown" if found is None else _kind(found))
-            part = part.get("start")
-        return " then ".join(dict.fromkeys(kinds))
+        return results.history(self.run(variant, seed).kinds)
+
+    @cached_property
+    def started(self) -> bool:
+        """Whether a variant's first weights are those of another run."""
+        return any(
+            variant.start_of or self.config(name).pretrain.start
+            for name, variant in self.profile.variants.items()
+        )
 
     @cached_property
     def other(self) -> Lab:
@@ -297,9 +310,8 @@ class Lab:
         config = self.config(variant, seed)
         key = (config.name, seed)
         if key not in self._runs:
-            start = self.start(config.name, seed)
-            if start is not None:
-                settings = replace(config.pretrain, start=str(start))
+            if earlier := self.earlier_run(config.name, seed):
+                settings = replace(config.pretrain, start=str(earlier.folder))
                 config = replace(config, pretrain=settings)
             store = self.store("pretrain")
             pairs = load_pairs(store, config, self.knowledge, progress=False)
@@ -308,13 +320,17 @@ class Lab:
             self._runs[key] = Run(folder, config)
         return self._runs[key]
 
-    def start(self, variant: str, seed: int = 0) -> Path | None:
-        """The folder of the run whose weights a variant starts from, if it does."""
+    def earlier_run(self, variant: str, seed: int = 0) -> Run | None:
+        """Load the run whose weights a variant starts from, or pretrain it.
+
+        Returns:
+            None where the variant starts from random weights.
+        """
         earlier = self._earlier(variant)
         if earlier is None:
             return None
         before, name = earlier
-        return before.run(name, seed).folder
+        return before.run(name, seed)
 
     def _earlier(self, variant: str) -> tuple[Lab, str] | None:
         """The lab and the variant whose run a variant starts from, if it does.

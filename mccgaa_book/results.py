@@ -293,6 +293,15 @@ def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     return found.rename_axis("task")
 
 
+def history(kinds: Sequence[str]) -> str:
+    """Write which kinds of ECGs weights have met, such as "synthetic then real".
+
+    Args:
+        kinds: earliest first.
+    """
+    return " then ".join(dict.fromkeys(kinds))
+
+
 def note_reading(path: Path) -> None:
     """Tell the press which file a page was made from.
 

@@ -34,7 +34,7 @@ def zeroshot(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
                         rows += aurocs(name | {"task": task}, result, prompts)
         rows += counts(lab, tasks, split)
     rows += counts(lab, list(lab.tasks), None)
-    return with_sources(pd.DataFrame(rows), lab, lab)
+    return with_sources(pd.DataFrame(rows), lab)
 
 
 def transfer(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def transfer(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
                         "variant": variant,
                         "seed": str(seed),
                         "split": split or "all",
-                        "trained_on": trained.data_kind(),
+                        "trained_on": trained.trained_on(variant, seed),
                     }
                     for task, result in found.items():
                         where = tested.data_kind(tested.tasks[task])
@@ -215,12 +215,24 @@ def sources(
     return {"trained_on": trained, "tested_on": lab.data_kind(lab.tasks[task])}
 
 
-def with_sources(frame: pd.DataFrame, trained: Lab, tested: Lab) -> pd.DataFrame:
-    """Say of each row what kind of ECGs it rests on, where a profile mixes them."""
-    if trained.synthetic != "mixed" and tested.synthetic != "mixed":
-        return frame
-    kinds = {task: tested.data_kind(store) for task, store in tested.tasks.items()}
-    kinds["pretrain"] = trained.data_kind()
-    return frame.assign(
-        trained_on=trained.data_kind(), tested_on=frame["task"].map(kinds)
-    )
+def with_sources(frame: pd.DataFrame, lab: Lab) -> pd.DataFrame:
+    """Say of each row what kinds of ECGs it rests on, where a profile needs that.
+
+    It does where its stores mix both kinds, and where a variant's first weights are
+    those of another run.
+
+    Args:
+        frame: rows of the lab's runs, tested on its own records; with `trained_on`
+            where these are not runs that `Lab.trained_on` knows.
+        lab: whose they are.
+    """
+    if not lab.started and lab.synthetic != "mixed":
+        return frame.drop(columns="trained_on", errors="ignore")
+    own = lab.data_kind()
+    kinds = {task: lab.data_kind(store) for task, store in lab.tasks.items()}
+    if "trained_on" not in frame:
+        runs = zip(frame["variant"], frame["seed"], strict=True)
+        said = [lab.trained_on(v, int(seed)) if v else own for v, seed in runs]
+        frame = frame.assign(trained_on=said)
+    # Numbers of pretraining, of the task "" or "pretrain", are of its own records.
+    return frame.assign(tested_on=frame["task"].map(kinds).fillna(own))

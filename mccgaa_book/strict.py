@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mccgaa_book.scored import aurocs, tested_tasks
+from mccgaa_book.scored import aurocs, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
@@ -68,14 +68,15 @@ def unseen(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
                         tasks=[task for task in tasks if wanted[task]],
                         bootstrap=0,
                     )
+                    name = {"variant": variant, "seed": str(seed), "split": "test"}
+                    name |= {"trained_on": one.trained_on(variant, seed)}
                     for task, result in found.items():
-                        name = {"variant": variant, "seed": str(seed), "split": "test"}
                         rows += [
                             row | {"metric": metric}
                             for row in aurocs(name | {"task": task}, result)
                             if row["class"] in wanted[task]
                         ]
-    return pd.DataFrame(rows)
+    return with_sources(pd.DataFrame(rows), lab)
 
 
 def without(lab: Lab, classes: Sequence[tuple[str, str]]) -> Lab:

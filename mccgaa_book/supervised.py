@@ -28,7 +28,8 @@ from mccgaa.model import MCCGAA, scale_input
 from mccgaa.plus.augment import augment
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import autocast, pick_device, seed_step
-from mccgaa_book.scored import aurocs, tested_tasks
+from mccgaa_book.results import history
+from mccgaa_book.scored import aurocs, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
@@ -58,14 +59,18 @@ def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataF
             "plus-real, whose tasks are those of its own records."
         )
     for variant, seed in product(variants, seeds):
-        config, start = lab.config(variant, seed), lab.start(variant, seed)
+        config, earlier = lab.config(variant, seed), lab.earlier_run(variant, seed)
+        start, kinds = None, [lab.data_kind()]
+        if earlier:
+            start, kinds = earlier.folder, [*earlier.kinds, *kinds]
         targets = Targets.of(store, {t: lab.profile.tested_on(t)[1] for t in tasks})
         network = train(store, targets, config.model, config.pretrain, start=start)
         for task, result in score(network, store, targets, "test").items():
             name = {"variant": variant, "seed": str(seed), "split": "test"}
-            (row, *_) = aurocs(name | {"task": task}, result)
+            name |= {"task": task, "trained_on": history(kinds)}
+            (row, *_) = aurocs(name, result)
             rows.append(row | {"metric": "auroc_supervised"})
-    return pd.DataFrame(rows)
+    return with_sources(pd.DataFrame(rows), lab)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mccgaa.pairs import record_texts
 from mccgaa_book.audit.text import false_negatives
+from mccgaa_book.scored import with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
@@ -65,7 +66,8 @@ def pretraining(
                 }
                 for (split, metric), value in numbers.items()
             ]
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)  # of one store, whatever kinds the others are
+    return with_sources(frame, lab) if lab.started else frame
 
 
 def loss_floors(lab: Lab, variant: str) -> dict[str, float]:

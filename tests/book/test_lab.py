@@ -115,7 +115,7 @@ def test_pretraining_and_transfer_are_told_in_numbers(project):
     assert set(transfer["trained_on"]) == set(transfer["tested_on"]) == {"synthetic"}
 
 
-def test_a_run_that_started_from_simulated_ecgs_says_so(project):
+def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
     """Of a twin's model that goes on to real ECGs, and is tested on real ones."""
     (project / "params" / "first.yaml").write_text(
         (project / "params" / "small.yaml").read_text(encoding="utf-8")
@@ -147,6 +147,19 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project):
     assert top["metric"].tolist() == ["auroc_supervised"] * 2
     assert top["variant"].tolist() == ["alone", "started"] and top["task"][0] == "super"
     assert top["value"][0] != top["value"][1], "they start from other weights"
+    assert top["trained_on"].tolist() == list(said.values())
+    scored_classes = [("super", c) for c in lab.zero_shot("alone")["super"].classes]
+    monkeypatch.setattr(strict, "groups", lambda lab: [scored_classes])
+    monkeypatch.setattr(strict, "without", lambda lab, classes: lab)  # no more runs
+    for name in ("zeroshot", "pretraining", "unseen", "ceiling"):
+        for variants in (["alone"], ["started"]):  # the second adds to the first
+            path = experiments.make(lab, name, variants, [0])
+            synthetic = "mixed" if "started" in variants else False
+            assert results.stamp_of(path)["synthetic"] == synthetic, name
+        rows = results.load(name, "small", path.parent).frame
+        assert set(rows["tested_on"]) == {"real"}, name
+        of_run = rows[rows["variant"] != ""].groupby("variant")["trained_on"]
+        assert of_run.unique().map(list).to_dict() == {v: [k] for v, k in said.items()}
     for variants in (["alone", "started"], ["alone"]):  # the second adds to the first
         path = experiments.make(lab, "climb", variants, [0])
         assert results.stamp_of(path)["synthetic"] == "mixed"
@@ -268,11 +281,12 @@ def test_a_run_starts_from_the_run_of_its_own_seed(project, monkeypatch):
 
     monkeypatch.setattr(Lab, "run", run)
     lab = Lab("small")
-    assert [lab.start("started", seed) for seed in (0, 1)] == [
+    earlier = [lab.earlier_run("started", seed).folder for seed in (0, 1)]
+    assert earlier == [
         "first bipartite 0",
         "first bipartite 1",
     ]
-    assert lab.start("alone", 1) is None
+    assert lab.earlier_run("alone", 1) is None
 
 
 def test_with_a_gpu_in_the_machine_a_chapter_still_gets_its_model_on_the_cpu(project):

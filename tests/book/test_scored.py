@@ -13,7 +13,7 @@ import pytest
 from torch import nn
 
 from mccgaa.metrics import TaskResult
-from mccgaa_book import ablated, probed, robust, scored, trained
+from mccgaa_book import ablated, probed, results, robust, scored, trained
 from mccgaa_book.stress import Disturbance
 
 ASKED = ["home", "variant", "seed", "split", "on", "task", "prompts", "bootstrap"]
@@ -43,6 +43,7 @@ class FakeLab:
         self.variants, self.seeds = {"a": "A", "b": "B"}, [0, 1, 2]
         self.tasks = {"super": "store", "form": "store"}
         self.synthetic: Any = kind == "synthetic"
+        self.started = False  # no variant's weights are another run's
         self.profile = SimpleNamespace(
             name=name,
             prompts=("single", "members"),
@@ -132,7 +133,20 @@ def test_rows_of_a_lab_of_both_kinds_say_what_was_trained_on_and_what_tested(ask
     kinds = {"pretrain": "synthetic", "store": "real"}
     lab.data_kind = lambda store="pretrain": kinds[store]
     frame = scored.zeroshot(lab, ["a"], [0])
-    assert set(frame["trained_on"]) == {"synthetic"}
+    of_runs = frame[frame["variant"] == "a"]
+    assert set(of_runs["trained_on"]) == {"real a 0"}  # as the run says
+    assert set(frame.loc[frame["variant"] == "", "trained_on"]) == {"synthetic"}
+    assert set(frame["tested_on"]) == {"real"}
+
+
+def test_rows_of_a_lab_with_a_start_say_of_each_run_what_it_learned_from(asked):
+    lab = FakeLab("both", "real", asked)
+    assert not set(results.SOURCES) & set(scored.zeroshot(lab, ["a"], [0]))
+    lab.started = True
+    frame = scored.zeroshot(lab, ["a", "b"], [0, 2])
+    of_runs = frame[frame["variant"] != ""]
+    said = "real " + of_runs["variant"] + " " + of_runs["seed"]
+    assert of_runs["trained_on"].tolist() == said.tolist()
     assert set(frame["tested_on"]) == {"real"}
 
 
@@ -144,7 +158,8 @@ def test_a_transfer_row_says_whose_model_it_is_and_whose_records(asked):
     ways = macro.groupby(["home", "on"])
     assert set(ways.groups) == {("twin", "real"), ("real", "twin")}
     kinds = {"twin": "synthetic", "real": "real"}
-    assert macro["trained_on"].tolist() == macro["home"].map(kinds).tolist()
+    said = macro["home"].map(kinds) + " " + macro["variant"] + " " + macro["seed"]
+    assert macro["trained_on"].tolist() == said.tolist()
     assert macro["tested_on"].tolist() == macro["on"].map(kinds).tolist()
     there, back = ways.get_group(("twin", "real")), ways.get_group(("real", "twin"))
     assert set(there["split"]) == {"all", "test"} and set(back["split"]) == {"test"}
