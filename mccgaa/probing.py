@@ -14,7 +14,12 @@ from mccgaa import merl_probe, probe
 from mccgaa.data.store import SignalStore
 from mccgaa.metrics import TaskResult
 from mccgaa.probe import SHARES, Head, Part
-from mccgaa.protocol import kind_in_words, pretraining_in_words, provenance
+from mccgaa.protocol import (
+    kind_in_words,
+    pretraining_in_words,
+    provenance,
+    seen_in_words,
+)
 
 CONVERGED, MERL = "converged", "merl"
 HOW = {
@@ -108,8 +113,8 @@ def protocol(
     percents = ", ".join(map(str, shares))
     said = [f"Linear probe: heads were fitted to {percents} % of the training split."]
     said += [HOW[recipe], *pretraining_in_words(found)]
-    if found["protocol"]["records_in_pretraining"]:
-        said.append("Pretraining has read the ECGs of this training split.")
+    seen = found["protocol"]["records_in_pretraining"]
+    said += seen_in_words(seen, "the training split")
     how = {"shares": list(shares), "seed": seed, "recipe": recipe}
     found["protocol"] = {"classifier_fitted": True, **how, **found["protocol"]}
     said += kind_in_words(found["synthetic"])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mccgaa.config import Prompts, Reduction
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import RunError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.plus.prompting import Prompting, texts_of
+from mccgaa.run_folder import read_metrics
 from mccgaa.runtime import effective_precision, pick_device
 
 # (pretrain.text, whether it was split into statements) -> what pretraining read
@@ -91,13 +90,15 @@ def provenance(
     Args:
         run: the folder of a model, as in `protocol`.
         store: that it is tested on.
-        split: likewise; None for all records.
+        split: likewise; None for all records. Which of them were in pretraining is not
+            known (None) for another store of a source that pretraining read, as the
+            two may share records, nor where the run does not say what it read.
 
     Returns:
         Plain data for JSON, of any kind of test; and what the run and those that it
         started from read, the last one first.
     """
-    known = _metrics(Path(run))
+    known = read_metrics(run)
     stages = list(_stages(known))
     trained = stages[0]["store"] or {}
     texts = stages[0]["texts"] or {}
@@ -138,16 +139,6 @@ def provenance(
         },
     }
     return found, stages
-
-
-def _metrics(run: Path) -> dict[str, Any]:
-    """What a finished run says of itself; a model without a run says nothing."""
-    try:
-        return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise RunError(f"{run / 'metrics.json'} is no JSON ({error}).") from error
 
 
 def _stages(known: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -194,8 +185,7 @@ def _meaning(found: dict[str, Any]) -> str:
         total = sum(count["classes"] for count in counts)
         texts = "class texts occur" if found["prompts"] == "single" else "classes are"
         said.append(f"{read} of {total} {texts} in them word for word.")
-    if how["records_in_pretraining"]:
-        said.append("Records of this split were in pretraining.")
+    said += seen_in_words(how["records_in_pretraining"])
     if how["transductive"]:
         said.append("Fused: a record's scores depend on the other records.")
     return " ".join([*said, *kind_in_words(found["synthetic"])])
@@ -225,6 +215,18 @@ def pretraining_in_words(found: dict[str, Any]) -> list[str]:
             f"({left['left_out']} of {left['records']} training records)."
         )
     return said
+
+
+def seen_in_words(seen: bool | None, records: str = "this split") -> list[str]:
+    """Say in a sentence whether pretraining read records; nothing where it did not.
+
+    Args:
+        seen: `protocol.records_in_pretraining` of `provenance`.
+        records: which they are.
+    """
+    if seen is None:
+        return [f"Whether records of {records} were in pretraining is not known."]
+    return [f"Records of {records} were in pretraining."] if seen else []
 
 
 def kind_in_words(synthetic: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from mccgaa.files import append, write_errors, write_folder, write_whole
 from mccgaa.runtime import is_finite
 from mccgaa.settings import dump_yaml, to_dict
 
+METRICS = "metrics.json"
 LOSSES = ("loss", "cma", "uma")  # of a step of MCCGAA
 
 
@@ -56,7 +57,7 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the run is whole."""
-        return (self.path / "metrics.json").exists()
+        return (self.path / METRICS).exists()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -197,10 +198,37 @@ class RunFolder:
                 "pretrain.lr or use precision: fp32."
             )
         _save(model, self.path)
-        with write_whole(self.path / "metrics.json") as file:
+        with write_whole(self.path / METRICS) as file:
             json.dump(metrics, file, indent=2)
             file.write("\n")
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+
+
+def read_metrics(folder: Path | str) -> dict[str, Any]:
+    """Read what a finished run says of itself.
+
+    Args:
+        folder: of the run, or of a model that no run made.
+
+    Returns:
+        The content of metrics.json; nothing where there is no such file.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = Path(folder) / METRICS
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path} is no JSON object that can be read ({error}); restore the file, "
+            "or delete the folder and train the run again."
+        ) from error
+    return found
 
 
 def _line(values: Sequence[Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from mccgaa.errors import RunError
 from mccgaa.model import MCCGAA
+from mccgaa.run_folder import read_metrics
 
 # Parts that must be the same; the loss may be another.
 PARTS = ("input", "encoder", "text", "gafa")
@@ -45,14 +45,7 @@ class Start:
     @property
     def facts(self) -> dict[str, Any]:
         """What its run says of what it was trained on; None where it says nothing."""
-        try:
-            found = json.loads((self.folder / "metrics.json").read_text("utf-8"))
-        except FileNotFoundError:
-            found = {}
-        except ValueError as error:
-            raise RunError(
-                f"{self.folder / 'metrics.json'} is no JSON ({error})."
-            ) from error
+        found = read_metrics(self.folder)
         return {"weights": self.fingerprint, **{key: found.get(key) for key in KEPT}}
 
     def check_unseen(self, names: Sequence[str]) -> None:

@@ -223,7 +223,9 @@ def test_a_model_without_a_run_says_that_its_pretraining_is_not_known(
     assert found["run"]["hash"] is found["synthetic"]["trained"] is None
     assert found["protocol"]["same_source"] is None
     assert found["protocol"]["class_texts"]["super"]["named_in_pretraining"] is None
-    assert "What pretraining read is not known" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "What pretraining read is not known" in printed
+    assert "Whether records of this split were in pretraining is not known." in printed
 
 
 def test_classify_ranks_classes_for_one_file(run_folder, twin_tree, tmp_path, capsys):
@@ -263,7 +265,7 @@ def test_probe_writes_a_result_for_every_task_share_and_choice(
     assert found["synthetic"] == {"tested": True, "trained": True}
     assert printed.splitlines()[0] == found["meaning"]
     assert "heads were fitted to 10, 100 % of the training split" in printed
-    assert "Pretraining has read the ECGs of this training split." in printed
+    assert "Records of the training split were in pretraining." in printed
     assert "no evidence about patients" in printed
 
 

@@ -149,6 +149,8 @@ def test_the_command_writes_results_with_their_protocol(folder, tmp_path, capsys
     assert said["meaning"] == printed.splitlines()[0]
     assert "no classifier was fitted" in said["meaning"]
     assert "no evidence about patients" in said["meaning"]  # the folder is marked
+    doubt = "Whether records of this folder were in pretraining is not known."
+    assert doubt in said["meaning"]
     assert said["synthetic"]["tested"] is True
     assert said["protocol"]["classifier_fitted"] is False
     assert said["results"]["n"] == sum(h["n"] for h in said["hospitals"].values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def run(tmp_path_factory, twin_store) -> Path:
     last |= {"synthetic": False, "texts": {"kind": "knowledge"}, "start": first}
     (path / "metrics.json").write_text(json.dumps(last))
     return path
+
+
+def saying(run: Path, folder: Path, **store: str) -> Path:
+    """Copy a run, and let it say that it was trained on another store."""
+    shutil.copytree(run, folder)
+    facts = json.loads((run / "metrics.json").read_text())
+    facts["store"] |= store
+    (folder / "metrics.json").write_text(json.dumps(facts))
+    return folder
 
 
 def knows(store: SignalStore) -> Knowledge:
@@ -102,21 +112,15 @@ def test_the_vectors_are_of_every_wording_and_embed_as_the_model_does(ready):
 
 
 def test_probabilities_are_fitted_to_records_that_training_did_not_read(
-    run, ready, tmp_path, twin_store, monkeypatch
+    run, ready, tmp_path, twin_store
 ):
     fitted = load(ready).scoring
     assert fitted.fitted["splits"] == ["val"], "the run was trained on this store"
     assert fitted.prompting == Prompting("members")
-    facts = json.loads((run / "metrics.json").read_text())
-    facts["store"]["fingerprint"] = "another"
-    (tmp_path / "run").mkdir()
-    for file in run.iterdir():
-        (tmp_path / "run" / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "run" / "metrics.json").write_text(json.dumps(facts))
+    assert fitted.fitted["records_in_pretraining"] is False
     store = SignalStore.open(twin_store)
-    out = export(
-        tmp_path / "run", tmp_path / "out", knowledge=SMALL, calibrate_on=store
-    )
+    other = saying(run, tmp_path / "run", source="csn", fingerprint="another")
+    out = export(other, tmp_path / "out", knowledge=SMALL, calibrate_on=store)
     found = load(out).scoring
     assert found.fitted["splits"] == ["train", "val"]
     rows = [len(store.indices(split=split)) for split in ("train", "val")]
@@ -124,6 +128,29 @@ def test_probabilities_are_fitted_to_records_that_training_did_not_read(
     assert set(found.offsets) == {
         e.name for e in SMALL.vocabularies["statements"].values()
     }
+
+
+def test_probabilities_of_records_that_may_have_been_read_say_so(
+    run, ready, tmp_path, twin_store, capsys
+):
+    """Another store of the source: its records may be those of the training store."""
+    doubt = (
+        "Whether records of this split were in pretraining is not known. If they were, "
+        "these probabilities are too sure."
+    )
+    store = SignalStore.open(twin_store)
+    repacked = saying(run, tmp_path / "repacked", fingerprint="another")
+    silent = saying(run, tmp_path / "silent")
+    (silent / "metrics.json").unlink()
+    for folder in (repacked, silent):
+        out = tmp_path / f"{folder.name}-out"
+        export(folder, out, knowledge=SMALL, calibrate_on=store)
+        fitted = load(out).scoring.fitted
+        assert fitted["splits"] == ["val"]
+        assert fitted["records_in_pretraining"] is None
+        assert f"(val split). {doubt}" in (out / "README.md").read_text()
+        assert capsys.readouterr().err == f"note: {store.path}, val split: {doubt}\n"
+    assert doubt not in (ready / "README.md").read_text()
 
 
 def test_the_card_says_what_the_model_is_and_is_not_for(ready):
@@ -161,7 +188,7 @@ def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
     assert "license: mit" in card and "No ECG of a patient" in card
     assert "CC BY" not in card and "none were fitted" in card
     (path / "metrics.json").unlink()
-    assert training_facts(path) == {"stages": [], "fingerprints": set()}
+    assert training_facts(path) == {"stages": []}
     (path / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="is no JSON"):
         export(path, tmp_path / "other")

@@ -16,6 +16,7 @@ from mccgaa.knowledge import Knowledge
 from mccgaa.protocol import protocol
 
 MODEL: Any = SimpleNamespace(config=ModelConfig(text=TextConfig(style="name")))
+NOT_KNOWN = "Whether records of this split were in pretraining is not known."
 UNTOUCHED = "Zero-shot: no classifier was fitted to the labels of these tasks."
 
 
@@ -75,6 +76,7 @@ def test_only_the_training_split_was_in_pretraining(store, tmp_path, split, seen
     assert found["split"] == (split or "all")
     assert found["protocol"]["records_in_pretraining"] is seen
     assert ("Records of this split were in pretraining." in found["meaning"]) is seen
+    assert NOT_KNOWN not in found["meaning"]
 
 
 def test_whether_another_store_of_the_source_shares_records_is_not_known(
@@ -82,9 +84,11 @@ def test_whether_another_store_of_the_source_shares_records_is_not_known(
 ):
     other = {"source": "ptbxl", "fingerprint": "other"}
     run = write_run(tmp_path / "run", store, store=other)
-    found = protocol(run, MODEL, store, ["super"], Knowledge.load(), split=None)
-    assert found["protocol"]["same_source"] is True
-    assert found["protocol"]["records_in_pretraining"] is None
+    for split in ("test", None):
+        found = protocol(run, MODEL, store, ["super"], Knowledge.load(), split=split)
+        assert found["protocol"]["same_source"] is True
+        assert found["protocol"]["records_in_pretraining"] is None
+        assert NOT_KNOWN in found["meaning"]
 
 
 def test_a_test_of_another_source_after_reports_says_so(store, tmp_path):

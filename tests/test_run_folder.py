@@ -21,7 +21,7 @@ from mccgaa.errors import RunError, WriteError
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import Pairs
 from mccgaa.pretrain import Trainer, pretrain
-from mccgaa.run_folder import RunFolder
+from mccgaa.run_folder import RunFolder, read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +227,19 @@ def test_the_history_is_appended_to_and_not_rewritten(pairs, tmp_path):
     folder.append_history([(99, 1, 0.1, 0.1, 0.0, 1e-3, 10.0)])
     assert folder.history.stat().st_ino == inode
     assert folder.history.read_text().endswith("99,1,0.1,0.1,0.0,0.001,10.0\n")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff{}", None])
+def test_what_a_run_says_is_read_or_refused_in_one_error(tmp_path, content):
+    assert read_metrics(tmp_path) == read_metrics(tmp_path / "none") == {}
+    file = tmp_path / "metrics.json"
+    file.write_text('{"hash": "abc"}', encoding="utf-8")
+    assert read_metrics(tmp_path) == read_metrics(str(tmp_path)) == {"hash": "abc"}
+    assert read_metrics(file) == {}, "a file is no folder"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(RunError, match=r"metrics\.json is no JSON object .*; restore"):
+        read_metrics(tmp_path)

@@ -284,8 +284,9 @@ def export(args: argparse.Namespace) -> None:
     """Make a run's model ready to use: a small folder that classify and load take.
 
     Classes are scored through all of their wordings unless --prompts says otherwise.
-    With --calibrate, records of the training and validation split are used, or of the
-    latter alone where the run was trained on that store.
+    With --calibrate, records of the training and validation split are used where
+    pretraining read none of them, else of the validation split alone. Where that is not
+    known, as with another store of the same source, the card says so.
 
     Example: mccgaa export --run runs/RUN --out my-model --calibrate stores/ptbxl-100
     --test stores/ptbxl-100 --onnx

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import RunError
 from mccgaa.metrics import TaskResult
+from mccgaa.protocol import seen_in_words
 from mccgaa.ready.calibration import LEAST
 from mccgaa.ready.classifier import (
     KNOWLEDGE,
@@ -21,6 +20,7 @@ from mccgaa.ready.classifier import (
     Classifier,
     Scoring,
 )
+from mccgaa.run_folder import read_metrics
 
 CARD = """---
 library_name: mccgaa
@@ -89,6 +89,9 @@ HOLDS = {
     SCORING: "how cosines become scores and probabilities",
     ONNX: "the ECG encoder: `signals` (ecgs, 12, samples) to `embedding`",
 }
+MAY_BE_READ = (
+    f"{' '.join(seen_in_words(None))} If they were, these probabilities are too sure."
+)
 CITATIONS = {
     "ptbxl": "Wagner et al., PTB-XL, a large publicly available electrocardiography "
     "dataset, Scientific Data 7:154 (2020)",
@@ -193,6 +196,8 @@ def _calibrated(scoring: Scoring, tested: Sequence[Tested]) -> str:
         f"Its probabilities were fitted to {on['ecgs']} {kind} records of "
         f"{on['source']} ({' and '.join(on['splits'])} split)."
     )
+    if on.get("records_in_pretraining", False) is None:
+        said += f" {MAY_BE_READ}"
     for one in tested:
         if one.error is not None:
             said += (
@@ -225,16 +230,12 @@ def training_facts(run: Path) -> dict[str, Any]:
 
     Returns:
         `stages`, first to last, each with source, fingerprint, synthetic and the kind
-        of texts; and all their `fingerprints`.
+        of texts.
 
     Raises:
         RunError: its metrics.json is damaged.
     """
-    path = run / "metrics.json"
-    try:
-        one = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise RunError(f"{path} is no JSON ({error}).") from error
+    one = read_metrics(run)
     stages = []
     while one:
         store = one.get("store") or {}
@@ -243,5 +244,4 @@ def training_facts(run: Path) -> dict[str, Any]:
         facts = {"synthetic": one.get("synthetic"), "texts": kind, "ecgs": ecgs}
         stages.append({**store, **facts})
         one = one.get("start") or {}
-    prints = {stage.get("fingerprint") for stage in stages} - {None}
-    return {"stages": stages[::-1], "fingerprints": prints}
+    return {"stages": stages[::-1]}

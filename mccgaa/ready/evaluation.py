@@ -28,7 +28,12 @@ from mccgaa.files import bar
 from mccgaa.knowledge import Knowledge
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.plus.prompting import texts_of
-from mccgaa.protocol import kind_in_words, pretraining_in_words, provenance
+from mccgaa.protocol import (
+    kind_in_words,
+    pretraining_in_words,
+    provenance,
+    seen_in_words,
+)
 from mccgaa.ready.classifier import Classifier
 
 TASK = "challenge"  # the vocabulary of the classes
@@ -57,6 +62,8 @@ class Evaluation:
         count = f"{self.together.n} records of {', '.join(self.hospitals)}"
         said = [f"Zero-shot on {count}: no classifier was fitted to their labels."]
         said += pretraining_in_words(found)
+        seen = found["protocol"]["records_in_pretraining"]
+        said += seen_in_words(seen, "this folder")
         said.append(
             f"{len(self.unmapped)} codes are no class; {len(self.rejected)} records "
             "were left out."

@@ -8,6 +8,7 @@ With ONNX the ECG encoder also runs where there is no PyTorch.
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +25,9 @@ from mccgaa.files import write_folder, write_json
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.plus.prompting import Prompting
+from mccgaa.protocol import provenance
 from mccgaa.ready.calibration import calibrate, calibration_error, labelled
-from mccgaa.ready.card import Tested, training_facts, write_card
+from mccgaa.ready.card import MAY_BE_READ, Tested, training_facts, write_card
 from mccgaa.ready.classifier import (
     KNOWLEDGE,
     ONNX,
@@ -58,7 +60,9 @@ def export(
         knowledge: what classes are called; the packaged base when None.
         prompting: how classes are worded and scored; all their wordings when None.
         calibrate_on: records to fit probabilities to: of its training and validation
-            split, or of the latter alone where the run was trained on this store. None:
+            split where pretraining read no record of either, else of the latter alone.
+            Where it is not known whether pretraining read that, as with another store
+            of a source that it read, the card and standard error say so. None:
             probabilities as the model's loss fits them, if it does.
         test_on: stores whose test splits are scored for the card.
         onnx: write the ECG encoder as ONNX too.
@@ -92,9 +96,7 @@ def export(
         scoring = Scoring(prompting or Prompting("members"))
         classifier = Classifier(model, knowledge, scoring)
         if calibrate_on is not None:
-            seen = calibrate_on.meta["fingerprint"] in facts["fingerprints"]
-            splits = ("val",) if seen else ("train", "val")
-            classifier.scoring = calibrate(classifier, calibrate_on, splits)
+            classifier.scoring = _calibrate(classifier, calibrate_on, Path(run))
         write_json(folder / SCORING, to_dict(classifier.scoring))
         tested = [_test(classifier, store, bootstrap) for store in test_on]
         if onnx:
@@ -102,6 +104,19 @@ def export(
         card = write_card(out.name, folder, classifier, facts, tested)
         (folder / "README.md").write_text(card, encoding="utf-8")
     return out
+
+
+def _calibrate(classifier: Classifier, store: SignalStore, run: Path) -> Scoring:
+    """Fit probabilities to records that the run has not read, as far as it says."""
+    found = {split: provenance(run, store, split)[0] for split in ("train", "val")}
+    seen = {s: f["protocol"]["records_in_pretraining"] for s, f in found.items()}
+    unread = all(known is False for known in seen.values())
+    splits = ("train", "val") if unread else ("val",)
+    scoring = calibrate(classifier, store, splits)
+    if seen["val"] is None:
+        print(f"note: {store.path}, val split: {MAY_BE_READ}", file=sys.stderr)
+    fitted = {**scoring.fitted, "records_in_pretraining": seen["val"]}
+    return replace(scoring, fitted=fitted)
 
 
 def lean(model: MCCGAA) -> MCCGAA:
