@@ -648,7 +648,7 @@ page.glue("batch", bench["batch"])
 
 # %% [markdown]
 # Recorded on {glue:text}`cpu`, threads: {glue:text}`threads`, batch {glue:text}`batch`, 12 x 1000 samples: {glue:text}`ours-rate` ECGs a
-# second against {glue:text}`plain-rate`, a ratio of {glue:text}`ratio`. That they are the same network is
+# second against {glue:text}`plain-rate`, the median ratio of paired runs being {glue:text}`ratio`. That they are the same network is
 # tested in `tests/test_encoder.py`; here is the whole encoder once more, at the paper's scale:
 
 # %%

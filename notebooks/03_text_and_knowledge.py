@@ -639,14 +639,17 @@ claims.show(
         f"{fooled} of {len(opposed)}; “no myocardial infarction” keeps {denied:.2f}",
     ),
     claims.claim(
-        "The wording of one class text decides whether the task Super can be scored: by its "
-        "published name the class CD ranks below chance, by ours nearly without error.",
-        worded.loc["CD", "published names"] < 50 < 90 < worded.loc["CD", "our names"],
-        f"AUROC {worded.loc['CD', 'published names']:.0f} and "
-        f"{worded.loc['CD', 'our names']:.0f}, texts alone",
+        "The wording of one class text moves the ceiling of the task Super by more than "
+        "ten points: by its published name the class CD ranks below chance, by ours "
+        "nearly without error.",
+        worded.loc["CD", "published names"] < 50 < 90 < worded.loc["CD", "our names"]
+        and worded.mean().diff().iloc[-1] > 10,
+        f"CD {worded.loc['CD', 'published names']:.0f} and "
+        f"{worded.loc['CD', 'our names']:.0f}, mean {worded['published names'].mean():.0f} "
+        f"and {worded['our names'].mean():.0f}, texts alone",
     ),
     claims.claim(
-        "Full descriptions part the closest class texts and crowd all the others.",
+        "Full descriptions separate the closest class texts and crowd all the others.",
         full["close pairs"].sum() < name["close pairs"].sum()
         and full["mean of pairs"].mean() > name["mean of pairs"].mean(),
         f"pairs above 0.9: {name['close pairs'].sum()} of names, "

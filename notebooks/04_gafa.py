@@ -544,8 +544,7 @@ plt.show()
 page.table(
     summary,
     "gafa-attention",
-    "Attention of layer 1, mean of its heads. A dash: no two nodes have two neighbours "
-    "in common, so there is no order to compare.",
+    "Attention of layer 1, mean of its heads.",
     lab=lab,
     digits=3,
 )

@@ -129,7 +129,7 @@ settings_table = pd.DataFrame(
         (
             "temperature",
             "not given",
-            f"{model.loss.tau}, learned: {model.loss.learn_tau}",
+            f"{model.loss.tau}, {'learned' if model.loss.learn_tau else 'fixed'}",
         ),
         ("precision", "not given", settings.precision),
         ("weights kept", "not given", settings.selection),
@@ -531,7 +531,8 @@ page.table(
     digits=1,
 )
 stamp = measured.stamp
-page.glue("device", f"{stamp['device']}, threads: {stamp['threads']}")
+threads = f", threads: {stamp['threads']}" if stamp["threads"] else ""
+page.glue("device", stamp["device"] + threads)
 page.glue("rate", rate, ".0f")
 page.glue("length", model.input.length)
 page.glue("days", 20 * printed / rate / 86400, ".1f")
@@ -539,7 +540,7 @@ page.glue("days", 20 * printed / rate / 86400, ".1f")
 # %% [markdown]
 # Measured on {glue:text}`device`, for signals of {glue:text}`length` samples per lead; the paper's have 5,000. At
 # {glue:text}`rate` pairs per second the paper's 20 epochs of {glue:text}`paper-pairs` pairs would take
-# {glue:text}`days` days. The step runs in bfloat16 where the profile says so, with the losses in float32, and
+# {glue:text}`days` days if its signals were as short as these, and several times as long at their length. The step runs in bfloat16 where the profile says so, with the losses in float32, and
 # convolutions in the memory layout that the processor reads fastest: `make bench` prints how much that is worth. The
 # same loop runs on one GPU without a change, and on many through torchrun:
 #

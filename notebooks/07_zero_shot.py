@@ -338,14 +338,14 @@ for_one_seed = pd.DataFrame(
 of_means = change.assign(kind=f"{name} minus {other}, seeds: {seeds}")
 parts = [
     of_means,
-    for_one_seed.assign(kind=f"the same, seed {seed}, over test records"),
+    for_one_seed.assign(kind=f"one run, seed {seed}, over test records"),
 ]
 parts += [
     table[["difference"]].assign(kind=f"noise floor: {name} minus {lab.variants[v]}")
     for v, table in floors.items()
 ]
 
-# %% mystnb={"figure": {"name": "fig-difference", "caption": "Difference of macro AUROC x 100 between the first variant and the baseline, over seeds (with a 95 % t interval from five seeds on), for one seed with a 95 % bootstrap interval over test records, and between two trainings of the same mathematics. To the right of zero, channel attention and graph are ahead. An arrow marks an interval that leaves the figure."}, "image": {"alt": "One row per task and one for the mean, with three marks each: the difference of means over seeds, the difference of one seed with a horizontal interval over test records, and the noise floor. Most intervals over records are several points wide."}}
+# %% mystnb={"figure": {"name": "fig-difference", "caption": "Difference of macro AUROC x 100 between the first variant and the baseline, over seeds (with a 95 % t interval from five seeds on), for one run with a 95 % bootstrap interval over test records, and between two trainings of the same mathematics. To the right of zero, channel attention and graph are ahead. An arrow marks an interval that leaves the figure."}, "image": {"alt": "One row per task and one for the mean, with three marks each: the difference of means over seeds, the difference of one run with a horizontal interval over test records, and the noise floor. Most intervals over records are several points wide."}}
 plots.differences(pd.concat(parts), "difference of AUROC x 100")
 plt.show()
 
@@ -368,11 +368,22 @@ page.glue("difference", change.loc["mean", "difference"], "+.2f")
 page.glue("verdict", results.verdict(change.loc["mean"]))
 page.glue("noise", noise, ".2f")
 page.glue("noise-task", noise_task, ".1f")
+recorded = str(published.stamp.get("note", "")).startswith("carried over")
+page.glue(
+    "whose-run",
+    "The means come from recorded results, made by an earlier version on another "
+    "machine; the single run of this page is another training of the same variant and "
+    "seed. Where its squares lie far from the means, that is how far two trainings of "
+    "one method can lie apart."
+    if recorded
+    else "The single run of this page is one of those behind the means.",
+)
 
 # %% [markdown]
 # In the mean over tasks, {glue:text}`name` minus {glue:text}`other` is {glue:text}`difference` points
 # ({glue:text}`verdict`). Two trainings of the same mathematics are {glue:text}`noise` points apart in the mean, and up to
-# {glue:text}`noise-task` on a single task. The paper prints a gain of 2.37 at its scale. All variants:
+# {glue:text}`noise-task` on a single task, in means over seeds. {glue:text}`whose-run` The paper prints a gain of 2.37 at its
+# scale. All variants:
 
 # %% tags=["hide-input"]
 every = pd.DataFrame(rerun, index=order).T.rename(index=lab.variants)
@@ -494,9 +505,9 @@ page.glue("rare-undecided", rarity.loc["below 1 %", "undecided"], ".0%")
 page.glue("common-undecided", rarity.loc["1 % and more", "undecided"], ".0%")
 
 # %% [markdown]
-# The rank correlation between a class's share and its AUROC is {glue:text}`rho` (p = {glue:text}`rho-p`). But mark
+# The rank correlation between a class's share and its AUROC is {glue:text}`rho` (p = {glue:text}`rho-p`). But note
 # what a rare class is *in the test split*: the {glue:text}`rare-count` that can be scored have a median of
-# {glue:text}`rare-positives` positive records, the others one of {glue:text}`common-positives`. Their intervals are {glue:text}`rare-score` points wide on average (the bootstrap
+# {glue:text}`rare-positives` positives, the others one of {glue:text}`common-positives`. Their intervals are {glue:text}`rare-score` points wide on average (the bootstrap
 # would say {glue:text}`rare-boot`), and {glue:text}`rare-undecided` of them contain 50, against
 # {glue:text}`common-undecided` of the others. How many positives would it take? The standard error after Hanley and McNeil
 # (1982), for a true AUROC of 0.8 among a thousand negatives:
@@ -719,7 +730,7 @@ page.glue("agree-shuffled", shuffled, ".0%")
 # :class: warning
 # t-SNE shows groups in almost any data, their size and distance mean little, and the picture has no control in the
 # paper. The untrained network is one, and not a weak one: a recent critique
-# ([arXiv 2602.17531](https://arxiv.org/abs/2602.17531)) finds that a *randomly initialised* encoder with a linear head
+# {cite}`berger2026position` finds that a *randomly initialised* encoder with a linear head
 # matches published systems on many ECG tasks.
 # :::
 #

@@ -302,7 +302,15 @@ page.table(
 # - a stem of kernel 7 and stride 2 without max-pooling, and the strides and paddings of ResNet;
 # - the text projection's two layers with a GELU;
 # - a self-loop at every node and a LeakyReLU in the attention, so that equation 21 is defined and looks at both nodes,
-#   and an ELU between the two layers;
+#   and an ELU between the two layers; four heads in the first layer, and one in the second;
+# - attention pooling with four heads and 64 learned positions, stretched to the map's length;
+# - signals in millivolt, scaled to [0, 1] per record under `params/paper.yaml`, band-passed and z-scored per lead elsewhere;
+# - the first 10 s of a CPSC2018 record, with zeros behind a shorter one, unless windows are asked for;
+# - AdamW's betas, its weight decay, and no warm-up; bfloat16 in the encoders, at the training and at the test, where the
+#   device has it, with the losses in float32;
+# - MIMIC reports of fewer than four words left out, and Chapman records with a code that the label table lacks;
+# - the unimodal loss of the same kind as the cross-modal one (CLIP's with CLIP's), on features averaged over time instead of
+#   on $X^e$;
 # - missing leads filled with zeros, without a mask: the encoder sees a flat lead.
 #
 # Found something that is missing here? An entry in `mccgaa_book/audit/log.py` adds a row to the log.
