@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import itertools
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -156,3 +160,47 @@ def test_the_checkout_is_that_of_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "mccgaa_book").mkdir()  # another checkout's code, not what runs here
     with pytest.raises(BookError, match="installed code is that of"):
         checkout()
+
+
+PAGES = {  # page -> profile whose results of "zeroshot" its tables show
+    "05_loss": "synthetic",
+    "07_zero_shot": "synthetic",
+    "real/07_zero_shot": "real",
+}
+
+
+def cells_of(table: str) -> pd.DataFrame:
+    """Read a page's HTML table; the first column names the rows."""
+    rows = [
+        [html.unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in cells]
+        for row in re.findall(r"<tr.*?</tr>", table, re.S)
+        if (cells := re.findall(r"<t[dh]\b.*?</t[dh]>", row, re.S))
+    ]
+    return pd.DataFrame(rows[1:], columns=rows[0]).set_index(rows[0][0])
+
+
+@pytest.mark.parametrize("page, name", PAGES.items(), ids=list(PAGES))
+def test_tables_of_variants_have_the_means_of_the_published_results(page, name):
+    """Each row is read by its label, so a number under another task's name fails."""
+    profile, found = Profile.load(name), results.load("zeroshot", name)
+    macro = results.tested(found.frame)
+    mean = results.over_seeds(results.with_task_mean(macro))["mean"]
+    labels = {one.label: variant for variant, one in profile.variants.items()}
+    cells = json.loads((ROOT / f"book/notebooks/{page}.ipynb").read_text())["cells"]
+    outputs = [o.get("data", {}) for cell in cells for o in cell.get("outputs", [])]
+    tables = ["".join(one.get("text/html", "")) for one in outputs]
+    compared = 0
+    for anchor in ("loss-runs", "zero-variants"):
+        for text in tables:
+            if f'id="table-{anchor}"' in text:
+                table = cells_of(text)
+                if anchor == "loss-runs":
+                    table = table.T
+                for label, task in itertools.product(table.index, table.columns):
+                    if label in labels and task in (*profile.tasks, results.MEAN):
+                        shown = str(table.loc[label, task]).split()[0]
+                        assert float(shown) == pytest.approx(
+                            mean[labels[label], task], abs=0.06
+                        ), (label, task)
+                        compared += 1
+    assert compared >= 10
