@@ -51,6 +51,8 @@ return {
     '.bd-article img, mjx-container[display="true"] > svg')].filter(e =>
       e.getBoundingClientRect().right > innerWidth + 1)
     .map(e => e.outerHTML.slice(0, 80)),
+  unlinked: [...document.querySelectorAll('.bd-article :is(figure, .cell_output) img')]
+    .filter(e => !e.closest('a[href]')).map(e => e.outerHTML.slice(0, 80)),
   uncued: [...document.querySelectorAll('.table-scroll, '
     + '.pst-scrollable-table-container, div.highlight pre')].filter(e =>
       e.scrollWidth > e.clientWidth + 1 && !e.matches('.scrolls-on[tabindex="0"]'))

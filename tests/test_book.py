@@ -22,8 +22,8 @@ WRONG = """<!doctype html><title>t</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width">
 <article class="bd-article"><span class="math">x</span>
 <img src="missing.svg" width="700"><div style="width: 900px">wide</div>
-<img alt="a" style="width: 700px; height: 9px" src="data:image/svg+xml,%3Csvg
- xmlns='http://www.w3.org/2000/svg'/%3E">
+<figure><img alt="a" style="width: 700px; height: 9px" src="data:image/svg+xml,%3Csvg
+ xmlns='http://www.w3.org/2000/svg'/%3E"></figure>
 <p style="color: #ccc; background: #fff">faint</p><figure class="table-card" id="t">
 <div class="table-scroll" style="width: 90px; overflow: auto"><div style="width: 500px">
 cut off</div></div></figure></article>
@@ -151,6 +151,7 @@ def test_the_browser_notices_what_a_page_does_wrong(tmp_path):
     assert visit.report["silent"]
     assert visit.report["wide"]
     assert visit.report["clipped"] and visit.report["uncued"]
+    assert visit.report["unlinked"]
     assert not visit.report["described"] and visit.report["unnumbered"] == ["t"]
     assert any(barrier.startswith("image-alt") for barrier in visit.barriers)
     assert any(barrier.startswith("color-contrast") for barrier in visit.barriers)
@@ -177,6 +178,12 @@ def test_a_phone_shows_whole_figures_and_equations(visits):
         if width == 360 and visit.report["clipped"]
     }
     assert clipped == {}
+
+
+def test_a_figure_opens_in_full_size(visits):
+    """On a phone its words are too small to be read in the page."""
+    for (name, width), visit in visits.items():
+        assert visit.report["unlinked"] == [], (name, width)
 
 
 def test_what_scrolls_sideways_says_so_and_takes_the_keyboard(visits):

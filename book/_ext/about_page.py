@@ -59,9 +59,11 @@ def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
         made = (root / name).with_suffix(".json")
         if name.endswith(".csv") and made.is_file():
             told = json.loads(made.read_text(encoding="utf-8"))
+            earlier = str(told.get("note", "")).startswith("carried over")
             lines.append(
-                f"Numbers of {name}: {told['command']} · {told['device']} · "
-                f"{str(told['when'])[:10]}"
+                f"Numbers of {name}: {told['command']}"
+                + (" (of an earlier version)" if earlier else "")
+                + f" · {told['device']} · {str(told['when'])[:10]}"
             )
     return lines
 

@@ -1,5 +1,5 @@
 /* What the pages do beside the theme: wide boxes say that they scroll and can be reached
-   with the keyboard, and the search needs no server. */
+   with the keyboard, figures open in full size, and the search needs no server. */
 
 (() => {
   "use strict";
@@ -28,6 +28,16 @@
 
   const all = () => document.querySelectorAll(BOXES).forEach(cue);
 
+  // A phone shrinks a figure until its words cannot be read: the figure is a link to
+  // its own file, where it can be zoomed.
+  function link(image) {
+    const whole = document.createElement("a");
+    whole.href = image.currentSrc || image.src;
+    whole.className = "whole-figure";
+    image.replaceWith(whole);
+    whole.append(image);
+  }
+
   // The theme names these after something else than what stands on them.
   const NAMED = ".search-button-field, details > summary, .theme-switch-button";
 
@@ -35,6 +45,8 @@
     document.querySelectorAll(NAMED).forEach((element) => {
       if (element.innerText.trim()) element.removeAttribute("aria-label");
     });
+    document.querySelectorAll(".bd-content :is(figure, .cell_output) img").forEach(
+      (image) => { if (!image.closest("a")) link(image); });
     document.addEventListener("scroll", (event) => {
       if (event.target instanceof Element && event.target.matches(BOXES)) cue(event.target);
     }, { capture: true, passive: true });

@@ -58,6 +58,10 @@ def test_a_stamp_says_what_made_the_page_and_its_numbers(tmp_path):
     assert first.startswith("Made from notebooks/04_gafa.py · code 01234567 · mccgaa")
     assert first.endswith("cpu, 2 cores · 12 s")
     assert "zeroshot.csv: mccgaa run x · gpu · 2026-01-02" in second
+    made["note"] = "carried over from commit 0123456"
+    (folder / "zeroshot.json").write_text(json.dumps(made))
+    (_, earlier) = about_page.stamp_lines(STAMP, tmp_path)
+    assert "mccgaa run x (of an earlier version) · gpu" in earlier
     dated = about_page.stamp_lines(STAMP | {"when": "2026-05-06T07:08"}, tmp_path)
     assert dated[0].endswith("12 s · 2026-05-06")
 
