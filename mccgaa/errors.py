@@ -1,5 +1,10 @@
 """Every error that a user can cause: a sentence that says what to do."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class MccgaaError(Exception):
     """Something a user can put right; its text names the file or value at fault."""
@@ -39,3 +44,18 @@ class BookError(MccgaaError):
 
 class WriteError(MccgaaError):
     """A file or folder could not be written."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Ask whether a word was meant that is spelled nearly alike.
+
+    Args:
+        word: as a user wrote it.
+        known: what there is; case does not count.
+
+    Returns:
+        A question to put behind a sentence, a space before it, or "".
+    """
+    spelled = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.strip().lower(), spelled, n=1, cutoff=0.8)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""

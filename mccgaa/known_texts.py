@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mccgaa.config import TextConfig
-from mccgaa.errors import TextError
+from mccgaa.errors import TextError, did_you_mean
 from mccgaa.text import TextEncoder
 
 
@@ -80,7 +80,8 @@ class KnownTexts:
             except TextError as error:
                 raise TextError(
                     f"{new[0]!r} is in no knowledge base of this model, so its text "
-                    f"encoder would have to read it. {error}"
+                    f"encoder would have to read it.{did_you_mean(new[0], self.row)} "
+                    f"{error}"
                 ) from error
             row = row | {text: i for i, text in enumerate(new, start=len(row))}
         return vectors[[row[text] for text in texts]]

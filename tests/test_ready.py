@@ -213,8 +213,19 @@ def test_what_makes_findings_doubtful_is_said():
     padded, block = model.doubts(short, ["block"])
     assert "x lasts 4.5 s and the model's input 10 s; the rest is filled" in padded
     assert "'block' is not calibrated" in block
+    assert "zeros, and probabilities were fitted to whole records" in padded
+    (near,) = model.doubts(ecg(10), ["Atrial  onne", "a one"])
+    assert "'Atrial  onne' is not calibrated" in near
+    assert near.endswith(" Did you mean 'atrial one'?")
+    small = replace(ecg(10), quality=Quality(0.0, (), 0.0, 0.01), notes=("odd",))
+    odd, faint = model.doubts(small, [])
+    assert odd == "odd" and faint.endswith("are its units right?")
     unfitted = Classifier(toy({}), BASE)  # whose probabilities are all the loss's own
-    assert unfitted.doubts(ecg(10), ["block"]) == []
+    assert unfitted.doubts(ecg(10), ["block", "purple banana"]) == []
+    (padded,) = unfitted.doubts(short, [])
+    assert padded.endswith("filled with zeros.")
+    (near,) = unfitted.doubts(ecg(10), ["blok"])
+    assert near == "'blok' is in no vocabulary of this model. Did you mean 'block'?"
 
 
 def test_other_losses_rank_by_cosine_and_share_out_at_their_temperature():

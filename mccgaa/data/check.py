@@ -35,6 +35,7 @@ class StoreReport:
     distinct_texts: int
     repeated_texts: int  # records whose text another record has too
     missing_leads: dict[str, int]  # lead -> records
+    derived_leads: dict[str, int]  # lead -> records where it was computed from I, II
     flat_leads: dict[str, int]  # lead -> records
     interpolated: int  # records with invalid samples that were filled
     clipped: int  # records that stay at their source's limits
@@ -59,6 +60,11 @@ class StoreReport:
             f"records share theirs with another, {self.without_text} have none",
             f"missing leads {_counts(self.missing_leads)}",
             f"flat leads    {_counts(self.flat_leads)}",
+            *(
+                [f"computed      {_counts(self.derived_leads)}, from leads I and II"]
+                if self.derived_leads
+                else []
+            ),
             f"invalid       {self.interpolated} records with interpolated samples",
             f"clipped       {self.clipped} records at the source's limits, "
             f"{self.stored_clipped} beyond the store's",
@@ -127,6 +133,7 @@ def check(path: Path | str) -> StoreReport:
         distinct_texts=len(texts),
         repeated_texts=sum(n for n in texts.values() if n > 1),
         missing_leads=_by_lead(records["missing_leads"]),
+        derived_leads=_by_lead(records.get("derived_leads", [])),
         flat_leads=_by_lead(records["flat_leads"]),
         interpolated=int((records["nan_share"] > 0).sum()),
         clipped=int((records["clipped_share"] > 0).sum()),

@@ -121,8 +121,12 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
 
 
-def read_edf(path: Path) -> Traces:
+def read_edf(path: Path, units: str | None = None) -> Traces:
     """Read an EDF or EDF+ file; signals that are no ECG leads are ignored.
+
+    Args:
+        path: a `.edf` file.
+        units: of the leads for which it states none.
 
     Raises:
         RecordError: unreadable, truncated, or with leads of different rates.
@@ -150,8 +154,9 @@ def read_edf(path: Path) -> Traces:
     if len(rates) > 1 or len({len(t) for t in traces}) > 1:
         raise RecordError(f"{path} has leads of different rates; expected one rate.")
     names = [s.label for s in signals]
-    units = [s.physical_dimension for s in signals]
-    return Traces(np.stack(traces), names, units, rates.pop())
+    stated = [s.physical_dimension.strip() for s in signals]
+    given = [unit or units or "" for unit in stated]
+    return Traces(np.stack(traces), names, given, rates.pop(), all(stated))
 
 
 def _check_edf_limits(content: bytes) -> None:

@@ -24,10 +24,13 @@ from mccgaa.data.wfdb_records import (
 from mccgaa.errors import RecordError
 
 _SUFFIXES = (".hea", ".mat", ".npy", ".edf", ".csv")
+_STATING = (".hea", ".edf")  # formats that say their own rate, and mostly their units
 NORMALISED = "NU"  # WFDB's "normalised units": z-scored before it reached us
 
 _TO_MILLIVOLT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 _IMPLAUSIBLE = 30.0  # mV that 1 % of an ECG's samples never pass
+_FAINT = 0.05  # mV from peak to peak, which some lead of every ECG passes
+_AGREE = 0.2  # how far limb leads may be from those of I and II, as a share of these
 _RAIL_SECONDS = 0.02  # at least this long on a lead's extreme value: clipped
 
 
@@ -38,6 +41,7 @@ class Quality:
     nan_share: float  # of all samples of the leads present, [0, 1]
     flat_leads: tuple[str, ...]  # leads present that never change
     clipped_share: float  # of samples resting on their lead's extreme value, [0, 1]
+    height: float = float("inf")  # of the largest lead, from peak to peak
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,23 @@ class Record:
     units: str  # mV | NU (z-scored at the source) | uncalibrated (no gain stated)
     present: np.ndarray  # (12,) bool
     quality: Quality
+    derived: tuple[str, ...] = ()  # limb leads computed from I and II; also `present`
+    notes: tuple[str, ...] = ()  # sentences on how the file was read
 
     @property
     def duration(self) -> float:
         """Seconds."""
         return self.signal.shape[1] / self.sampling_rate
+
+    @property
+    def faint(self) -> str:
+        """What to say of millivolts that are too small for a heart; "" of others."""
+        if self.units != "mV" or self.quality.height >= _FAINT:
+            return ""
+        return (
+            f"{self.path} has less than {_FAINT:g} mV from peak to peak in every lead; "
+            "are its units right?"
+        )
 
 
 def read_record(
@@ -67,13 +83,17 @@ def read_record(
 ) -> Record:
     """Read one ECG file as twelve leads in standard order.
 
+    Limb leads that the file lacks are computed where it has I and II, of which they are
+    exact linear combinations, and where the limb leads that it has are so, too.
+
     Args:
         path: a `.hea`, `.mat`, `.npy`, `.edf` or `.csv` file, or a WFDB record's path
             without ending.
-        allow_missing_leads: fill absent leads with zeros and mark them in `present`,
-            instead of refusing the record.
+        allow_missing_leads: fill other absent leads with zeros and mark them in
+            `present`, instead of refusing the record.
         sampling_rate: Hz, for files that do not state it (`.npy`, `.csv`).
-        units: mV, uV or V, for files that do not state them; None means mV.
+        units: mV, uV or V, for files that do not state them; None means mV, but for
+            `.edf`, which is then refused.
         leads: names of a `.npy` array's leads in its order; None means the twelve.
 
     Returns:
@@ -91,10 +111,11 @@ def read_record(
     elif kind == ".npy":
         traces = other_formats.read_npy(file, sampling_rate, units, leads)
     elif kind == ".edf":
-        traces = other_formats.read_edf(file)
+        traces = other_formats.read_edf(file, units)
     else:
         traces = other_formats.read_csv(file, sampling_rate, units)
-    return _assemble(file, traces, allow_missing_leads)
+    notes = _unused(file, traces, sampling_rate, units) if kind in _STATING else []
+    return _assemble(file, traces, allow_missing_leads, notes)
 
 
 def _locate(path: Path) -> Path:
@@ -120,10 +141,32 @@ def _locate(path: Path) -> Path:
     raise RecordError(f"{path}.hea does not exist.")
 
 
-def _assemble(path: Path, traces: Traces, allow_missing: bool) -> Record:
+def _unused(
+    path: Path, traces: Traces, sampling_rate: float | None, units: str | None
+) -> list[str]:
+    """Say which of the caller's rate and units the file contradicts."""
+    notes, rate = [], traces.sampling_rate
+    if sampling_rate is not None and sampling_rate != rate:
+        notes.append(
+            f"{path} states its own sampling rate, {rate:g} Hz; the {sampling_rate:g} "
+            "Hz that were given are not used."
+        )
+    stated = sorted({unit.strip() for unit in traces.units})
+    own = [unit.casefold() for unit in stated]
+    if units is not None and traces.units_stated and own != [units.casefold()]:
+        notes.append(
+            f"{path} states its own units, {', '.join(stated)}; the {units} that were "
+            "given are not used."
+        )
+    return notes
+
+
+def _assemble(
+    path: Path, traces: Traces, allow_missing: bool, notes: list[str]
+) -> Record:
     """Sort traces into the twelve leads by name, in mV, and judge them."""
     check_extent(path, traces.sampling_rate, traces.data.shape[1])
-    places = _places(path, traces.names, allow_missing)
+    places, unknown = _places(path, traces.names)
     rows = list(places.values())
     unit, factors = _common_unit(path, [traces.units[row] for row in rows])
     signal = np.zeros((len(LEADS), traces.data.shape[1]), dtype=np.float32)  # (12, T)
@@ -133,9 +176,15 @@ def _assemble(path: Path, traces: Traces, allow_missing: bool) -> Record:
         present[lead] = True
     if np.isinf(signal).any():
         raise RecordError(f"{path} holds infinite values.")
+    # Leads that were scaled one by one (NU), or by unknown gains, do not add up.
+    derived = _derive(signal, present) if unit == "mV" else ()
+    _check_leads(path, present, unknown, allow_missing)
     if not traces.units_stated and unit == "mV":
         _check_amplitude(path, signal)
     quality = _quality(path, signal, present, traces.sampling_rate)
+    if derived:
+        said = f"{', '.join(derived)}: not in {path}, but computed from its I and II."
+        notes = [*notes, said]
     return Record(
         path=str(path),
         signal=signal,
@@ -143,11 +192,13 @@ def _assemble(path: Path, traces: Traces, allow_missing: bool) -> Record:
         units=unit,
         present=present,
         quality=quality,
+        derived=derived,
+        notes=tuple(notes),
     )
 
 
-def _places(path: Path, names: list[str], allow_missing: bool) -> dict[int, int]:
-    """Map each lead's index to the row that carries its name."""
+def _places(path: Path, names: list[str]) -> tuple[dict[int, int], list[str]]:
+    """Map each lead's index to the row that carries its name; and the other names."""
     places: dict[int, int] = {}
     unknown = []
     for row, name in enumerate(names):
@@ -158,20 +209,61 @@ def _places(path: Path, names: list[str], allow_missing: bool) -> dict[int, int]
             raise RecordError(f"{path} has lead {lead} twice.")
         else:
             places[LEADS.index(lead)] = row
-    missing = [lead for i, lead in enumerate(LEADS) if i not in places]
+    return dict(sorted(places.items())), unknown
+
+
+def _derive(signal: np.ndarray, present: np.ndarray) -> tuple[str, ...]:
+    """Compute absent limb leads from I and II, in place; the names of those computed.
+
+    Args:
+        signal: (12, T) in mV, without infinite values.
+        present: (12,) bool.
+    """
+    one, two = signal[LEADS.index("I")], signal[LEADS.index("II")]  # (T,) each
+    if not (present[LEADS.index("I")] and present[LEADS.index("II")]):
+        return ()
+    limbs = {  # Einthoven's law, and Goldberger's leads in terms of it
+        "III": two - one,
+        "aVR": -(one + two) / 2,
+        "aVL": one - two / 2,
+        "aVF": two - one / 2,
+    }
+    absent = tuple(lead for lead in limbs if not present[LEADS.index(lead)])
+    if not absent:
+        return ()
+    allowed = _AGREE * max(_spread(one), _spread(two))
+    for lead in limbs.keys() - set(absent):
+        if _spread(signal[LEADS.index(lead)] - limbs[lead]) > allowed:
+            return ()  # I and II, or this one, are not what they are called
+    for lead in absent:
+        signal[LEADS.index(lead)] = limbs[lead]
+        present[LEADS.index(lead)] = True
+    return absent
+
+
+def _spread(values: np.ndarray) -> float:
+    """The standard deviation of what is valid, 0 where nothing is."""
+    valid = values[~np.isnan(values)]
+    return float(valid.std()) if valid.size else 0.0
+
+
+def _check_leads(
+    path: Path, present: np.ndarray, unknown: list[str], allow_missing: bool
+) -> None:
+    """Refuse a record that lacks leads, unless that is allowed and no name is odd."""
+    missing = [lead for lead, here in zip(LEADS, present, strict=True) if not here]
     # Other channels (Frank leads, respiration) do no harm if all twelve are there.
     if missing and unknown:
         raise RecordError(
             f"{path} has unknown leads {', '.join(map(repr, unknown))} and lacks "
             f"{', '.join(missing)}; expected {', '.join(LEADS)}."
         )
-    if not places or (missing and not allow_missing):
+    if not present.any() or (missing and not allow_missing):
         raise RecordError(
-            f"{path} has {len(places)} of the twelve leads: {', '.join(missing)} "
+            f"{path} has {present.sum()} of the twelve leads: {', '.join(missing)} "
             "missing. Pass allow_missing_leads (command line: --allow-missing-leads) "
             "to have them filled with zeros."
         )
-    return dict(sorted(places.items()))
 
 
 def _common_unit(path: Path, units: list[str]) -> tuple[str, list[float]]:
@@ -182,6 +274,12 @@ def _common_unit(path: Path, units: list[str]) -> tuple[str, list[float]]:
             return special, [1.0] * len(plain)
     factors = [_TO_MILLIVOLT.get(unit.casefold()) for unit in plain]
     for unit, factor in zip(plain, factors, strict=True):
+        if not unit:
+            raise RecordError(
+                f"{path} states no unit for a lead; pass units, such as mV (command "
+                "line: --units of classify, or for pack own a column units in its "
+                "table)."
+            )
         if factor is None:
             raise RecordError(
                 f"{path} states its leads in {', '.join(sorted(set(plain)))}; "
@@ -225,6 +323,7 @@ def _quality(
         nan_share=float(nan.mean()) if any_nan else 0.0,
         flat_leads=tuple(n for n, is_flat in zip(names, flat, strict=True) if is_flat),
         clipped_share=resting / used.size,
+        height=float((high - low).max()),
     )
 
 

@@ -63,6 +63,7 @@ class StoreWriter:
         self.digest = hashlib.sha256()
         self.reasons: list[str | None] = []  # of each row done; None: it was packed
         self.notes: dict[str, list] = {name: [] for name in workers.NOTES}  # of packed
+        self.derived: dict[int, list[str]] = {}  # packed record -> leads computed
         self.values: dict[Any, Any] = {}  # each distinct note once, to save memory
         self.kept = 0
 
@@ -125,6 +126,8 @@ class StoreWriter:
             self.reasons.append(note.get("reason"))
             if "reason" in note:
                 continue
+            if "derived_leads" in note:
+                self.derived[self.kept] = note["derived_leads"]
             self.kept += 1
             for name, column in self.notes.items():
                 value = note[name]
@@ -195,6 +198,9 @@ class StoreWriter:
         records.attrs = {}
         for name, column in self.notes.items():
             records[name] = column
+        if self.derived:  # stores of twelve-lead records are older than this column
+            leads = [self.derived.get(i, []) for i in range(self.kept)]
+            records["derived_leads"] = leads
         records.to_parquet(self.partial / "records.parquet", index=False)
         self._describe(records, len(lost), len(unread))
 

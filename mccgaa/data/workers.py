@@ -69,6 +69,8 @@ def pack_one(item: Item, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
         allow_missing_leads=options.allow_missing_leads,
         **item.read,
     )
+    if record.faint and options.input.transform == "raw":
+        raise RecordError(record.faint)
     prepared = prepare(
         record, options.input, item.policy, start=item.start, seconds=options.seconds
     )
@@ -90,6 +92,8 @@ def pack_one(item: Item, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
         clipped,
     )
     notes = dict(zip(NOTES, values, strict=True))
+    if record.derived:
+        notes["derived_leads"] = list(record.derived)
     return np.clip(steps, -32767, 32767).astype("<i2"), notes
 
 

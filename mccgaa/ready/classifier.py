@@ -32,7 +32,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from mccgaa.config import LEADS
 from mccgaa.data.record import Record, read_record
 from mccgaa.data.transform import prepare_windows
-from mccgaa.errors import ConfigError, RunError
+from mccgaa.errors import ConfigError, RunError, did_you_mean
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.known_texts import KnownTexts
 from mccgaa.model import MCCGAA, locate
@@ -208,22 +208,33 @@ class Classifier:
             names: of the classes, as in `classify`.
 
         Returns:
-            One sentence for each doubt: the record is shorter than the model's input,
-            or classes are not among those that the probabilities were fitted to.
+            One sentence for each doubt: how the file was read, that its units may be
+            wrong, that it is shorter than the model's input, or that classes are not
+            among those that the probabilities were fitted to.
         """
-        said, given = [], self.model.config.input
+        said, given = [*record.notes], self.model.config.input
+        said += [record.faint] if record.faint else []
         if round(record.duration * given.sampling_rate) < given.length:
+            whole = (
+                ", and probabilities were fitted to whole records: they may be far too "
+                "high or too low"
+            )
             said.append(
                 f"{record.path} lasts {record.duration:g} s and the model's input "
-                f"{given.duration:g} s; the rest is filled with zeros."
+                f"{given.duration:g} s; the rest is filled with zeros"
+                f"{whole if self.scoring.fitted else ''}."
             )
-        if self.scoring.fitted:
-            said += [
-                f"{name!r} is not calibrated: its probability was fitted to no ECG of "
-                "this class, and may be far too high or too low."
-                for name in names
-                if self._offset(name) is None
-            ]
+        for name in names:
+            meant = ""
+            if self.knowledge.find(name) is None:
+                meant = did_you_mean(name, self.knowledge.wordings())
+            if self.scoring.fitted and self._offset(name) is None:
+                said.append(
+                    f"{name!r} is not calibrated: its probability was fitted to no ECG "
+                    f"of this class, and may be far too high or too low.{meant}"
+                )
+            elif meant:
+                said.append(f"{name!r} is in no vocabulary of this model.{meant}")
         return said
 
     def _offset(self, name: str) -> float | None:

@@ -120,7 +120,8 @@ def test_missing_leads_are_packed_where_allowed(tmp_path, dataset, ecg, wfdb_wri
     wfdb_writer(tmp_path / "in", "r0", ecg(2, 500, leads=3), leads=["I", "II", "V2"])
     packed(rows, tmp_path / "in", tmp_path / "out", allow_missing_leads=True)
     store = SignalStore.open(tmp_path / "out")
-    assert len(store.records["missing_leads"][0]) == 9
+    assert store.records["missing_leads"][0] == ["V1", "V3", "V4", "V5", "V6"]
+    assert store.records["derived_leads"].tolist() == [["III", "aVR", "aVL", "aVF"], []]
     assert not store.batch([0])[0, 2:7].any()
     assert store.records["missing_leads"][1] == []
 
@@ -162,6 +163,17 @@ def test_a_gain_that_cannot_be_right_is_rejected(tmp_path, dataset):
     header.write_text(header.read_text().replace("1000.0(0)", "1.0(0)"))
     packed(rows, tmp_path / "in", tmp_path / "out")
     assert "passes 32.767 mV" in rejected(tmp_path / "out")["reason"][0]
+
+
+def test_amplitudes_too_small_are_rejected_where_they_count(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 2)
+    header = tmp_path / "in" / "r0.hea"
+    header.write_text(header.read_text().replace("/mV", "/uV"))
+    store = packed(rows, tmp_path / "in", tmp_path / "out")
+    assert store.records["record_id"].tolist() == ["r1"]
+    assert "r0.hea has less than 0.05 mV" in rejected(tmp_path / "out")["reason"][0]
+    z = InputConfig(100, 2.0, "bandpass-zscore")  # of which the unit is no part
+    assert len(packed(rows, tmp_path / "in", tmp_path / "z", input=z)) == 2
 
 
 def test_samples_beyond_int16_are_clipped_and_counted(

@@ -201,6 +201,95 @@ def test_missing_leads_are_refused_or_filled_and_masked(tmp_path, ecg, wfdb_writ
     assert not out[11].any()
 
 
+EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def limbs_of(one, two):
+    """The other limb leads as textbooks have them, from electrodes R = 0, L, F."""
+    left, foot = one, two  # I = L - R, II = F - R
+    mean = (left + foot) / 3  # Wilson's terminal
+    goldberger = [1.5 * (electrode - mean) for electrode in (0 * left, left, foot)]
+    return np.stack([foot - left, *goldberger])  # III, aVR, aVL, aVF
+
+
+def test_limb_leads_that_are_missing_are_computed_from_two(tmp_path, ecg, wfdb_writer):
+    eight = ecg(2, 500, leads=8)
+    limbs = limbs_of(*eight[:2])
+    header = wfdb_writer(tmp_path, "r", eight, leads=EIGHT)
+    record = read_record(header)
+    np.testing.assert_allclose(record.signal[2:6], limbs, atol=1e-6)
+    np.testing.assert_allclose(record.signal[[0, 1, *range(6, 12)]], eight, atol=1e-6)
+    assert record.present.all()
+    assert record.derived == ("III", "aVR", "aVL", "aVF")
+    said = f"III, aVR, aVL, aVF: not in {header}, but computed from its I and II."
+    assert record.notes == (said,)
+    # With one of them there, and right but for its noise, the other three are.
+    with_iii = np.concatenate([eight, limbs[:1] + 0.01 * ecg(2, 500, 1)])
+    record = read_record(wfdb_writer(tmp_path, "s", with_iii, leads=[*EIGHT, "III"]))
+    assert record.derived == ("aVR", "aVL", "aVF")
+    np.testing.assert_allclose(record.signal[2], with_iii[8], atol=0.001)
+    np.testing.assert_allclose(record.signal[3:6], limbs[1:], atol=1e-6)
+
+
+def test_limb_leads_are_not_computed_from_what_is_no_i_and_ii(
+    tmp_path, ecg, wfdb_writer
+):
+    eight = ecg(2, 500, leads=8)
+    wrong = np.concatenate([eight, -limbs_of(*eight[:2])[1:2]])
+    swapped = wfdb_writer(tmp_path, "s", wrong, leads=[*EIGHT, "aVR"])
+    scaled = wfdb_writer(tmp_path, "n", eight, leads=EIGHT, units="NU")
+    alone = wfdb_writer(tmp_path, "a", eight[:7], leads=["I", *EIGHT[2:]])
+    for header, lacks in ((swapped, "III, aVL, aVF"), (scaled, "III, aVR, aVL, aVF")):
+        with pytest.raises(RecordError, match=f"leads: {lacks} missing"):
+            read_record(header)
+    record = read_record(alone, allow_missing_leads=True)
+    assert record.present.sum() == 7 and not record.derived and not record.notes
+    twelve = read_record(wfdb_writer(tmp_path, "t", ecg(2, 500)))
+    assert not twelve.derived and not twelve.notes, "odd, but nothing is missing"
+
+
+def test_millivolts_too_small_for_a_heart_are_said(tmp_path, ecg, wfdb_writer):
+    np.save(tmp_path / "x.npy", ecg(2, 500) + 5)  # an offset is no wave
+    true, small = (
+        read_record(tmp_path / "x.npy", sampling_rate=500, units=unit)
+        for unit in ("mV", "uV")
+    )
+    assert true.faint == ""
+    assert "x.npy has less than 0.05 mV from peak to peak" in small.faint
+    assert small.faint.endswith("are its units right?")
+    small = ecg(2, 500) * 0.01
+    small[7, 100] += 0.1
+    assert not read_record(wfdb_writer(tmp_path, "one", small)).faint
+    z = wfdb_writer(tmp_path, "z", ecg(2, 500) * 0.01, units="NU")
+    assert not read_record(z).faint
+
+
+def test_a_rate_or_unit_that_the_file_contradicts_is_said(tmp_path, ecg, wfdb_writer):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    write_edf(tmp_path / "x.edf", ecg(2, 500))
+    assert read_record(header, sampling_rate=500.0, units="mV").notes == ()
+    rate, unit = read_record(header, sampling_rate=250, units="uV").notes
+    assert "states its own sampling rate, 500 Hz; the 250 Hz that were given" in rate
+    assert "r.hea states its own units, mV; the uV that were given are not" in unit
+    (unit,) = read_record(tmp_path / "x.edf", units="mV").notes
+    assert "states its own units, uV; the mV" in unit
+    np.save(tmp_path / "x.npy", ecg(2, 500))
+    assert read_record(tmp_path / "x.npy", sampling_rate=250, units="uV").notes == ()
+
+
+def test_an_edf_without_units_takes_those_given(tmp_path, ecg):
+    signal, path = ecg(2, 500), tmp_path / "x.edf"
+    write_edf(path, signal, unit="")
+    with pytest.raises(RecordError, match=r"no unit for a lead; pass .*--units"):
+        read_record(path)
+    record = read_record(path, units="uV")
+    order = [MIMIC.index(lead) for lead in LEADS]
+    np.testing.assert_allclose(record.signal, signal[order], atol=1e-4)
+    assert record.notes == ()
+    with pytest.raises(RecordError, match="passes 30 mV"):
+        read_record(path, units="mV")
+
+
 def test_one_lead_suffices_where_missing_leads_are_allowed(tmp_path, ecg, wfdb_writer):
     header = wfdb_writer(tmp_path, "r", ecg(2, 500, leads=1), leads=["V5"])
     record = read_record(header, allow_missing_leads=True)
@@ -450,9 +539,9 @@ def test_a_table_has_one_column_a_lead(tmp_path, ecg):
         read_record(tmp_path / "x.csv", sampling_rate=500)
 
 
-def write_edf(path, signal, rate=500):
+def write_edf(path, signal, rate=500, unit="uV"):
     signals = [
-        edfio.EdfSignal(row * 1000, rate, label=f"ECG {name}", physical_dimension="uV")
+        edfio.EdfSignal(row * 1000, rate, label=f"ECG {name}", physical_dimension=unit)
         for name, row in zip(MIMIC, signal, strict=True)
     ]
     other = edfio.EdfSignal(np.sin(np.arange(signal.shape[1])), rate, label="Resp")
