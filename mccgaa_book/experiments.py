@@ -133,7 +133,7 @@ def make(
     """Make one experiment and write its results.
 
     Rows of other runs that an earlier call left in the folder stay, if they were made
-    with the same settings on the same device.
+    with the same settings from the same data on the same device.
 
     Args:
         lab: whose runs are needed.
@@ -151,16 +151,31 @@ def make(
     stamp = _stamp(lab, name, variants, seeds, time.monotonic() - start)
     path = folder / f"{name}.csv"
     if path.is_file() and not lab.outdated(path):
-        before = results.load(name, lab.profile.name, folder)
-        if before.stamp["device"] == stamp["device"]:
-            keys = [c for c in frame if c not in results.NUMBERS]
-            both = pd.concat([before.frame, frame]).drop_duplicates(keys, keep="last")
-            frame = both.reset_index(drop=True)
+        frame = _joined(results.load(name, lab.profile.name, folder), frame, stamp)
     if "trained_on" in frame:  # a run may have started from other data's weights
         words = " ".join(frame["trained_on"] + " " + frame["tested_on"]).split()
         if {results.SYNTHETIC, results.REAL} <= set(words):
             stamp["synthetic"] = "mixed"
     return results.save(frame, stamp, name, folder)
+
+
+def _joined(
+    before: results.Results, frame: pd.DataFrame, stamp: dict[str, Any]
+) -> pd.DataFrame:
+    """Add to rows those of other runs that an earlier call left, if made alike.
+
+    Where any are added, the stamp names the earlier commands, too.
+    """
+    keys = [c for c in frame if c not in results.NUMBERS]
+    alike = all(before.stamp[key] == stamp[key] for key in ("data", "device"))
+    if not alike or set(keys) != set(before.frame) - set(results.NUMBERS):
+        return frame
+    both = pd.concat([before.frame, frame]).drop_duplicates(keys, keep="last")
+    if len(both) > len(frame):
+        said = [*before.stamp.get("earlier_commands", []), before.stamp["command"]]
+        said = [one for one in dict.fromkeys(said) if one != stamp["command"]]
+        stamp["earlier_commands"] = said
+    return both.reset_index(drop=True)
 
 
 def _chosen(
@@ -213,7 +228,7 @@ def _stamp(
     kinds = {entry["synthetic"] for entry in data.values()}
     others = lab.hashes(name)
     del others[lab.profile.name]
-    settings = {"plan": lab.plan(name)} if lab.plan(name) else {}
+    settings = {"plan": lab.plan_hash(name)} if lab.plan_hash(name) else {}
     return settings | {
         "command": (
             f"mccgaa run {name} --profile {lab.profile.name} "

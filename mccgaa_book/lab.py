@@ -423,9 +423,10 @@ class Lab:
 
     def outdated(self, path: Path) -> str | None:
         """Why a CSV of results is not of today's settings, as `results.outdated`."""
-        return results.outdated(path, self.hashes(path.stem), self.plan(path.stem))
+        name = path.stem
+        return results.outdated(path, self.hashes(name), self.plan_hash(name))
 
-    def plan(self, experiment: str) -> str:
+    def plan_hash(self, experiment: str) -> str:
         """Name what decides an experiment's numbers beside `hashes`; mostly nothing."""
         return plan_hash(self.profile) if experiment == experiments.OTHERS else ""
 

@@ -43,7 +43,7 @@ STAMP = [
     "when",
     "package",
     "note",
-]
+]  # and, where rows of several calls are in one file, `earlier_commands`
 MEAN = "mean"  # the task that is the mean over tasks
 SEVERAL = "mean of "  # then a number: seeds whose single numbers were not kept
 

@@ -310,8 +310,9 @@ def test_table_6_has_the_papers_four_widths():
 def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
     tmp_path, monkeypatch
 ):
-    """Alike: with the same settings, on the same device."""
-    made = {"value": 0.0, "device": "here", "outdated": None}
+    """Alike: with the same settings, from the same data, on the same device."""
+    made = {"value": 0.0, "device": "here", "data": {"a": 1}, "outdated": None}
+    calls, sources = [], []
     shown = SimpleNamespace(profile=SimpleNamespace(name="toy"), reruns=tmp_path)
     shown.outdated = lambda path: made["outdated"]
 
@@ -321,10 +322,18 @@ def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
             for v in variants
             for s in seeds
         ]
-        return pd.DataFrame(rows, columns=[*results.COLUMNS, "value"])
+        frame = pd.DataFrame(rows, columns=[*results.COLUMNS, "value"])
+        return frame.assign(**dict.fromkeys(sources, "real"))
 
-    def stamp(*_given):
-        return dict.fromkeys(results.STAMP, "") | {"device": made["device"]}
+    def stamp(lab, name, variants, seeds, seconds):
+        calls.append(f"{' '.join(variants)} {seeds}")
+        of = {key: made[key] for key in ("device", "data")}
+        return dict.fromkeys(results.STAMP, "") | of | {"command": calls[-1]}
+
+    def earlier():
+        found = results.stamp_of(tmp_path / "toy.json")
+        assert found["command"] == calls[-1]
+        return found.get("earlier_commands")
 
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"toy": experiment})
     monkeypatch.setattr(experiments, "_chosen", lambda lab, name, v, s: (v, s))
@@ -337,10 +346,20 @@ def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
         return frame.set_index(["variant", "seed"])["value"].to_dict()
 
     assert make(1.0, ["a"], [0, 1]) == {("a", "0"): 1, ("a", "1"): 1}
+    assert earlier() is None
     both = {("a", "0"): 1, ("a", "1"): 2, ("b", "1"): 2}
     assert make(2.0, ["a", "b"], [1]) == both
+    assert earlier() == calls[:1]
+    for _ in range(2):
+        assert make(2.0, ["b"], [1]) == both
+        assert earlier() == calls[:2]
     assert make(3.0, ["b"], [0], device="there") == {("b", "0"): 3}
+    assert earlier() is None
     assert make(4.0, ["a"], [0], outdated="has other settings") == {("a", "0"): 4}
+    made["outdated"] = None
+    assert make(5.0, ["b"], [0], data={"a": 2}) == {("b", "0"): 5}
+    sources += results.SOURCES  # which the file there was made without
+    assert make(6.0, ["a"], [0]) == {("a", "0"): 6}
 
 
 def test_what_is_kept_of_a_probe_is_plain_json(lab):
