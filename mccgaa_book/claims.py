@@ -18,9 +18,10 @@ import pandas as pd
 from mccgaa.config import ModelConfig
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
-from mccgaa_book import CLAIMS, noise, results
+from mccgaa_book import CLAIMS, results
 from mccgaa_book.audit.loss import same_but_for_two
 from mccgaa_book.audit.results import ENOUGH
+from mccgaa_book.noise import Floor, noise_floor
 from mccgaa_book.results import MEAN, Results, over_seeds, paired, published
 
 VERDICTS = {True: "confirmed", False: "contradicted", None: "cannot be told"}
@@ -75,7 +76,7 @@ def ranking(
     macro: pd.DataFrame,
     better: str,
     worse: str,
-    floor: pd.Series,
+    floor: Floor,
     task: str = MEAN,
 ) -> Claim:
     """State that one variant is ahead of another, with the evidence that it takes.
@@ -85,7 +86,7 @@ def ranking(
         macro: macro rows of one split, as in `results.Results`.
         better: the variant said to be ahead.
         worse: the other.
-        floor: of `noise_floor`.
+        floor: of `measured_floor`.
         task: or the mean over tasks.
 
     Returns:
@@ -97,14 +98,32 @@ def ranking(
             sentence may rank the two.
     """
     row = paired(macro, better, worse).loc[task]
-    if lacking := _lacking(row, floor.get(task)):
+    if lacking := lacks(row, floor):
         raise BookError(
             f"{sentence!r} ranks {better} and {worse}, which takes {ENOUGH} seeds, a "
             f"paired interval and the noise floor, and there is {lacking}; run the "
             "missing seeds, or drop the sentence."
         )
-    ahead = row["low"] > 0 and row["difference"] > floor[task]
-    return claim(sentence, ahead, _evidence(row, floor[task]))
+    return claim(sentence, ahead(row, floor) == 1, _evidence(row, floor))
+
+
+def ahead(row: pd.Series, floor: Floor) -> int | None:
+    """Say which of two variants is ahead: the rule of every ranking.
+
+    Args:
+        row: of `results.paired`, named after its task.
+        floor: of `measured_floor`.
+
+    Returns:
+        1 for the first and -1 for the second, if the 95 % interval of the difference
+        excludes zero and the difference exceeds the noise floor of means over as many
+        seeds; 0 where the two cannot be told apart; None where evidence is lacking.
+    """
+    if lacks(row, floor):
+        return None
+    beyond = row["low"] * row["high"] > 0
+    beyond &= abs(row["difference"]) > _half_width(row, floor)
+    return int(math.copysign(1, row["difference"])) if beyond else 0
 
 
 @dataclass(frozen=True)
@@ -140,23 +159,19 @@ def weigh(found: Results, first: str, second: str, task: str = MEAN) -> Weighed:
     """
     macro = tested(found)
     profile = Profile.load(found.stamp["profile"])
-    models = _models(profile)
+    models = models_of(profile)
     row = paired(macro, first, second).reindex([task]).loc[task].fillna({"seeds": 0})
-    floor = noise_floor(macro, models).get(task)
-    points, low, high = row["difference"], row["low"], row["high"]
-    if lacking := _lacking(row, floor):
+    floor = measured_floor(macro, models)
+    if lacking := lacks(row, floor):
         numbers = (
             f"a ranking takes {ENOUGH} seeds, a paired interval and the noise floor; "
             f"there is {lacking}"
         )
-        ahead = None
     else:
         numbers = _evidence(row, floor)
-        beyond = low * high > 0 and abs(points) > floor
-        ahead = int(math.copysign(1, points)) if beyond else 0
     labels = [profile.variants[name].label for name in (first, second)]
     ecgs = "simulated ECGs" if found.synthetic else "real ECGs"
-    return Weighed(*labels, ecgs, ahead, points, numbers)
+    return Weighed(*labels, ecgs, ahead(row, floor), row["difference"], numbers)
 
 
 def compare(found: Results, first: str, second: str, task: str = MEAN) -> Claim:
@@ -196,8 +211,8 @@ def on_real(first: str, second: str) -> list[Claim]:
     return []
 
 
-def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Series:
-    """How far apart two trainings of the same mathematics may lie.
+def measured_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> Floor:
+    """The noise floor that a pair of variants of the same mathematics measures.
 
     The CLIP loss is half the log-sum-exp loss, so two variants that differ in this
     alone are one method, and what separates them is noise.
@@ -207,17 +222,13 @@ def noise_floor(macro: pd.DataFrame, models: Mapping[str, ModelConfig]) -> pd.Se
         models: configuration of each variant.
 
     Returns:
-        Per task and for the mean over tasks, AUROC x 100: `noise.Floor.at` for means
-        over the seeds that such variants have; the largest, if there are several pairs.
-        Empty where none has `ENOUGH` seeds.
+        That of several pairs with `ENOUGH` seeds whose mean over tasks varies most;
+        of no task and no seed where no pair has as many.
     """
-    found = [
-        noise.noise_floor(macro, *pair) for pair in _same_mathematics(macro, models)
-    ]
-    floors = [one.at(one.seeds) for one in found if one.seeds >= ENOUGH]
-    if not floors:
-        return pd.Series(dtype=float)
-    return pd.concat(floors, axis=1).max(axis=1).dropna()
+    found = [noise_floor(macro, *pair) for pair in _same_mathematics(macro, models)]
+    enough = [one for one in found if one.seeds >= ENOUGH]
+    none = Floor(pd.Series(dtype=float), 0)
+    return max(enough, key=lambda one: one.rms[MEAN], default=none)
 
 
 def noise_on_real() -> list[Claim]:
@@ -230,7 +241,7 @@ def noise_on_real() -> list[Claim]:
         macro, profile = tested(found), Profile.load(found.stamp["profile"])
         if found.synthetic is not False:
             continue
-        for first, second in _same_mathematics(macro, _models(profile)):
+        for first, second in _same_mathematics(macro, models_of(profile)):
             change = paired(macro, first, second).drop(index=MEAN)["difference"].abs()
             seeds = over_seeds(macro).loc[first, "seeds"].min()
             names = [profile.variants[name].label for name in (first, second)]
@@ -279,7 +290,7 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _models(profile: Profile) -> dict[str, ModelConfig]:
+def models_of(profile: Profile) -> dict[str, ModelConfig]:
     """Configuration of every variant."""
     return {name: profile.run_config(name).model for name in profile.variants}
 
@@ -295,19 +306,27 @@ def _same_mathematics(
                 yield first, second
 
 
-def _lacking(row: pd.Series, floor: float | None) -> str:
-    """Name what a ranking lacks, or nothing."""
+def lacks(row: pd.Series, floor: Floor) -> str:
+    """Name what a ranking lacks, or nothing; arguments as of `ahead`."""
     if row["seeds"] < ENOUGH:
         kept = f"{row['seeds']:.0f} seeds"
         return f"a pair of {kept}" if row["seeds"] else "a pair of means over seeds"
     if pd.isna(row["low"]):
         return "no interval"
-    return "no noise floor" if floor is None or pd.isna(floor) else ""
+    return "no noise floor" if math.isnan(_half_width(row, floor)) else ""
 
 
-def _evidence(row: pd.Series, floor: float) -> str:
+def _half_width(row: pd.Series, floor: Floor) -> float:
+    """The noise floor of a paired difference, AUROC x 100; NaN where none is known."""
+    if floor.seeds < ENOUGH:
+        return math.nan
+    return float(floor.at(int(row["seeds"])).get(row.name, math.nan))
+
+
+def _evidence(row: pd.Series, floor: Floor) -> str:
     """Write a paired difference with all that it rests on."""
     return (
         f"{row['difference']:+.2f} points over {row['seeds']:.0f} seeds, 95 % interval "
-        f"{row['low']:+.2f} to {row['high']:+.2f}, noise floor {floor:.2f}"
+        f"{row['low']:+.2f} to {row['high']:+.2f}, noise floor "
+        f"{_half_width(row, floor):.2f}"
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
 
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
-from mccgaa_book import results
+from mccgaa_book import claims, results
+from mccgaa_book.audit.results import ENOUGH
 from mccgaa_book.checkout import checkout
+from mccgaa_book.noise import Floor
 from mccgaa_book.results import NUMBERS, SOURCES, Results
 
 FAR = 3.0  # spreads over seeds; differences beyond it are listed
+NEITHER = "neither"  # of two variants is ahead: they cannot be told apart
 
 
 def compare(profile: Path | str) -> str:
@@ -25,8 +29,8 @@ def compare(profile: Path | str) -> str:
     Returns:
         A report: per experiment how the reruns differ, in units of the spread over
         seeds; which published runs were not rerun; and every verdict that changed,
-        that is which of two variants is ahead, and whether the interval of their
-        difference excludes zero.
+        that is which of two variants is ahead, or that they cannot be told apart.
+        Verdicts are those of `claims.ahead`, which takes `ENOUGH` seeds.
 
     Raises:
         BookError: there is no rerun of this profile.
@@ -73,40 +77,40 @@ def differences(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         [left.merge(exact, on=keys), left.merge(means, on=[*of, "metric"])]
     )
     spreads = pd.concat(
-        results.over_seeds(published, (*of, "metric"), metric)["sd"]
-        for metric in published["metric"].unique()
-        if not metric.endswith("_sd")
+        {
+            metric: results.over_seeds(published, of, metric)["sd"]
+            for metric in published["metric"].unique()
+            if not metric.endswith("_sd")
+        }
     )
     both["difference"] = both["value"] - both["published"]
-    sd = spreads.reindex(pd.MultiIndex.from_frame(both[[*of, "metric"]])).to_numpy()
+    sd = spreads.reindex(pd.MultiIndex.from_frame(both[["metric", *of]])).to_numpy()
     both["spreads"] = (both["difference"] / sd).where(sd > 0)
     return both.reset_index(drop=True)
 
 
-def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+def verdicts(frame: pd.DataFrame, floor: Floor) -> pd.DataFrame:
     """Say of each two variants which is ahead on the test split, task by task.
 
     Args:
         frame: of zero-shot results.
+        floor: of `claims.measured_floor`.
 
     Returns:
-        Index first, second, task; columns `ahead` (the variant), `difference`,
-        `certain` (whether the 95 % interval over seeds excludes zero; None where
-        there is none) and `seeds`.
+        Index first, second, task; columns `ahead` (a variant, NEITHER, or None where
+        evidence is lacking), `difference`, and `seeds` (0 where only means were kept).
     """
     macro = results.tested(frame)
     variants = list(dict.fromkeys(macro["variant"]))
     rows = {}
-    for i, first in enumerate(variants):
-        for second in variants[i + 1 :]:
-            for task, row in results.paired(macro, first, second).iterrows():
-                known = math.isfinite(row["low"])
-                rows[first, second, task] = {
-                    "ahead": first if row["difference"] > 0 else second,
-                    "difference": row["difference"],
-                    "certain": bool(row["low"] * row["high"] > 0) if known else None,
-                    "seeds": row["seeds"],
-                }
+    for first, second in combinations(variants, 2):
+        named = {1: first, 0: NEITHER, -1: second, None: None}
+        for task, row in results.paired(macro, first, second).iterrows():
+            rows[first, second, task] = {
+                "ahead": named[claims.ahead(row, floor)],
+                "difference": row["difference"],
+                "seeds": int(row["seeds"]),
+            }
     index = pd.MultiIndex.from_tuples(rows, names=["first", "second", "task"])
     return pd.DataFrame(list(rows.values()), index=index if rows else None)
 
@@ -137,7 +141,7 @@ def _experiment(name: str, ours: Results, published: Results) -> str:
         )
     lines += _not_rerun(ours.frame, published.frame)
     if name == "zeroshot":
-        lines += _changed(verdicts(ours.frame), verdicts(published.frame))
+        lines += _changed(_verdicts(ours), _verdicts(published))
     return "\n".join(lines)
 
 
@@ -153,32 +157,40 @@ def _not_rerun(ours: pd.DataFrame, published: pd.DataFrame) -> list[str]:
     return [f"  published, not rerun: {', '.join(lacking)}"] if lacking else []
 
 
+def _verdicts(found: Results) -> pd.DataFrame:
+    """The verdicts of zero-shot results, by their own noise floor."""
+    models = claims.models_of(Profile.load(found.stamp["profile"]))
+    floor = claims.measured_floor(results.tested(found.frame), models)
+    return verdicts(found.frame, floor)
+
+
 def _changed(ours: pd.DataFrame, published: pd.DataFrame) -> list[str]:
-    """List the verdicts that the rerun turns round, makes certain, or unmakes."""
-    lines = []
-    both = ours.join(published, how="inner", lsuffix="", rsuffix="_published")
-    for (first, second, task), row in both.iterrows():
-        turned = row["ahead"] != row["ahead_published"]
-        known = row["certain"] is not None and row["certain_published"] is not None
-        if turned or (known and row["certain"] != row["certain_published"]):
-            lines.append(
-                f"  VERDICT CHANGED, {first} or {second} on {task}: "
-                f"{_verdict(row, '')}; published: {_verdict(row, '_published')}"
-            )
-    return lines or ([f"  all {len(both)} verdicts hold"] if len(both) else [])
+    """List the verdicts that a rerun changes, and say where none can be given."""
+    both = ours.join(published, how="inner", rsuffix="_published")
+    judged = both[both["ahead"].notna() & both["ahead_published"].notna()]
+    lines = [
+        f"  VERDICT CHANGED, {first} or {second} on {task}: {_verdict(row, '')}; "
+        f"published: {_verdict(row, '_published')}"
+        for (first, second, task), row in judged.iterrows()
+        if row["ahead"] != row["ahead_published"]
+    ]
+    if len(judged) and not lines:
+        lines.append(f"  all {len(judged)} verdicts hold")
+    few = (both[["seeds", "seeds_published"]] < ENOUGH).any(axis=1)
+    if few.any():
+        lines.append(
+            f"  too few seeds for a verdict: {few.sum()} of {len(both)} comparisons of "
+            f"two variants on a task; each side takes {ENOUGH}"
+        )
+    if rest := len(both) - len(judged) - few.sum():
+        lines.append(f"  no noise floor to judge {rest} further comparisons by")
+    return lines
 
 
 def _verdict(row: pd.Series, which: str) -> str:
-    """Write who is ahead, by how much, and how certainly."""
-    certain = row[f"certain{which}"]
-    sure = {
-        None: "no interval",
-        True: "the interval excludes zero",
-        False: "the interval includes zero",
-    }[certain]
-    count = row[f"seeds{which}"]  # a float once frames were merged
-    seeds = f"{count:.0f}" if count else "means over"
-    return (
-        f"{row[f'ahead{which}']} ahead by {abs(row[f'difference{which}']):.2f} "
-        f"({seeds} seed{'' if count == 1 else 's'}, {sure})"
-    )
+    """Write who is ahead, by how much, and over how many seeds."""
+    points, ahead = row[f"difference{which}"], row[f"ahead{which}"]
+    says = f"{ahead} ahead by {abs(points):.2f}"
+    if ahead == NEITHER:
+        says = f"{abs(points):.2f} apart, which may be noise"
+    return f"{says} ({row[f'seeds{which}']:.0f} seeds)"

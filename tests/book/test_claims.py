@@ -7,7 +7,7 @@ import pytest
 
 from mccgaa.config import EncoderConfig, LossConfig, ModelConfig
 from mccgaa.errors import BookError
-from mccgaa_book import CLAIMS, claims, page
+from mccgaa_book import CLAIMS, claims, page, results, rows
 from mccgaa_book.results import Results
 
 PROFILE = """
@@ -28,13 +28,13 @@ MODELS = {
 
 def macro(**values: list[float]) -> pd.DataFrame:
     """Macro AUROC of each variant on one task, one value per seed."""
-    rows = [
+    listed = [
         (variant, str(seed), "test", "super", "", "auroc", value)
         for variant, several in values.items()
         for seed, value in enumerate(several)
     ]
     names = ["variant", "seed", "split", "task", "class", "metric", "value"]
-    return pd.DataFrame(rows, columns=names).assign(low=math.nan, high=math.nan)
+    return pd.DataFrame(listed, columns=names).assign(low=math.nan, high=math.nan)
 
 
 OURS = [70.0, 70.1, 70.2, 70.3, 70.4]
@@ -51,7 +51,8 @@ def found(tmp_path, monkeypatch, synthetic=False, **values: list[float]) -> Resu
 
 
 def test_the_noise_floor_is_that_of_two_equal_methods_over_their_seeds():
-    floor = claims.noise_floor(macro(ours=OURS, clip=CLIP, plain=OURS), MODELS)
+    frame = macro(ours=OURS, clip=CLIP, plain=OURS)
+    floor = claims.measured_floor(frame, MODELS).at(5)
     rms = math.sqrt(sum(d**2 for d in NOISE) / 5)
     expected = 2.570582 * rms / math.sqrt(5)  # t of 5 degrees of freedom, 97.5 %
     assert floor["super"] == pytest.approx(expected, rel=1e-4)
@@ -59,9 +60,29 @@ def test_the_noise_floor_is_that_of_two_equal_methods_over_their_seeds():
 
 
 def test_without_two_equal_methods_or_five_seeds_there_is_no_noise_floor():
-    assert claims.noise_floor(macro(ours=OURS, plain=OURS), MODELS).empty
-    four = macro(ours=OURS[:4], clip=CLIP[:4])
-    assert claims.noise_floor(four, MODELS).empty
+    four = macro(ours=OURS[:4], clip=CLIP[:4], plain=OURS)
+    for frame in (macro(ours=OURS, plain=OURS), four):
+        floor = claims.measured_floor(frame, MODELS)
+        assert floor.rms.empty and floor.seeds == 0
+        row = results.paired(macro(ours=OURS, plain=CLIP), "ours", "plain").loc["mean"]
+        assert claims.lacks(row, floor) == "no noise floor"
+
+
+def test_the_noise_floor_of_a_comparison_is_that_of_its_own_seeds():
+    """As `rows.against` has it: five seeds of a pair are no ten of the floor's."""
+    frame = macro(ours=OURS * 2, clip=[a + 1 for a in OURS] + OURS, plain=[70.8] * 5)
+    floor = claims.measured_floor(frame, MODELS)
+    assert floor.seeds == 10 and floor.at(10)["super"] < 0.6 < floor.at(5)["super"]
+    row = results.paired(frame, "plain", "ours").loc["super"]
+    assert (
+        row["seeds"] == 5 and row["low"] > 0 and row["difference"] == pytest.approx(0.6)
+    )
+    assert claims.ahead(row, floor) == 0
+    called = {"plain": "plain", "ours": "ours"}
+    told = rows.against(frame, called, "ours", floor).loc[("plain", "super")]
+    assert told["beyond it"] == "no" and f"{told['noise floor']:.2f}" in (
+        claims.ranking("Plain is ahead.", frame, "plain", "ours", floor).numbers
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +91,7 @@ def test_without_two_equal_methods_or_five_seeds_there_is_no_noise_floor():
 def test_a_ranking_holds_beyond_both_its_interval_and_the_noise_floor(lead, holds):
     plain = [value - lead + 0.01 * (-1) ** i for i, value in enumerate(OURS)]
     frame = macro(ours=OURS, clip=CLIP, plain=plain)
-    floor = claims.noise_floor(frame, MODELS)
+    floor = claims.measured_floor(frame, MODELS)
     made = claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
     assert made.holds is holds
     assert "over 5 seeds" in made.numbers and "noise floor 0.17" in made.numbers
@@ -84,13 +105,13 @@ def test_a_difference_that_varies_from_seed_to_seed_is_no_ranking(
     plain = [value - lead for value, lead in zip(OURS, leads, strict=True)]
     both = {"ours": OURS, "plain": plain, "clip": CLIP}
     frame = macro(**both)
-    floor = claims.noise_floor(frame, MODELS)
-    assert floor["super"] < 0.2
+    floor = claims.measured_floor(frame, MODELS)
+    assert floor.at(5)["super"] < 0.2
     made = claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
     assert made.holds is False and "+1.00 points" in made.numbers
-    results = found(tmp_path, monkeypatch, **both)
+    made = found(tmp_path, monkeypatch, **both)
     for pair in (("ours", "plain"), ("plain", "ours")):
-        assert "cannot be told apart" in claims.compare(results, *pair).sentence
+        assert "cannot be told apart" in claims.compare(made, *pair).sentence
 
 
 @pytest.mark.parametrize(
@@ -100,7 +121,7 @@ def test_a_difference_that_varies_from_seed_to_seed_is_no_ranking(
 def test_a_ranking_without_its_evidence_refuses_to_be_written(seeds, clip, lacking):
     values = {"ours": OURS[:seeds], "plain": [60.0] * seeds}
     frame = macro(**values, **({"clip": CLIP} if clip else {}))
-    floor = claims.noise_floor(frame, MODELS)
+    floor = claims.measured_floor(frame, MODELS)
     with pytest.raises(BookError, match=f"'Ours is ahead.' ranks .* {lacking}"):
         claims.ranking("Ours is ahead.", frame, "ours", "plain", floor)
 

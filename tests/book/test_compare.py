@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from mccgaa.config import EncoderConfig, LossConfig, ModelConfig
 from mccgaa.errors import BookError
-from mccgaa_book import compare, results
+from mccgaa_book import claims, compare, results
 
 STAMP = dict.fromkeys(results.STAMP, "") | {"synthetic": True, "profile": "five"}
 STAMP |= {"profile_hash": "h", "method": 1, "device": "here"}
@@ -47,27 +48,57 @@ def test_a_number_is_compared_with_that_of_its_own_run_in_spreads_over_seeds():
 
 
 def test_a_seed_is_compared_with_a_mean_where_only_that_was_kept():
-    kept = frame(a={"mean of 3": 70.0})
-    spread = kept.assign(metric="auroc_sd", value=0.5)
-    found = compare.differences(frame(a={4: 71.0}), pd.concat([kept, spread]))
-    assert found[["published", "difference"]].to_numpy().tolist() == [[70.0, 1.0]]
+    kept = frame(a={"mean of 3": 70.0}, b={"mean of 3": 60.0})
+    spread = kept.assign(metric="auroc_sd", value=[0.5, 4.0])
+    several = pd.concat([kept, spread, frame(c={0: 1.0, 1: 3.0})])
+    found = compare.differences(frame(a={4: 71.0}, b={4: 62.0}, c={0: 1.0}), several)
+    found = found.set_index("variant")[["published", "difference", "spreads"]]
+    assert found.loc["a"].tolist() == [70.0, 1.0, 2.0]
+    assert found.loc["b"].tolist() == [60.0, 2.0, 0.5]
+    assert found.loc["c"].tolist() == [1.0, 0.0, 0.0]
     one = compare.differences(frame(c={0: 71.0}), PUBLISHED)
     assert one["difference"].item() == 0.5 and math.isnan(one["spreads"].item())
 
 
-def test_a_verdict_names_who_is_ahead_and_whether_zero_is_outside_the_interval():
-    found = compare.verdicts(PUBLISHED).loc[("a", "b", "super")]
-    assert found["ahead"] == "a" and found["difference"] == pytest.approx(10)
-    assert found["certain"] is True and found["seeds"] == 3
-    close = frame(a={0: 70.0, 1: 71.0}, b={0: 71.0, 1: 70.5})
-    found = compare.verdicts(close).loc[("a", "b", "super")]
-    assert found["ahead"] == "b"
-    assert found["certain"] is not None and not found["certain"]
-    single = compare.verdicts(PUBLISHED).loc[("a", "c", "super")]
-    assert single["ahead"] == "c" and single["certain"] is None
-    val = frame("val", a={0: 1.0}, b={0: 2.0})
-    classes = frame(a={0: 1.0}, b={0: 2.0}).assign(**{"class": "NORM"})
-    assert compare.verdicts(pd.concat([val, classes])).empty
+def seeds(*values: float) -> dict[int, float]:
+    """One value per seed."""
+    return dict(enumerate(values))
+
+
+A = seeds(70.0, 70.1, 70.2, 70.3, 70.4)
+CLIP = seeds(70.1, 70.0, 70.4, 70.1, 70.5)  # the same mathematics as `a`: noise
+B = seeds(60.0, 60.2, 60.1, 60.3, 60.5)
+NEAR = seeds(70.05, 70.1, 70.25, 70.3, 70.45)  # as `b`, within the noise of `a`
+MODELS = {
+    "a": ModelConfig(),
+    "clip": ModelConfig(loss=LossConfig(kind="clip")),
+    "b": ModelConfig(encoder=EncoderConfig(cam="none")),
+}
+
+
+def judged(**values: dict[int, float]) -> pd.DataFrame:
+    found = frame(**values)
+    return compare.verdicts(found, claims.measured_floor(found, MODELS))
+
+
+def test_a_verdict_takes_five_seeds_an_interval_and_the_noise_floor():
+    found = judged(a=A, clip=CLIP, b=B)
+    assert found.loc[("a", "b", "super"), "ahead"] == "a"
+    assert found.loc[("clip", "b", "mean"), "ahead"] == "clip"
+    assert found.loc[("a", "clip", "super"), "ahead"] == compare.NEITHER
+    assert found["seeds"].eq(5).all()
+    assert judged(b=B, a=A, clip=CLIP).loc[("b", "a", "super"), "ahead"] == "a"
+    close = {s: value + 0.1 + 0.01 * s for s, value in A.items()}  # a sure 0.12
+    assert results.paired(frame(a=A, b=close), "b", "a")["low"].gt(0).all()
+    found = judged(a=A, clip=CLIP, b=close)
+    assert found.loc[("a", "b", "super"), "ahead"] == compare.NEITHER  # but noise
+    four = {s: value for s, value in B.items() if s < 4}
+    assert judged(a=A, clip=CLIP, b=four).loc[("a", "b", "super"), "ahead"] is None
+    assert judged(a=A, b=B).loc[("a", "b", "super"), "ahead"] is None  # no floor
+    val = frame("val", a=A, b=B)
+    classes = frame(a=A, b=B).assign(**{"class": "NORM"})
+    nothing = pd.concat([val, classes])
+    assert compare.verdicts(nothing, claims.measured_floor(nothing, MODELS)).empty
 
 
 @pytest.fixture
@@ -81,8 +112,15 @@ def report(tmp_path, monkeypatch):
     def write(folder: Path, rows: pd.DataFrame, name: str, **stamp: object) -> None:
         results.save(rows, STAMP | stamp, name, folder)
 
-    def made(ours: pd.DataFrame, name: str = "zeroshot", **stamp: object) -> str:
-        write(tmp_path / "results" / "five", PUBLISHED, "zeroshot", device="there")
+    monkeypatch.setattr(claims, "models_of", lambda profile: MODELS)
+
+    def made(
+        ours: pd.DataFrame,
+        name: str = "zeroshot",
+        published: pd.DataFrame = PUBLISHED,
+        **stamp: object,
+    ) -> str:
+        write(tmp_path / "results" / "five", published, "zeroshot", device="there")
         write(tmp_path / "reruns" / "five", ours, name, **stamp)
         return compare.compare("five")
 
@@ -102,21 +140,40 @@ def test_the_report_lists_numbers_runs_that_are_missing_and_verdicts_that_hold(r
     assert "4 numbers beside published ones; 4 with a known spread" in said
     assert "a 0 test super auroc: 71, published 70, +1 (+0.5 spreads)" in said
     assert "published, not rerun: a 2, b 2, c 0" in said
-    assert "all 2 verdicts hold" in said and "CHANGED" not in said  # with the mean
+    assert "too few seeds for a verdict: 2 of 2 comparisons" in said  # with the mean
 
 
 def test_the_report_names_a_verdict_that_turned_and_one_that_became_uncertain(report):
-    said = report(frame(a={0: 59.0, 1: 59.0}, b={0: 60.0, 1: 62.0}))
-    assert "VERDICT CHANGED, a or b on super: b ahead by 2.00 (2 seeds" in said
-    assert "published: a ahead by 10.00 (3 seeds, the interval excludes zero)" in said
-    worse = PUBLISHED.assign(value=PUBLISHED["value"] - 20 * (PUBLISHED.variant == "a"))
-    said = report(worse)
-    assert "b ahead by 10.00 (3 seeds, the interval excludes zero); published" in said
-    said = report(frame(a={0: 61.0, 1: 72.0}, b={0: 60.0, 1: 62.0}))
-    assert "a ahead by 5.50 (2 seeds, the interval includes zero); published" in said
+    published = frame(a=A, clip=CLIP, b=B)
+    said = report(published, published=published)
+    assert "all 6 verdicts hold" in said and "CHANGED" not in said  # with the mean
+    lower = {s: value - 20 for s, value in A.items()}
+    clip = {s: value - 20 for s, value in CLIP.items()}
+    said = report(frame(a=lower, clip=clip, b=B), published=published)
+    assert "VERDICT CHANGED, a or b on super: b ahead by 10.02 (5 seeds); " in said
+    assert "published: a ahead by 9.98 (5 seeds)" in said
+    assert "a or clip" not in said and "verdicts hold" not in said
+    said = report(frame(a=A, clip=CLIP, b=NEAR), published=published)
+    assert "a or b on mean: 0.03 apart, which may be noise (5 seeds); publ" in said
+    said = report(frame(a=A, b=B), published=published)
+    assert "no noise floor to judge 2 further comparisons by" in said
+
+
+def test_a_rerun_of_one_seed_or_of_a_few_changes_no_verdict(report):
+    """Not even one that is as it was published, and on another side of the mean."""
+    published = frame(a=A, clip=CLIP, b=NEAR)
+    for rerun in (
+        frame(a={0: 70.0}, b={0: 70.05}),
+        frame(a={0: 10.0}, b={0: 90.0}),
+        frame(a={0: 10.0, 1: 11.0}, b={0: 90.0, 1: 91.0}),
+    ):
+        said = report(rerun, published=published)
+        assert "CHANGED" not in said and "verdicts hold" not in said
+        assert "too few seeds for a verdict: 2 of 2 comparisons" in said
+    few = report(published, published=frame(a={0: 70.0}, b={0: 60.0}))
+    assert "CHANGED" not in few and "too few seeds for a verdict: 2 of 2" in few
     far = report(frame(a={0: 77.0}, b={0: 60.0}))
     assert "1 of them more than 3 spreads away" in far
-    assert "all 2 verdicts hold" in far  # one seed has no interval to differ by
 
 
 def test_what_was_never_published_and_where_nothing_was_rerun_is_said(report):
