@@ -47,11 +47,11 @@ from mccgaa.config import (
     RunConfig,
     TextConfig,
 )
+from mccgaa.device_reader import DeviceReader
 from mccgaa.encoder import Block, ChannelAttention, EcgEncoder
 from mccgaa.files import write_json
 from mccgaa.learner import Learner
 from mccgaa.pairs import epoch_order
-from mccgaa.reader import DeviceReader
 from mccgaa.runtime import autocast
 
 MIMIC = 771_693  # records

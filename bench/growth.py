@@ -38,10 +38,10 @@ from mccgaa.config import (
     RunConfig,
     TextConfig,
 )
+from mccgaa.device_reader import DeviceReader
 from mccgaa.files import write_json
 from mccgaa.learner import Learner
 from mccgaa.pairs import epoch_order, shares
-from mccgaa.reader import DeviceReader
 from mccgaa.runtime import process_group
 
 DISTINCT = 256  # records that a made-up store repeats

@@ -11,6 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mccgaa.choices import (
+    Augmentation,
+    Gate,
+    LossKind,
+    Pooling,
+    Precision,
+    Style,
+    Transform,
+)
 from mccgaa.settings import (
     check_choices,
     check_range,
@@ -27,29 +36,6 @@ METHOD = 1
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
-# The readings that more than one module names.
-Gate = Literal["sigmoid", "double-sigmoid"]
-Pooling = Literal["cls", "mean", "pooler"]
-Style = Literal["name", "full"]
-LossKind = Literal["symmetric", "one-sided", "clip", "siglip", "statements"]
-Prompts = Literal["single", "members"]
-Reduction = Literal["max", "mean", "best-member"]
-Augmentation = Literal[
-    "standard",
-    "crop-resize",
-    "shift",
-    "electrodes",
-    "wander",
-    "hum",
-    "muscle",
-    "noise",
-    "filter",
-    "frequency-jitter",
-    "scale",
-    "lead-mask",
-    "time-mask",
-]
-
 # Preset of the text encoder -> its width d, and how its authors read one vector.
 TEXT_PRESETS: Mapping[str, tuple[int, Pooling]] = {
     "medcpt": (768, "cls"),
@@ -63,7 +49,7 @@ class InputConfig:
 
     sampling_rate: int = 500  # Hz
     duration: float = 10.0  # seconds
-    transform: Literal["raw", "bandpass-zscore"] = "raw"  # raw keeps mV
+    transform: Transform = "raw"  # raw keeps mV
     scaling: Literal["none", "minmax"] = "none"  # minmax: record-global, to [0, 1]
 
     def __post_init__(self) -> None:
@@ -76,6 +62,11 @@ class InputConfig:
     def length(self) -> int:
         """Samples per lead: sampling_rate x duration."""
         return round(self.sampling_rate * self.duration)
+
+    @property
+    def standardised(self) -> bool:
+        """Whether each lead has mean 0 and standard deviation 1, instead of mV."""
+        return self.transform == "bandpass-zscore"
 
 
 @dataclass(frozen=True)
@@ -215,7 +206,7 @@ class PretrainConfig:
     min_lr: float = 1.0e-8  # section 4.1, where the cosine ends
     weight_decay: float = 1.0e-8  # not given; MERL's
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW
-    precision: Literal["bf16", "fp32"] = "bf16"  # autocast; loss is always fp32
+    precision: Precision = "bf16"  # autocast; loss is always fp32
     text: Literal["report", "knowledge"] = "report"  # the text of each ECG
     records: int = later(0)  # the first so many training records alone; 0: all
     min_count: int = later(3)  # training records that a statement must be of

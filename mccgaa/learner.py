@@ -98,7 +98,7 @@ class Learner:
             settings.augment,
             settings.augmentations,
             given.sampling_rate,
-            standardised=given.transform == "bandpass-zscore",
+            standardised=given.standardised,
         )
         with autocast(self.device, settings.precision):
             output = self.module(signals, *texts)

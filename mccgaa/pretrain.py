@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mccgaa.config import METHOD, RunConfig
+from mccgaa.device_reader import DeviceReader
 from mccgaa.errors import RunError
 from mccgaa.files import bar
 from mccgaa.held_out import held_out
 from mccgaa.learner import Learner
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import DeviceTexts, Pairs, check_input, epoch_order, shares
-from mccgaa.reader import DeviceReader
 from mccgaa.run_folder import RunFolder
 from mccgaa.runtime import (
     effective_precision,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mccgaa import merl_probe, probe
+from mccgaa.choices import Recipe
 from mccgaa.data.store import SignalStore
 from mccgaa.metrics import TaskResult
 from mccgaa.probe import SHARES, Head, Part
@@ -21,7 +22,7 @@ from mccgaa.protocol import (
     seen_in_words,
 )
 
-CONVERGED, MERL = "converged", "merl"
+CONVERGED, MERL = get_args(Recipe)
 HOW = {
     CONVERGED: "The heads converged, their regularisation was chosen on the validation "
     "split, and the test split was scored once.",
@@ -55,7 +56,7 @@ def probe_tasks(
     *,
     shares: Sequence[int] = SHARES,
     seed: int = 0,
-    recipe: str = CONVERGED,
+    recipe: Recipe = CONVERGED,
     bootstrap: int = 1000,
     **options: Any,
 ) -> Iterator[Row]:
@@ -96,7 +97,7 @@ def protocol(
     *,
     shares: Sequence[int] = SHARES,
     seed: int = 0,
-    recipe: str = CONVERGED,
+    recipe: Recipe = CONVERGED,
     bootstrap: int = 1000,
 ) -> dict[str, Any]:
     """Say how `probe_tasks` scores a run's encoder, and what that encoder has read.

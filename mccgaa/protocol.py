@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mccgaa.config import Prompts, Reduction
+from mccgaa.choices import Prompts, Reduction
 from mccgaa.data.store import SignalStore
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA

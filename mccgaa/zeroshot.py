@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mccgaa.config import Prompts, Reduction
+from mccgaa.choices import Prompts, Reduction
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.files import bar

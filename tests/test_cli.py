@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import pytest
 import torch
 import yaml
 
+from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
 from mccgaa.config import METHOD, GafaConfig, RunConfig
 from mccgaa.data.store import SignalStore
@@ -477,6 +479,34 @@ def test_every_command_teaches_with_an_example(capsys):
         assert f"example: mccgaa {name}" in help_text
         example = help_text.partition("example: mccgaa ")[2].replace("'", "")
         assert build_parser().parse_args(example.split()).run.__name__ == name
+
+
+def test_an_argument_takes_the_choices_of_its_setting():
+    known = {name: get_args(hint) for name, hint in vars(choices).items()}
+    known = {name: values for name, values in known.items() if values}
+    typed = [
+        ast.literal_eval(node.value)
+        for path in Path(commands.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "choices"
+        if isinstance(node.value, ast.List | ast.Tuple)
+        if all(isinstance(item, ast.Constant) for item in node.value.elts)
+    ]
+    assert typed, "no choices found: what does this test read?"
+    for values in typed:
+        for name, own in known.items():
+            assert not set(values) & set(own), f"take them from choices.{name}"
+    wanted = {"prompts": "Prompts", "reduction": "Reduction", "recipe": "Recipe"}
+    wanted |= {"precision": "Precision", "transform": "Transform"}
+    taken = {
+        flags[0].removeprefix("--"): tuple(options["choices"])
+        for _, arguments in COMMANDS
+        for flags, options in arguments
+        if "choices" in options
+    }
+    assert {name: taken[name] for name in wanted} == {
+        name: known[hint] for name, hint in wanted.items()
+    }
 
 
 def test_help_loads_no_heavy_package():

@@ -44,6 +44,12 @@ def test_the_default_schedule_is_that_of_section_4_1():
     assert (settings.epochs, settings.lr, settings.min_lr) == (20, 1e-3, 1e-8)
 
 
+def test_a_zscored_input_is_standardised_and_no_hash_knows_of_it():
+    assert InputConfig(transform="bandpass-zscore").standardised
+    assert not InputConfig(transform="raw").standardised
+    assert "standardised" not in to_dict(InputConfig())
+
+
 def test_unknown_setting_is_refused_with_its_path_and_the_known_ones():
     with pytest.raises(ConfigError, match=r"model\.encoder has no setting 'dpeth'"):
         from_dict(ModelConfig, {"encoder": {"dpeth": 18}}, "model")

@@ -12,8 +12,8 @@ import pytest
 from test_knowledge import STATEMENTS
 from test_zeroshot import Plain
 
+from mccgaa.choices import Prompts, Reduction
 from mccgaa.cli import build_parser
-from mccgaa.config import Prompts, Reduction
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, KnowledgeError
 from mccgaa.knowledge import Entry, Knowledge

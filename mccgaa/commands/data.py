@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import get_args
 
+from mccgaa.choices import Transform
 from mccgaa.commands.command import (
     A_PROFILE,
     DEVICE,
@@ -72,7 +74,7 @@ def download(args: argparse.Namespace) -> None:
     arg("--out", help="the store's folder"),
     arg("--sampling-rate", type=at_least(1), default=500, help="Hz (500)"),
     arg("--duration", type=float, default=10.0, help="seconds kept (10)"),
-    arg("--transform", default="raw", choices=["raw", "bandpass-zscore"]),
+    arg("--transform", default="raw", choices=get_args(Transform)),
     JOBS,
     ONLY_IDS,
     arg("--limit", type=at_least(1), help="mimic: the first records only"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from mccgaa.choices import Precision, Prompts, Recipe, Reduction
 from mccgaa.commands.command import (
     DEVICE,
     DISCLAIMER,
@@ -46,8 +47,8 @@ def prompts(default: str) -> tuple[Argument, Argument]:
     """How classes are worded and scored; see `prompting.Prompting`."""
     said = f"texts of a class (default: {default})"
     return (
-        arg("--prompts", choices=["single", "members"], help=said),
-        arg("--reduction", choices=["max", "mean", "best-member"], help=REDUCTION_HELP),
+        arg("--prompts", choices=get_args(Prompts), help=said),
+        arg("--reduction", choices=get_args(Reduction), help=REDUCTION_HELP),
     )
 
 
@@ -71,7 +72,12 @@ def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
     arg("--fused", action="store_true", help="score through GAFA: transductive"),
     *prompts("single"),
     BOOTSTRAP,
-    arg("--precision", default="bf16", choices=["bf16", "fp32"], help="of the encoder"),
+    arg(
+        "--precision",
+        default="bf16",
+        choices=get_args(Precision),
+        help="of the encoder",
+    ),
     KNOWLEDGE,
     DEVICE,
     JSON,
@@ -114,7 +120,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     TASKS,
     arg("--shares", nargs="+", type=at_least(1), default=[1, 10, 100], help=SHARES),
     arg("--seed", type=at_least(0), default=0, help="which records a share is"),
-    arg("--recipe", default="converged", choices=["converged", "merl"], help=RECIPE),
+    arg("--recipe", default="converged", choices=get_args(Recipe), help=RECIPE),
     BOOTSTRAP,
     DEVICE,
     JSON,

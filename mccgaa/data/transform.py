@@ -10,7 +10,8 @@ Order of the steps, and why:
 6. what is short is padded with zeros last, so that padding never sways the z-score.
 
 Absent leads and padding are zeros here, and no mask goes with them. A model that scales
-its batches later (`InputConfig.scaling`) scales these zeros too.
+its batches later (`InputConfig.scaling`) finds both by their zeros, leaves them zeros,
+and takes minimum and maximum over the rest (`model.scale_input`).
 """
 
 from __future__ import annotations

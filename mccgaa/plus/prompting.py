@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mccgaa.config import Prompts, Reduction, Style
+from mccgaa.choices import Prompts, Reduction, Style
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.settings import check_choices
 

@@ -93,7 +93,7 @@ MODULES = {  # module -> the tests that must notice
         "test_processes.py",
     ],
     "held_out": ["test_pretrain.py", "test_statement_runs.py"],
-    "reader": ["test_reader.py"],
+    "device_reader": ["test_device_reader.py"],
     "run_folder": ["test_run_folder.py", "test_pretrain.py"],
     "zeroshot": ["test_zeroshot.py", "test_prompting.py"],
     "metrics": ["test_metrics.py"],

@@ -13,10 +13,10 @@ from fake_device import fake_gpu
 from torch.overrides import TorchFunctionMode
 from toys import ROWS, numbered_store
 
-from mccgaa import reader as module
+from mccgaa import device_reader as module
 from mccgaa.data.store import SignalStore
+from mccgaa.device_reader import DeviceReader
 from mccgaa.errors import StoreError
-from mccgaa.reader import DeviceReader
 
 CPU = torch.device("cpu")
 BATCHES = [np.array(rows) for rows in ([7, 0, 48, 7], [3, 2, 1, 49], [20, 30])]
