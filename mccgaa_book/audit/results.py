@@ -7,7 +7,8 @@ uncertainty that comes from the test records, and the choice of a threshold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,7 @@ def paired_bootstrap(
     first: NDArray[np.floating],
     second: NDArray[np.floating],
     *,
+    groups: Sequence[Any] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
@@ -61,6 +63,9 @@ def paired_bootstrap(
         labels: (n, C) of 0 or 1.
         first: (n, C) scores of one model.
         second: (n, C) scores of the other.
+        groups: n subjects, whose records are then weighted together, as in
+            `metrics.evaluate`: those without a subject (None, NaN) each alone. By
+            default every record is.
         resamples: of the records.
         seed: of the resampling.
 
@@ -72,7 +77,13 @@ def paired_bootstrap(
     kept = [c for c in range(count) if 0 < labels[:, c].sum() < n]
     if not kept:
         return np.nan, np.nan, np.nan
-    weights = np.random.default_rng(seed).exponential(size=(resamples, n))
+    unit, subjects = np.arange(n), np.arange(n)
+    if groups is not None:
+        unit, subjects = pd.factorize(np.asarray(groups, dtype=object))
+    alone = unit < 0  # no subject
+    unit[alone] = len(subjects) + np.arange(alone.sum())
+    drawn = np.random.default_rng(seed).exponential(size=(resamples, 1 + unit.max()))
+    weights = drawn[:, unit]  # (resamples, n)
 
     def change(*weighted: NDArray[np.floating]) -> NDArray[np.floating]:
         """Mean over classes of the difference, one per row of weights."""

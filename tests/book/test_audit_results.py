@@ -53,6 +53,20 @@ def test_the_paired_bootstrap_compares_macro_aurocs(task):
     assert results.paired_bootstrap(labels, good, good, resamples=20) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("groups", [None, "people"])
+def test_the_paired_bootstrap_weighs_the_records_of_a_subject_together(task, groups):
+    """Against scores that are all equal, a macro AUROC of 50: the one of `evaluate`."""
+    labels, good, _ = task
+    if groups:
+        groups = [None, *np.arange(119) // 4]  # the first record is of nobody known
+    found = results.paired_bootstrap(
+        labels, good, np.zeros_like(good), groups=groups, resamples=100
+    )
+    alone = evaluate(labels, good, ["a", "b", "c"], groups=groups, bootstrap=100)
+    expected = 100 * (np.array([alone.macro_auroc, *alone.ci95]) - 0.5)
+    assert found == pytest.approx(tuple(expected))
+
+
 def test_a_class_with_one_positive_is_part_of_every_resample():
     labels = np.zeros((40, 2), dtype=int)
     labels[:20, 0] = labels[0, 1] = 1
