@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 ALL = "all"  # stands for every experiment but the baselines and those of chapter 8
 WITHOUT_RUNS = ("table1",)
 OTHERS = "baselines"  # their rows are methods of their own, no variants of the profile
+ITS_OWN = (OTHERS, "ceiling")  # these train networks themselves, here
 CHAPTER_8 = ("climb", "beyond", "unseen", "ceiling")
 
 
@@ -149,6 +151,7 @@ def make(
     start = time.monotonic()
     frame = EXPERIMENTS[name](lab, variants, seeds)
     stamp = _stamp(lab, name, variants, seeds, time.monotonic() - start)
+    stamp["trained"] = _trained(lab, name, variants, seeds)
     path = folder / f"{name}.csv"
     if path.is_file() and not lab.outdated(path):
         frame = _joined(results.load(name, lab.profile.name, folder), frame, stamp)
@@ -164,7 +167,7 @@ def _joined(
 ) -> pd.DataFrame:
     """Add to rows those of other runs that an earlier call left, if made alike.
 
-    Where any are added, the stamp names the earlier commands, too.
+    Where any are added, the stamp names the earlier commands and devices, too.
     """
     keys = [c for c in frame if c not in results.NUMBERS]
     alike = all(before.stamp[key] == stamp[key] for key in ("data", "device"))
@@ -175,6 +178,8 @@ def _joined(
         said = [*before.stamp.get("earlier_commands", []), before.stamp["command"]]
         said = [one for one in dict.fromkeys(said) if one != stamp["command"]]
         stamp["earlier_commands"] = said
+        earlier = before.stamp.get("trained", [])
+        stamp["trained"] = sorted({*earlier, *stamp["trained"]})
     return both.reset_index(drop=True)
 
 
@@ -201,6 +206,32 @@ def _chosen(
             f"{', '.join(map(str, lab.seeds))}."
         )
     return variants, seeds
+
+
+def _trained(
+    lab: Lab, name: str, variants: Sequence[str], seeds: Sequence[int]
+) -> list[str]:
+    """Name the devices and precisions that an experiment's runs were trained with.
+
+    They may be others than those of the machine that puts a table together, which are
+    the stamp's `device` and `precision`.
+
+    Returns:
+        Such as "cuda (NVIDIA H100), bf16", sorted; none where an experiment takes no
+        finished run of the profile's variants.
+    """
+    if name in (*WITHOUT_RUNS, *ITS_OWN):
+        return []
+    runs = list(product(map(lab.at, variants), seeds))
+    if name == "transfer":  # of both profiles' models, as far as they have them
+        runs = [
+            ((home, variant), seed)
+            for home in (lab, lab.other)
+            for variant, seed in product(variants, seeds)
+            if variant in home.variants and seed in home.seeds
+        ]
+    found = [home.run(of, seed).metrics["facts"] for (home, of), seed in runs]
+    return sorted({f"{one['device']}, {one['precision']}" for one in found})
 
 
 def _stamp(

@@ -36,14 +36,14 @@ STAMP = [
     "method",
     "data",  # store -> its fingerprint and whether it is synthetic
     "synthetic",  # true, false or "mixed"
-    "device",
+    "device",  # of the machine that put the rows together, as the next two
     "threads",
     "precision",
     "seconds",
     "when",
     "package",
     "note",
-]  # and, where rows of several calls are in one file, `earlier_commands`
+]  # and, see `experiments.make`: `trained`, `earlier_commands`
 MEAN = "mean"  # the task that is the mean over tasks
 SEVERAL = "mean of "  # then a number: seeds whose single numbers were not kept
 

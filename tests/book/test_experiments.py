@@ -312,6 +312,7 @@ def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
 ):
     """Alike: with the same settings, from the same data, on the same device."""
     made = {"value": 0.0, "device": "here", "data": {"a": 1}, "outdated": None}
+    made["trained"] = "gpu, bf16"
     calls, sources = [], []
     shown = SimpleNamespace(profile=SimpleNamespace(name="toy"), reruns=tmp_path)
     shown.outdated = lambda path: made["outdated"]
@@ -338,6 +339,7 @@ def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"toy": experiment})
     monkeypatch.setattr(experiments, "_chosen", lambda lab, name, v, s: (v, s))
     monkeypatch.setattr(experiments, "_stamp", stamp)
+    monkeypatch.setattr(experiments, "_trained", lambda *given: [made["trained"]])
 
     def make(value, variants, seeds, **changed):
         made.update({"value": value, **changed})
@@ -348,18 +350,43 @@ def test_a_later_call_replaces_its_own_rows_and_keeps_those_made_alike(
     assert make(1.0, ["a"], [0, 1]) == {("a", "0"): 1, ("a", "1"): 1}
     assert earlier() is None
     both = {("a", "0"): 1, ("a", "1"): 2, ("b", "1"): 2}
-    assert make(2.0, ["a", "b"], [1]) == both
+    assert make(2.0, ["a", "b"], [1], trained="cpu, fp32") == both
     assert earlier() == calls[:1]
+    stamped = results.stamp_of(tmp_path / "toy.json")
+    assert stamped["trained"] == ["cpu, fp32", "gpu, bf16"]
     for _ in range(2):
         assert make(2.0, ["b"], [1]) == both
         assert earlier() == calls[:2]
     assert make(3.0, ["b"], [0], device="there") == {("b", "0"): 3}
     assert earlier() is None
+    assert results.stamp_of(tmp_path / "toy.json")["trained"] == ["cpu, fp32"]
     assert make(4.0, ["a"], [0], outdated="has other settings") == {("a", "0"): 4}
     made["outdated"] = None
     assert make(5.0, ["b"], [0], data={"a": 2}) == {("b", "0"): 5}
     sources += results.SOURCES  # which the file there was made without
     assert make(6.0, ["a"], [0]) == {("a", "0"): 6}
+
+
+def test_a_stamp_says_what_the_runs_were_trained_with(lab, monkeypatch):
+    for name in ("table4", "zeroshot"):
+        (said,) = results.stamp_of(lab.reruns / f"{name}.csv")["trained"]
+        facts = lab.run("bipartite", 0).metrics["facts"]
+        assert said == f"{facts['device']}, {facts['precision']}"
+    assert results.stamp_of(lab.reruns / "table1.csv")["trained"] == []
+    made = {("small", "bipartite", 0): "bf16", ("small", "bipartite", 1): "fp32"}
+    made |= {("more", "no-cam", 0): "tf32", ("more", "no-cam", 1): "tf32"}
+
+    def run(self, variant, seed):
+        precision = made[self.profile.name, variant, seed]
+        facts = {"device": "gpu (G)", "precision": precision}
+        return SimpleNamespace(metrics={"facts": facts})
+
+    monkeypatch.setattr(Lab, "run", run)
+    asked = ["bipartite", "no-cam"], [0, 1]
+    said = [f"gpu (G), {one}" for one in ("bf16", "fp32", "tf32")]
+    assert experiments._trained(lab, "table4", *asked) == said
+    assert experiments._trained(lab, "table4", ["bipartite"], [1]) == said[1:2]
+    assert experiments._trained(lab, "ceiling", *asked) == []
 
 
 def test_what_is_kept_of_a_probe_is_plain_json(lab):
