@@ -1,6 +1,6 @@
 """Every setting of the method, as frozen dataclasses.
 
-One comment a field; defaults are the paper's where it gives one and otherwise the
+One comment per field; defaults are the paper's where it gives one and otherwise the
 reading defended in the book. `stable_hash` names a run by what it was trained with.
 """
 
@@ -75,7 +75,7 @@ class EncoderConfig:
 
     A store holds the twelve standard leads, so a run has `leads` = 12; another number
     serves those who call the encoder themselves. A lead that a record lacks is all
-    zeros, and the network has no mask: it is not told that the lead is missing.
+    zeros, and the network has no mask: it does not know that the lead is missing.
     """
 
     depth: Literal[18, 34, 50, 101] = 18  # Table 5
@@ -201,7 +201,7 @@ class PretrainConfig:
     """Section 4.1: the optimiser, its schedule, and how the run is kept."""
 
     epochs: int = 20  # section 4.1
-    batch_size: int = 128  # pairs a process
+    batch_size: int = 128  # pairs per process
     lr: float = 1.0e-3  # section 4.1
     min_lr: float = 1.0e-8  # section 4.1, where the cosine ends
     weight_decay: float = 1.0e-8  # not given; MERL's
@@ -276,7 +276,7 @@ class RunConfig:
     name: str = "mccgaa"
     model: ModelConfig = field(default_factory=ModelConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
-    processes: int = 1  # each reads batch_size pairs a step
+    processes: int = 1  # each reads batch_size pairs per step
     store: str = ""  # fingerprint of the signal store
     texts: str = ""  # fingerprint of the texts of its records
     text_encoder: str = ""  # fingerprint of the frozen encoder of the texts
@@ -289,7 +289,7 @@ class RunConfig:
 
     @property
     def global_batch(self) -> int:
-        """Pairs a step, over all processes: what the contrastive loss compares."""
+        """Pairs per step, over all processes: what the contrastive loss compares."""
         return self.processes * self.pretrain.batch_size
 
     @property

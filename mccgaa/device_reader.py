@@ -31,8 +31,9 @@ class DeviceReader:
 
     There are two ways, and both give the same numbers in the same order:
 
-    - "device": the whole store lies in the device's memory (2 bytes a sample: 92.6 GB
-      for MIMIC-IV-ECG at 500 Hz), and a batch is picked there. On a CPU this is RAM.
+    - "device": the whole store lies in the device's memory (2 bytes per sample:
+      92.6 GB for MIMIC-IV-ECG at 500 Hz), and a batch is picked there. On a CPU this is
+      RAM.
     - "host": threads read the next batches from the memory map, each batch in the order
       of the file, into pinned memory, while the device computes; a stream of its own
       takes them to the device. On a CPU without threads a batch is read when its turn
@@ -79,7 +80,7 @@ class DeviceReader:
         """Read batches in turn.
 
         Args:
-            rows: of the store, one array (B,) a batch.
+            rows: of the store, one array (B,) per batch.
 
         Yields:
             The rows (B,) int64 of a batch, and its signals (B, 12, T) float32 in mV or
@@ -163,7 +164,7 @@ class DeviceReader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, picked: Tensor) -> Tensor:
-        """Take a batch to the device, beside what it is computing."""
+        """Take a batch to the device while that computes."""
         if self.copies is None:
             return picked.to(self.device)
         with torch.cuda.stream(self.copies):

@@ -131,7 +131,7 @@ def append(path: Path | str, text: str) -> None:
 
 @contextlib.contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one sentence.
+    """Turn the system's refusal to write into an error message.
 
     Raises:
         WriteError: the disk is full, or the place cannot be written.

@@ -92,7 +92,7 @@ class Gafa(nn.Module):
         Args:
             x: (B, M) ECG embeddings, L2-normalised.
             q: (B, M) text embeddings, L2-normalised; row i belongs to ECG i. With the
-                bipartite graph it may have any number of rows, such as one a class.
+                bipartite graph it may have any number of rows, such as one per class.
             group: processes whose rows together are the graph; each passes its own
                 and gets its own back.
 

@@ -242,7 +242,7 @@ class Knowledge:
     ) -> str:
         """Return one text for a record that carries several statements.
 
-        Eq 1 knows one class a record; a real one has several. Their texts are joined
+        Eq 1 has one class per record; a real one has several. Their texts are joined
         in the vocabulary's order (diagnosis, form, rhythm), whatever order and
         repetition they come in, so that equal findings give equal texts.
 

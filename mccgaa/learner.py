@@ -112,7 +112,7 @@ class Learner:
     def compile(self) -> bool:
         """Compile the encoder for batches of the run, where torch.compile works.
 
-        The weights keep their names and values; a sentence says if it does not work.
+        The weights keep their names and values; a message says if it does not work.
 
         Returns:
             Whether steps are compiled from now on.

@@ -154,7 +154,7 @@ class MCCGAA(nn.Module):
         """Encode ECGs (eq 2-15).
 
         A missing lead is to be all zeros. No mask reaches the network: it sees zeros,
-        which no scaling changes, and is not told that they stand for nothing.
+        which no scaling changes, and does not know that nothing was recorded there.
 
         Args:
             x: (B, leads, T) at the rate and with the transform of `config.input`, on

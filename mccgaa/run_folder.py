@@ -236,7 +236,7 @@ def _line(values: Sequence[Any]) -> str:
 
 
 def _save(model: Saved, folder: Path) -> None:
-    """Write weights and configuration, saying in a sentence why it cannot be done."""
+    """Write weights and configuration, or raise an error that says why not."""
     with write_errors(folder):
         try:
             model.save_pretrained(folder)

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0; 2 after one sentence on what the user can put right; 1 after one on an error
+        0; 2 after a message on what the user can put right; 1 after one on an error
         that is ours; 130 when stopped.
     """
     args = build_parser().parse_args(argv)

@@ -1,6 +1,6 @@
 """How a class is worded for a zero-shot score, and one score made of its wordings'.
 
-The paper has one text a class. A class that is a family of others, such as
+The paper has one text per class. A class that is a family of others, such as
 "hypertrophy", says in one text too much or too little; its members say it better, and
 several wordings of each are a fairer question than one.
 """
@@ -47,7 +47,7 @@ class Prompting:
     def reduce(
         self, cosine: NDArray[np.floating], classes: Sequence[Wordings]
     ) -> NDArray[np.floating]:
-        """Make one score a class.
+        """Make one score per class.
 
         Args:
             cosine: (n, T) of n ECGs with the T texts of `texts_of(classes)`.

@@ -63,7 +63,7 @@ def lay_out(record: Record, seconds: float, rhythm: str | None = "II") -> Sheet:
     Args:
         record: what is to be drawn.
         seconds: length of the sheet.
-        rhythm: the lead of the strip at the bottom; None: twelve rows, one a lead.
+        rhythm: the lead of the strip at the bottom; None: twelve rows, one per lead.
     """
     if rhythm is None:
         leads: list[Parts] = [[(lead, 0.0, seconds)] for lead in LEADS]
