@@ -19,6 +19,7 @@ from mccgaa.model import MCCGAA
 from mccgaa.plus.augment import augment
 from mccgaa.plus.average import Average
 from mccgaa.runtime import autocast, seed_step, world
+from mccgaa.settings import require
 from mccgaa.start import Start
 
 
@@ -34,6 +35,7 @@ class Learner:
         start: the model whose weights are the first, instead of the seed's.
 
     Raises:
+        ConfigError: a batch of one pair, of which a contrastive loss learns nothing.
         RunError: `start` is no model of this configuration.
     """
 
@@ -43,6 +45,9 @@ class Learner:
         self.config, self.device = config, device
         self.rank, processes = world()
         settings = config.pretrain
+        compares = config.model.loss.kind == "statements" or config.global_batch > 1
+        expected = "2 or more: a contrastive loss compares each pair with others"
+        require(compares, "pretrain.batch_size", settings.batch_size, expected)
         seed_step(settings.seed)
         self.model = self.new_model().to(device)
         if start:

@@ -135,7 +135,7 @@ class Profile:
         named = [folder / f"{bare}.yaml" for folder in (Path("params"), *INSTALLED)]
         if not path.is_file():
             path = next(filter(Path.is_file, named), path)
-        if not path.suffix and not path.exists():
+        if not path.suffix and not path.is_file():  # perhaps a folder of its name
             raise ConfigError(
                 f"{params} cannot be read: there is no such file, and no profile "
                 f"params/{bare}.yaml; give a profile's file, or change into a checkout "

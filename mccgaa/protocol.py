@@ -21,6 +21,7 @@ READ = {
     ("report", True): "the statements of reports",
     ("knowledge", True): "statements made from the labels",
 }
+TESTED = "those tested are not marked as synthetic."
 
 
 def protocol(
@@ -230,11 +231,11 @@ def seen_in_words(seen: bool | None, records: str = "this split") -> list[str]:
 
 
 def kind_in_words(synthetic: dict[str, Any]) -> list[str]:
-    """Say in a sentence whether ECGs were simulated; nothing where all are real."""
+    """Say in a sentence whether ECGs were simulated; nothing where none is said to."""
     if synthetic["tested"]:
         return ["Synthetic records: no evidence about patients."]
     if synthetic["trained"] == "mixed":
-        return ["Pretraining read synthetic and real records; these are real."]
+        return ["Pretraining read synthetic and real records; " + TESTED]
     if synthetic["trained"]:
-        return ["Pretraining read synthetic records; these are real."]
+        return ["Pretraining read synthetic records; " + TESTED]
     return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
 from mccgaa.config import METHOD, GafaConfig, RunConfig
 from mccgaa.data.store import SignalStore
+from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.settings import from_dict, load_yaml
@@ -393,6 +395,7 @@ def test_a_mistake_is_one_sentence_and_exit_status_2_and_leaves_nothing(
         ["zeroshot", "--run", "r", "--store", "s", "--bootstrap", "-1"],
         ["zeroshot", "--run", "r", "--store", "s", "--bootstrap", "many"],
         ["probe", "--run", "r", "--store", "s", "--shares", "0"],
+        ["probe", "--run", "r", "--store", "s", "--shares", "10", "101"],
         ["pretrain", "--params", "real", "--seed", "-1"],
         ["pack", "ptbxl", "--root", "r", "--out", "o", "--jobs", "0"],
         ["pack", "ptb-xl", "--root", "r", "--out", "o"],
@@ -418,6 +421,56 @@ def test_an_unwritable_json_is_refused_before_the_work(
 
     monkeypatch.setattr("mccgaa.zeroshot.load_model", work)
     assert zeroshot(run_folder, twin_store, "--json", str(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("command", ["zeroshot", "probe"])
+def test_a_store_that_is_not_what_was_packed_is_not_scored(
+    run_folder, twin_store, tmp_path, command, monkeypatch, capsys
+):
+    store = tmp_path / "store"
+    shutil.copytree(twin_store, store)
+    signals = store / "signals.npy"
+    content = signals.read_bytes()
+    signals.write_bytes(content[:5000] + bytes(len(content) - 5000))
+
+    def work(*args: Any, **options: Any) -> NoReturn:
+        raise MccgaaError("the store was taken")
+
+    monkeypatch.setattr("mccgaa.zeroshot.load_model", work)
+    words = [command, "--run", str(run_folder), "--store", str(store)]
+    assert main(words) == 2
+    assert f"{signals} is not what was packed: its checks" in capsys.readouterr().err
+    monkeypatch.setattr("mccgaa.data.check.VERIFIED_BYTES", len(content) - 1000)
+    assert main(words) == 2
+    assert "the store was taken" in capsys.readouterr().err, "more takes too long"
+
+
+def test_classes_that_are_worded_alike_are_noted(
+    run_folder, twin_store, tmp_path, monkeypatch, capsys
+):
+    base = tmp_path / "base.yaml"
+    named = "NORM: normal, MI: Sinus, STTC: st-t, CD: sinus, HYP: hypertrophy"
+    base.write_text(f"super: {{{named}}}")
+    monkeypatch.setattr("mccgaa.zeroshot.zero_shot", lambda *a, **k: {})
+    assert (
+        zeroshot(run_folder, twin_store, "--tasks", "super", "--knowledge", str(base))
+        == 0
+    )
+    (note,) = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: MI and CD of super are both worded 'sinus' in ")
+    assert zeroshot(run_folder, twin_store, "--tasks", "super") == 0
+    assert "worded" not in capsys.readouterr().err
+
+
+def test_a_column_of_ones_own_table_that_means_nothing_is_noted(tmp_path, capsys):
+    table = tmp_path / "mine.csv"
+    table.write_text("path,text,split,patient,age\nr.hea,sinus,train,p,5\n")
+    words = ["pack", "own", "--root", str(table), "--out", str(tmp_path / "out")]
+    assert main([*words, "--jobs", "1"]) == 2  # there is no r.hea
+    patient, age, *_ = capsys.readouterr().err.splitlines()
+    assert "mine.csv: the column 'patient' is kept, and not used." in patient
+    assert patient.startswith("note: ") and "Did you mean 'subject'?" in patient
+    assert "'age' is kept" in age and "Did you" not in age
 
 
 def test_json_of_a_run_that_fails_is_as_it_was(run_folder, twin_store, tmp_path):

@@ -35,8 +35,9 @@ from mccgaa import learner
 from mccgaa import pretrain as module
 from mccgaa.config import InputConfig, LossConfig, RunConfig
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import RunError, StoreError
+from mccgaa.errors import ConfigError, RunError, StoreError
 from mccgaa.held_out import held_out
+from mccgaa.learner import Learner
 from mccgaa.metrics import retrieval
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import Pairs, epoch_order
@@ -818,3 +819,17 @@ def test_a_run_without_held_out_pairs_ends_without_retrieval(tmp_path):
         "epoch": [0],
         "step": [1],
     }
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "clip", "siglip", "statements"])
+def test_a_batch_of_one_pair_is_refused_where_the_loss_compares_pairs(kind):
+    graph = replace(RUN.model.gafa, graph="none")
+    model = replace(RUN.model, gafa=graph, loss=LossConfig(kind=kind))
+    alone = replace(RUN, model=model, pretrain=replace(RUN.pretrain, batch_size=1))
+    cpu = torch.device("cpu")
+    Learner(replace(alone, processes=2), cpu)
+    if kind == "statements":
+        Learner(alone, cpu)
+    else:
+        with pytest.raises(ConfigError, match=r"batch_size is 1; expected 2 or more"):
+            Learner(alone, cpu)

@@ -87,6 +87,9 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
     profile(tmp_path / "params")
     monkeypatch.chdir(tmp_path)
     assert Profile.load("small").path == Path("params/small.yaml")
+    (tmp_path / "small").mkdir()
+    assert Profile.load("small").path == Path("params/small.yaml")
+    (tmp_path / "absent").mkdir()  # a folder is no profile
     for name in ("absent", "params/absent"):
         with pytest.raises(
             ConfigError,

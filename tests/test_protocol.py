@@ -108,7 +108,7 @@ def test_a_test_of_another_source_after_reports_says_so(store, tmp_path):
     assert found["meaning"] == (
         f"{UNTOUCHED} Pretraining read reports of mimic, another source. Fused: a "
         "record's scores depend on the other records. Pretraining read synthetic "
-        "records; these are real."
+        "records; those tested are not marked as synthetic."
     )
 
 
@@ -143,7 +143,7 @@ def test_a_run_rests_on_what_the_run_that_it_started_from_read_too(store, tmp_pa
         f"{UNTOUCHED} Pretraining read reports of mimic, another source, and then "
         "texts made from the labels of ptbxl, the source of this test. 5 of 5 class "
         "texts occur in them word for word. Pretraining read synthetic and real "
-        "records; these are real."
+        "records; those tested are not marked as synthetic."
     )
     assert found["protocol"]["records_in_pretraining"] is False
 

@@ -104,12 +104,14 @@ def arg(*flags: str, **options: Any) -> Argument:
     return flags, options
 
 
-def at_least(low: int) -> Callable[[str], int]:
-    """The type of an argument that is a whole number from `low` on."""
+def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `low` on, or to `high`."""
+    allowed = f"of {low} or more" if high is None else f"from {low} to {high}"
 
     def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            said = f"{text!r} is not a whole number of {low} or more"
+        most = math.inf if high is None else high
+        if not text.isdecimal() or not low <= int(text) <= most:
+            said = f"{text!r} is not a whole number {allowed}"
             raise argparse.ArgumentTypeError(said)
         return int(text)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
+from pathlib import Path
 from typing import get_args
 
 from mccgaa.choices import Transform
@@ -95,6 +97,7 @@ def pack(args: argparse.Namespace) -> None:
     from mccgaa.config import InputConfig
     from mccgaa.data.check import check
     from mccgaa.data.datasets import open_or_pack
+    from mccgaa.data.own import odd_columns
 
     if args.check:
         report = check(args.check)
@@ -104,6 +107,9 @@ def pack(args: argparse.Namespace) -> None:
         return
     if not (args.dataset and args.root and args.out):
         raise ConfigError("pack needs a dataset, --root and --out, or --check STORE.")
+    if args.dataset == "own" and Path(args.root).is_file():
+        for note in odd_columns(args.root):
+            print(f"note: {note}", file=sys.stderr)
     store = open_or_pack(
         args.dataset,
         args.root,

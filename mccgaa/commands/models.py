@@ -24,7 +24,10 @@ from mccgaa.commands.command import (
 from mccgaa.files import check_writable, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mccgaa.data.store import SignalStore
+    from mccgaa.knowledge import Knowledge
 
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
 MODEL = arg(
@@ -39,6 +42,7 @@ BOOTSTRAP = arg(
     "--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"
 )
 REDUCTION_HELP = "of the cosines with them (default: max)"
+PER_CENT = at_least(1, 100)
 SHARES = "per cent of the training split (default: 1 10 100)"
 RECIPE = "how the head is fitted (default: converged)"
 
@@ -62,6 +66,25 @@ def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
     """The tasks of --tasks, with or without commas; without it all of a store's."""
     tasks = [task for word in args.tasks for task in word.split(",") if task]
     return tasks or list(store.meta["tasks"])
+
+
+def worded_alike(
+    knowledge: Knowledge, task: str, classes: Sequence[str], prompts: str | None
+) -> list[str]:
+    """Say which classes of a task have the same text, and so the same scores."""
+    seen: dict[tuple[str, ...], str] = {}
+    said = []
+    for name in classes:
+        entry = knowledge.entry(task, name)
+        members = knowledge.members(entry) if prompts == "members" else [entry]
+        worded = tuple(one.name.strip().lower() for one in members)
+        if worded in seen:
+            said.append(
+                f"{seen[worded]} and {name} of {task} are both worded "
+                f"{entry.name!r} in {knowledge.source}: no score can tell them apart."
+            )
+        seen.setdefault(worded, name)
+    return said
 
 
 @command(
@@ -92,12 +115,12 @@ def zeroshot(args: argparse.Namespace) -> None:
     Example: mccgaa zeroshot --run runs/RUN --store stores/ptbxl-100 --tasks super sub
     --json out.json
     """
-    from mccgaa.data.store import SignalStore
+    from mccgaa.data.check import open_verified
     from mccgaa.knowledge import Knowledge
     from mccgaa.protocol import protocol
     from mccgaa.zeroshot import load_model, zero_shot
 
-    store = SignalStore.open(args.store)
+    store = open_verified(args.store)
     model = load_model(args.run_folder, args.device)
     knowledge = Knowledge.load(args.knowledge)
     tasks = named_tasks(args, store)
@@ -105,6 +128,9 @@ def zeroshot(args: argparse.Namespace) -> None:
     how = given(args, *names)
     how["split"] = None if args.split == "all" else args.split
     results = zero_shot(model, store, tasks, knowledge, progress=True, **how)
+    for task in tasks:
+        for note in worded_alike(knowledge, task, store.classes(task), args.prompts):
+            print(f"note: {note}", file=sys.stderr)
     found = protocol(args.run_folder, model, store, tasks, knowledge, **how)
     print(found["meaning"])
     for task, result in results.items():
@@ -118,7 +144,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     RUN,
     arg("--store", required=True, help="the packed records, with all three splits"),
     TASKS,
-    arg("--shares", nargs="+", type=at_least(1), default=[1, 10, 100], help=SHARES),
+    arg("--shares", nargs="+", type=PER_CENT, default=[1, 10, 100], help=SHARES),
     arg("--seed", type=at_least(0), default=0, help="which records a share is"),
     arg("--recipe", default="converged", choices=get_args(Recipe), help=RECIPE),
     BOOTSTRAP,
@@ -135,12 +161,12 @@ def probe(args: argparse.Namespace) -> None:
     Example: mccgaa probe --run runs/RUN --store stores/ptbxl-100 --tasks super --shares
     1 10 100 --json out.json
     """
-    from mccgaa.data.store import SignalStore
+    from mccgaa.data.check import open_verified
     from mccgaa.probe import model_features
     from mccgaa.probing import probe_tasks, protocol
     from mccgaa.zeroshot import load_model
 
-    store = SignalStore.open(args.store)
+    store = open_verified(args.store)
     model = load_model(args.run_folder, args.device)
     tasks = named_tasks(args, store)
     how = given(args, "shares", "seed", "recipe", "bootstrap")
@@ -297,7 +323,7 @@ def export(args: argparse.Namespace) -> None:
     Example: mccgaa export --run runs/RUN --out my-model --calibrate stores/ptbxl-100
     --test stores/ptbxl-100 --onnx
     """
-    from mccgaa.data.store import SignalStore
+    from mccgaa.data.check import open_verified
     from mccgaa.knowledge import Knowledge
     from mccgaa.plus.prompting import Prompting
     from mccgaa.ready.export import export
@@ -308,8 +334,8 @@ def export(args: argparse.Namespace) -> None:
         args.out,
         knowledge=Knowledge.load(args.knowledge),
         prompting=Prompting(**how),
-        calibrate_on=SignalStore.open(args.calibrate) if args.calibrate else None,
-        test_on=[SignalStore.open(path) for path in args.test],
+        calibrate_on=open_verified(args.calibrate) if args.calibrate else None,
+        test_on=[open_verified(path) for path in args.test],
         onnx=args.onnx,
     )
     print(folder)

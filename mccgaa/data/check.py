@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mccgaa.errors import StoreError
 
 _SHOWN = 20  # reasons of rejection
 _BLOCK_BYTES = 8_000_000  # read at a time
+VERIFIED_BYTES = 2_000_000_000  # of samples, which are hashed in some seconds
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,25 @@ class StoreReport:
         if not self.problems:
             lines.append("No subject is on both sides of a split.")
         return "\n".join(lines)
+
+
+def open_verified(path: Path | str) -> SignalStore:
+    """Open a store, its checksums recomputed unless that takes long.
+
+    Args:
+        path: a finished store; more than `VERIFIED_BYTES` of samples are not read.
+
+    Raises:
+        StoreError: there is no store, or its content is not what was packed.
+    """
+    store = SignalStore.open(path)
+    if store.signals.nbytes <= VERIFIED_BYTES:
+        total = hashlib.sha256()
+        for block in _blocks(store):
+            total.update(block)
+        _compare(store, "samples", "signals.npy", total.hexdigest())
+        _compare(store, "table", "records.parquet", table_digest(store.records))
+    return store
 
 
 def check(path: Path | str) -> StoreReport:
@@ -157,18 +177,29 @@ def _compare(store: SignalStore, name: str, file: str, found: str) -> None:
 def _digests(store: SignalStore) -> tuple[str, list[bytes]]:
     """Hash all samples at once, and each record's on its own, in one pass."""
     total, each = hashlib.sha256(), []
-    size = 24 * store.meta["length"]  # bytes of a record: 12 leads of int16
+    size = _record_bytes(store)
+    for block in _blocks(store):
+        total.update(block)
+        for at in range(0, len(block), size):
+            record = memoryview(block)[at : at + size]
+            each.append(hashlib.blake2b(record, digest_size=16).digest())
+    return total.hexdigest(), each
+
+
+def _record_bytes(store: SignalStore) -> int:
+    """Bytes of a record's samples: 12 leads of int16."""
+    return 24 * store.meta["length"]
+
+
+def _blocks(store: SignalStore) -> Iterator[bytes]:
+    """Read the samples, some whole records at a time."""
+    size = _record_bytes(store)
     step = max(1, _BLOCK_BYTES // size)
     # Read, not mapped: pages of a map count as this process's memory.
     with (store.path / "signals.npy").open("rb") as file:
         file.seek(store.signals.offset)
         for first in range(0, len(store), step):
-            block = file.read(size * min(step, len(store) - first))
-            total.update(block)
-            for at in range(0, len(block), size):
-                record = memoryview(block)[at : at + size]
-                each.append(hashlib.blake2b(record, digest_size=16).digest())
-    return total.hexdigest(), each
+            yield file.read(size * min(step, len(store) - first))
 
 
 def _groups(digests: list[bytes], names: Iterable[str]) -> list[list[str]]:

@@ -38,10 +38,12 @@ import pandas as pd
 from mccgaa.data.reader import Ids, make_rows, read_table, take
 from mccgaa.data.splits import by_subject
 from mccgaa.data.store import SPLITS
-from mccgaa.errors import StoreError
+from mccgaa.errors import StoreError, did_you_mean
 
 _NO_CLASS = "-"
 _COLUMNS = ("path", "text", "labels", "id", "subject", "split")
+_OF_FILES = ("sampling_rate", "units", "start", "policy")
+_ALIASES = {"patient": "subject", "patient_id": "subject", "subject_id": "subject"}
 
 
 def read_rows(
@@ -109,6 +111,25 @@ def read_rows(
     known = {*_COLUMNS, "line", *columns}
     columns |= {name: list(table[name]) for name in table if name not in known}
     return make_rows(columns, tasks=tasks, left_out=absent)
+
+
+def odd_columns(root: Path | str) -> list[str]:
+    """Say which columns of such a table mean nothing, and which may have been meant.
+
+    Raises:
+        StoreError: the CSV cannot be read, or lacks the column path.
+    """
+    columns = list(read_table(Path(root), ["path"], nrows=0))
+    known = {*_COLUMNS, *_OF_FILES}
+    free = known.difference(columns)
+    said = []
+    for name in columns:
+        if name in known:
+            continue
+        plain = _ALIASES.get(name.lower().replace(" ", "_"), name)
+        meant = did_you_mean(plain, free)
+        said.append(f"{root}: the column {name!r} is kept, and not used.{meant}")
+    return said
 
 
 def _or(table: pd.DataFrame, name: str, other: pd.Series) -> pd.Series:

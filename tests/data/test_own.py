@@ -104,6 +104,20 @@ def test_a_folder_or_an_absent_file_is_refused(tmp_path: Path) -> None:
         own.read_rows(tmp_path / "mine.csv")
 
 
+def test_columns_of_no_meaning_are_named_with_what_may_be_meant(
+    tmp_path: Path,
+) -> None:
+    first = "path,text,Patient ID,label,units,sex"
+    said = own.odd_columns(write(tmp_path, f"{first}\na,b,p,x,mV,f\n"))
+    assert [line.split("column ")[1] for line in said] == [
+        "'Patient ID' is kept, and not used. Did you mean 'subject'?",
+        "'label' is kept, and not used. Did you mean 'labels'?",
+        "'sex' is kept, and not used.",
+    ]
+    table = write(tmp_path, "path,text,subject,patient\na,b,p,p\n")
+    assert "Did you" not in own.odd_columns(table)[0], "subject is there"
+
+
 def test_arrays_and_tables_without_a_header_are_packed(tmp_path: Path) -> None:
     """Rate and units of the CSV reach the reader of signals through the rows."""
     time = np.arange(5000) / 500
