@@ -68,6 +68,26 @@ def visits(site, tmp_path_factory):
     return seen
 
 
+def test_one_page_of_all_has_every_table_and_figure_of_the_book(site):
+    """To print, or to read as one file: `mccgaa book build --single`."""
+    tree, number = site.parents[1], r'class="table-number"[^>]*>(Table [^<]+)<'
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "book"]
+    options = ["--builder", "singlehtml", "-W", "-n", "--keep-going"]
+    done = subprocess.run(
+        [*command, *options], cwd=tree, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    folder = tree / "_build" / "singlehtml"
+    whole = (folder / "intro.html").read_text(encoding="utf-8")
+    pages = [(site / f"{name}.html").read_text(encoding="utf-8") for name in FILES]
+    found = re.findall(number, whole)
+    assert len(found) > 100 and found == [
+        n for p in pages for n in re.findall(number, p)
+    ]
+    for image in re.findall(r'<img[^>]+src="([^":]+)"', whole):
+        assert (folder / image).is_file(), image
+
+
 def test_every_published_page_and_result_is_fresh_and_without_errors(monkeypatch):
     """A reader must never meet a number that today's code would not give."""
     monkeypatch.chdir(ROOT)

@@ -34,6 +34,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _name_repository)
     app.connect("doctree-read", _add_stamp)
     app.connect("html-page-context", _describe, priority=900)
+    app.connect("builder-inited", _make_static, priority=100)
     app.connect("build-finished", _lighten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -171,6 +172,12 @@ def lightened(page: str) -> str:
     first, *others = re.split(r'<meta name="viewport"[^>]*>\n?', page)
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1" />'
     return f"{first}{viewport}\n{''.join(others)}" if others else page
+
+
+def _make_static(app: Sphinx) -> None:
+    """Make the folder into which the theme copies a logo, which it takes for a file
+    where one page of all is built."""
+    Path(app.outdir, "_static").mkdir(parents=True, exist_ok=True)
 
 
 def _lighten(app: Sphinx, exception: Exception | None) -> None:

@@ -9,10 +9,12 @@ chapter the anchor is `real-table-NAME`.
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -101,15 +103,18 @@ def _shown(page: str, place: int) -> str:
 
 def _write_numbers(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Put each table's number, which links to it, before its caption."""
-    places = {a: i for i, a in enumerate(_tables(app.env).get(page, []), start=1)}
 
-    def numbered(found: re.Match[str]) -> str:
+    def numbered(found: re.Match[str], page: str) -> str:
         anchor = found["id"]
-        number = f"Table {_shown(page, places[anchor])}"
+        place = _tables(app.env)[page].index(anchor) + 1
+        number = f"Table {_shown(page, place)}"
         link = f'<a class="table-number" href="#{anchor}">{number}</a> '
         return found[0] + link
 
+    pages = {}  # of each raw node, where many pages were made one
+    for part in doctree.findall(addnodes.start_of_file):  # an inner one comes later
+        pages |= {id(raw): part["docname"] for raw in part.findall(nodes.raw)}
     for raw in doctree.findall(nodes.raw):
         if CARD.search(raw.astext()):
-            written = CARD.sub(numbered, raw.astext())
-            raw.children = [nodes.Text(written)]
+            own = partial(numbered, page=pages.get(id(raw), page))
+            raw.children = [nodes.Text(CARD.sub(own, raw.astext()))]
