@@ -102,7 +102,12 @@ def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
     if lacking:
         raise BookError(f"{path} and its stamp lack {', '.join(lacking)}.")
     for column in NUMBERS:
-        frame[column] = pd.to_numeric(frame[column])
+        try:
+            frame[column] = pd.to_numeric(frame[column])
+        except ValueError as error:
+            raise BookError(
+                f"{path} has a {column} that is no number ({error}); make it again."
+            ) from error
     note_reading(path)
     return Results(frame, stamp, path)
 

@@ -89,6 +89,12 @@ def test_absent_and_damaged_results_are_readable_errors(tmp_path):
     with pytest.raises(BookError, match="make it with `mccgaa run zeroshot`"):
         results.load("zeroshot", "synthetic", tmp_path)
     path = results.save(RAW, STAMP, "zeroshot", tmp_path)
+    whole = path.read_text(encoding="utf-8")
+    words = pd.read_csv(path, dtype=str).assign(value="much")
+    words.to_csv(path, index=False)
+    with pytest.raises(BookError, match=r"zeroshot\.csv has a value that is no number"):
+        results.load("zeroshot", "synthetic", tmp_path)
+    path.write_text(whole, encoding="utf-8")
     path.with_suffix(".json").write_text("{", encoding="utf-8")
     with pytest.raises(BookError, match="is damaged"):
         results.load("zeroshot", "synthetic", tmp_path)
