@@ -228,6 +228,10 @@ def test_a_wfdb_pair_and_missing_leads_are_taken_as_the_command_takes_them(
 ):
     rows = page.change(lambda: page.give(EXAMPLE, EXAMPLE.with_suffix(".dat")))
     agree(rows, classifier.classify(EXAMPLE))
+    eight = [0, 1, *range(6, 12)]  # what is missing is computed from I and II
+    path = write_csv(tmp_path / "e.csv", signal()[eight], [LEADS[i] for i in eight])
+    rows = page.change(lambda: page.give(path, rate="100"))
+    agree(rows, classifier.classify(path, sampling_rate=100))
     path = write_csv(tmp_path / "few.csv", signal()[:8], LEADS[:8])
     rows = page.change(lambda: page.give(path, rate="100", missing=True))
     options = {"sampling_rate": 100, "allow_missing_leads": True}

@@ -8,6 +8,7 @@ export const UNCALIBRATED = "uncalibrated"; // no gain stated
 const TO_MILLIVOLT = { mv: 1, uv: 1e-3, "µv": 1e-3, "μv": 1e-3, v: 1e3, nv: 1e-6 };
 const PREFIXES = ["mdc_ecg_lead_", "ecg ", "lead "];
 const IMPLAUSIBLE = 30; // mV that 1 % of an ECG's samples never pass
+const AGREE = 0.2; // how far limb leads may be from those of I and II, as a share of these
 const MAX_SECONDS = 3600;
 
 /** A file that is not twelve trustworthy leads; its message says why, and what to do. */
@@ -35,7 +36,7 @@ export function leadOf(name) {
  */
 export function assemble(name, traces, allowMissing = false) {
   checkExtent(name, traces.rate, traces.data[0]?.length ?? 0);
-  const rows = places(name, traces.names, allowMissing);
+  const { rows, unknown } = places(name, traces.names);
   const used = rows.filter((row) => row !== undefined);
   const { unit, factors } = commonUnit(name, traces.units, used);
   const length = traces.data[0].length;
@@ -45,6 +46,8 @@ export function assemble(name, traces, allowMissing = false) {
       : Float32Array.from(traces.data[row], (v) => v * factors.get(row)),
   );
   const present = rows.map((row) => row !== undefined);
+  if (unit === "mV") derive(signal, present);
+  checkLeads(name, present, unknown, allowMissing);
   let [beyond, bad] = [0, -1];
   const flat = signal.map((trace, lead) => {
     let [low, high] = [Infinity, -Infinity];
@@ -89,8 +92,8 @@ export function checkExtent(name, rate, length) {
   }
 }
 
-/** The row of each of the twelve leads, undefined where it is absent. */
-function places(name, names, allowMissing) {
+/** The row of each of the twelve leads, undefined where it is absent; and other names. */
+function places(name, names) {
   const rows = new Array(LEADS.length).fill(undefined);
   const unknown = [];
   names.forEach((given, row) => {
@@ -100,7 +103,45 @@ function places(name, names, allowMissing) {
       throw new RecordError(`${name} has lead ${LEADS[lead]} twice.`);
     } else rows[lead] = row;
   });
-  const missing = LEADS.filter((_, lead) => rows[lead] === undefined);
+  return { rows, unknown };
+}
+
+/** Compute absent limb leads from I and II, in place, where those that are there agree. */
+function derive(signal, present) {
+  const [one, two] = signal;
+  if (!present[0] || !present[1]) return;
+  const limbs = [
+    (i) => two[i] - one[i], // III
+    (i) => -(one[i] + two[i]) / 2, // aVR
+    (i) => one[i] - two[i] / 2, // aVL
+    (i) => two[i] - one[i] / 2, // aVF
+  ].map((of) => Float32Array.from(one, (_, i) => of(i)));
+  const allowed = AGREE * Math.max(spread(one), spread(two));
+  const wrong = limbs.some((limb, k) => {
+    return present[2 + k] && spread(limb.map((v, i) => signal[2 + k][i] - v)) > allowed;
+  });
+  if (wrong) return;
+  limbs.forEach((limb, k) => {
+    if (!present[2 + k]) signal[2 + k] = limb;
+    present[2 + k] = true;
+  });
+}
+
+/** The standard deviation of what is valid, 0 where nothing is. */
+function spread(values) {
+  let [count, sum, squares] = [0, 0, 0];
+  for (const v of values) {
+    if (Number.isNaN(v)) continue;
+    count += 1;
+    sum += v;
+    squares += v * v;
+  }
+  return count ? Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2)) : 0;
+}
+
+/** Refuse a record that lacks leads, unless that is allowed and no name is odd. */
+function checkLeads(name, present, unknown, allowMissing) {
+  const missing = LEADS.filter((_, lead) => !present[lead]);
   // Other channels (Frank leads, respiration) do no harm if all twelve are there.
   if (missing.length && unknown.length) {
     const shown = unknown.map((one) => JSON.stringify(one)).join(", ");
@@ -115,7 +156,6 @@ function places(name, names, allowMissing) {
         `${missing.join(", ")} missing. Allow missing leads to have them filled with zeros.`,
     );
   }
-  return rows;
 }
 
 /** The unit that the used rows share, and each row's factor into it. */
