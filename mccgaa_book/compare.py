@@ -111,8 +111,11 @@ def verdicts(frame: pd.DataFrame, floor: Floor) -> pd.DataFrame:
                 "difference": row["difference"],
                 "seeds": int(row["seeds"]),
             }
-    index = pd.MultiIndex.from_tuples(rows, names=["first", "second", "task"])
-    return pd.DataFrame(list(rows.values()), index=index if rows else None)
+    names, columns = ["first", "second", "task"], ["ahead", "difference", "seeds"]
+    index = pd.MultiIndex.from_arrays(
+        list(zip(*rows, strict=True)) or [[], [], []], names=names
+    )
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
 
 def _experiment(name: str, ours: Results, published: Results) -> str:

@@ -170,6 +170,10 @@ def test_a_rerun_of_one_seed_or_of_a_few_changes_no_verdict(report):
         said = report(rerun, published=published)
         assert "CHANGED" not in said and "verdicts hold" not in said
         assert "too few seeds for a verdict: 2 of 2 comparisons" in said
+    alone = report(frame(a={0: 70.0}), published=published)  # no two to compare
+    both = report(frame(a={0: 70.0}), published=frame(a=A))
+    for said in (alone, both):
+        assert "numbers beside" in said and "verdict" not in said
     few = report(published, published=frame(a={0: 70.0}, b={0: 60.0}))
     assert "CHANGED" not in few and "too few seeds for a verdict: 2 of 2" in few
     far = report(frame(a={0: 77.0}, b={0: 60.0}))
