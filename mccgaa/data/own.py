@@ -25,7 +25,7 @@ and then::
   has several records); `split`: train, val or test, by default all "test" where there
   are labels, else subjects are split into train and val;
 - `sampling_rate` (Hz) and `units` (mV, uV or V): for .npy and .csv files, which do not
-  state them; empty for the others.
+  state them; `units` also for .edf files that lack them; empty for the others.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ faulty recordings were hardly or not tested.
 
 Twelve leads, {rate} Hz, {duration:g} s, {transform}. `mccgaa` reads
 WFDB, CSV, NPY, EDF and CPSC2018's MAT files of any rate and length, and averages the
-scores of their windows. A missing lead is zeros.
+scores of their windows. Missing limb leads are computed from I and II, others zeros.
 
 ## What it was trained on
 
