@@ -84,6 +84,7 @@ MODULES = {  # module -> the tests that must notice
         "test_pretrain.py",
         "test_run_folder.py",
         "test_average.py",
+        "test_start.py",
         "test_processes.py",
     ],
     "pretrain": [
