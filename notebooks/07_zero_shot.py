@@ -322,12 +322,21 @@ page.table(
 change = results.supported(paired(test, first, baseline))
 same = [v for v in same_but_for_two(models, first) if v in variants]
 floors = {v: paired(test, first, v) for v in same}
+
+
+def subjects(variant, task):
+    """The patient of each scored record."""
+    records = lab.store(lab.tasks[task]).records
+    return records["subject_id"].iloc[scored(variant, task).rows].tolist()
+
+
 for_one_seed = pd.DataFrame(
     [
         results.paired_bootstrap(
             scored(first, t).labels,
             scored(first, t).scores,
             scored(baseline, t).scores,
+            groups=subjects(first, t),
             resamples=resamples,
         )
         for t in lab.tasks
