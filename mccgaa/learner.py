@@ -45,9 +45,6 @@ class Learner:
         self.config, self.device = config, device
         self.rank, processes = world()
         settings = config.pretrain
-        compares = config.model.loss.kind == "statements" or config.global_batch > 1
-        expected = "2 or more: a contrastive loss compares each pair with others"
-        require(compares, "pretrain.batch_size", settings.batch_size, expected)
         seed_step(settings.seed)
         self.model = self.new_model().to(device)
         if start:
@@ -70,8 +67,12 @@ class Learner:
 
     def new_model(self) -> MCCGAA:
         """Make the model, its weights drawn from torch's generator."""
-        model = MCCGAA(self.config.model)
-        model.chunk = self.config.pretrain.chunk
+        config, batch = self.config, self.config.pretrain.batch_size
+        learns = config.model.loss.kind == "statements" or config.global_batch > 1
+        expected = "2 or more: a contrastive loss compares each pair with others"
+        require(learns, "pretrain.batch_size", batch, expected)
+        model = MCCGAA(config.model)
+        model.chunk = config.pretrain.chunk
         return model
 
     @property
