@@ -324,23 +324,16 @@ same = [v for v in same_but_for_two(models, first) if v in variants]
 floors = {v: paired(test, first, v) for v in same}
 
 
-def subjects(variant, task):
-    """The patient of each scored record."""
-    records = lab.store(lab.tasks[task]).records
-    return records["subject_id"].iloc[scored(variant, task).rows].tolist()
+def one_run(task):
+    """Difference of this page's two runs, with its interval over patients."""
+    ours, theirs = scored(first, task), scored(baseline, task)
+    patients = lab.store(lab.tasks[task]).records["subject_id"].iloc[ours.rows]
+    of = ours.labels, ours.scores, theirs.scores
+    return results.paired_bootstrap(*of, groups=list(patients), resamples=resamples)
 
 
 for_one_seed = pd.DataFrame(
-    [
-        results.paired_bootstrap(
-            scored(first, t).labels,
-            scored(first, t).scores,
-            scored(baseline, t).scores,
-            groups=subjects(first, t),
-            resamples=resamples,
-        )
-        for t in lab.tasks
-    ],
+    [one_run(task) for task in lab.tasks],
     index=list(lab.tasks),
     columns=["difference", "low", "high"],
 )
