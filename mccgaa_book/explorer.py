@@ -82,7 +82,7 @@ def write_model(folder: Path, runtime: int, name: str | None = None) -> None:
         return
     classifier = load(name, device="cpu")
     config = classifier.model.config
-    if config.input.transform != "bandpass-zscore":
+    if not config.input.standardised:
         raise BookError(
             f"The explorer page prepares ECGs as the transform bandpass-zscore does; "
             f"the model {name or DEFAULT} takes {config.input.transform}."

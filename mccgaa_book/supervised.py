@@ -165,7 +165,7 @@ def train(
                     settings.augment,
                     settings.augmentations,
                     model.input.sampling_rate,
-                    standardised=model.input.transform == "bandpass-zscore",
+                    standardised=model.input.standardised,
                 )
                 with autocast(chosen, settings.precision):
                     logits = network(signals)  # (B, C)

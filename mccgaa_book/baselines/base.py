@@ -155,7 +155,7 @@ class Method(nn.Module):
                 strength,
                 names,
                 given.sampling_rate,
-                standardised=given.transform == "bandpass-zscore",
+                standardised=given.standardised,
             )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
