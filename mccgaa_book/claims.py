@@ -148,19 +148,23 @@ class Weighed:
     numbers: str
 
 
-def weigh(found: Results, first: str, second: str, task: str = MEAN) -> Weighed:
+def weigh(
+    found: Results, first: str, second: str, task: str = MEAN, **named: str
+) -> Weighed:
     """Compare two variants on the test split, if the evidence that it takes is there.
 
     Args:
-        found: of the experiment "zeroshot".
+        found: results whose macro rows of the metric `auroc` are compared.
         first: variant.
         second: variant that is subtracted from it.
         task: or the mean over tasks.
+        named: labels of rows that are no variants.
     """
     macro = tested(found)
     profile = Profile.load(found.stamp["profile"])
     models = models_of(profile)
-    row = paired(macro, first, second).reindex([task]).loc[task].fillna({"seeds": 0})
+    row = paired(macro, first, second).astype(float).reindex([task]).loc[task]
+    row = row.fillna({"seeds": 0})
     floor = measured_floor(macro, models)
     if lacking := lacks(row, floor):
         numbers = (
@@ -169,7 +173,8 @@ def weigh(found: Results, first: str, second: str, task: str = MEAN) -> Weighed:
         )
     else:
         numbers = _evidence(row, floor)
-    labels = [profile.variants[name].label for name in (first, second)]
+    called = {name: one.label for name, one in profile.variants.items()} | named
+    labels = [called.get(name, name) for name in (first, second)]
     ecgs = "simulated ECGs" if found.synthetic else "real ECGs"
     return Weighed(*labels, ecgs, ahead(row, floor), row["difference"], numbers)
 

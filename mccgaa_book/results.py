@@ -8,6 +8,7 @@ table is made from it where it is shown.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -43,7 +44,7 @@ STAMP = [
     "when",
     "package",
     "note",
-]  # and, see `experiments.make`: `trained`, `earlier_commands`
+]  # and `sha256` of the CSV; `experiments.make` adds `trained` and `earlier_commands`
 MEAN = "mean"  # the task that is the mean over tasks
 SEVERAL = "mean of "  # then a number: seeds whose single numbers were not kept
 
@@ -85,7 +86,7 @@ def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
         folder: read from here instead of `results/<profile>`.
 
     Raises:
-        BookError: there are none, or the files are damaged.
+        BookError: there are none, or the files are damaged or do not belong together.
     """
     path = (folder or checkout() / "results" / profile) / f"{experiment}.csv"
     try:
@@ -108,6 +109,13 @@ def load(experiment: str, profile: str, folder: Path | None = None) -> Results:
             raise BookError(
                 f"{path} has a {column} that is no number ({error}); make it again."
             ) from error
+    made = _sha256(path.read_text(encoding="utf-8"))
+    if stamp.get("sha256", made) != made:
+        raise BookError(
+            f"{path} is not what was made: its stamp has another checksum. It was "
+            f"changed by hand, or half of it is older; put both files back, or make "
+            f"them again with `mccgaa run {experiment}`."
+        )
     note_reading(path)
     return Results(frame, stamp, path)
 
@@ -123,6 +131,10 @@ def published(experiment: str, folder: Path | None = None) -> list[Results]:
     names = sorted(path.parent.name for path in folder.glob(f"*/{experiment}.csv"))
     found = [load(experiment, name, folder / name) for name in names]
     return sorted(found, key=lambda one: one.synthetic is not False)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
@@ -197,8 +209,10 @@ def save(
             f"{', '.join(map(str, twice.iloc[0][keys]))}."
         )
     path = folder / f"{experiment}.csv"
+    text = frame[order].to_csv(index=False, float_format="%.6g")
+    stamp = stamp | {"sha256": _sha256(text)}
     with write_whole(path) as file:
-        file.write(frame[order].to_csv(index=False, float_format="%.6g"))
+        file.write(text)
     with write_whole(path.with_suffix(".json")) as file:
         file.write(json.dumps(stamp, indent=2) + "\n")
     return path

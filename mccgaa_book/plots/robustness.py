@@ -16,6 +16,8 @@ from mccgaa_book.plots import style
 
 SECONDS = 4.0  # of a record that are shown
 LEAD = LEADS.index("II")
+MARKERS = "osD^vPX"  # one per method, beside its colour
+HATCHES = ("", "//", "..", "xx", "--", "++", "oo")
 
 
 def examples(
@@ -57,8 +59,9 @@ def levels(tables: Mapping[str, pd.DataFrame], decibels: Sequence[int]) -> Figur
     at = np.arange(len(decibels))
     for ax, (kind, table) in zip(axes[0], tables.items(), strict=True):
         ax.axhline(0, color=style.GREY, lw=1)
-        for method, colour in zip(table, style.PALETTE, strict=False):
-            ax.plot(at, table[method], "o-", color=colour, label=method)
+        looks = zip(table, style.PALETTE, MARKERS, strict=False)
+        for method, colour, marker in looks:
+            ax.plot(at, table[method], marker + "-", color=colour, label=method)
         ax.set(title=kind, xlabel="dB", xticks=at, xticklabels=decibels)
     axes[0, 0].set_ylabel("change of AUROC x 100")
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -74,9 +77,11 @@ def leads(table: pd.DataFrame) -> Figure:
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
     at, width = np.arange(len(table)), 0.8 / table.shape[1]
-    for i, (method, colour) in enumerate(zip(table, style.PALETTE, strict=False)):
+    looks = zip(table, style.PALETTE, HATCHES, strict=False)
+    for i, (method, colour, hatch) in enumerate(looks):
         place = at + (i - (table.shape[1] - 1) / 2) * width
-        ax.bar(place, table[method], width, color=colour, label=method)
+        look = {"color": colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
+        ax.bar(place, table[method], width, label=method, **look)
     ax.axhline(0, color=style.GREY, lw=1)
     names = [name.removeprefix("lost lead ") for name in table.index]
     ax.set(xticks=at, xticklabels=names, ylabel="change of AUROC x 100")
@@ -96,9 +101,11 @@ def frequency(table: pd.DataFrame) -> Figure:
         axes, (("auroc", None), ("auprc", "prevalence")), strict=True
     ):
         methods = table.groupby("variant", sort=False)
-        for (method, own), colour in zip(methods, style.PALETTE, strict=False):
+        for (method, own), colour, marker in zip(
+            methods, style.PALETTE, MARKERS, strict=False
+        ):
             look = {"color": colour, "ms": 4, "alpha": 0.7, "ls": "none"}
-            ax.plot(own["prevalence"], own[column], "o", label=method, **look)
+            ax.plot(own["prevalence"], own[column], marker, label=method, **look)
         low, high = table["prevalence"].min(), table["prevalence"].max()
         line = np.geomspace(low, high)
         floor = line if guess else np.full_like(line, 50.0)
