@@ -318,7 +318,7 @@ class Bench:
 
         Args:
             variant: of the step; see `VARIANTS`.
-            batch: pairs a step.
+            batch: pairs per step.
             seconds: to spend on windows; long ones are shortened to fit, and said.
         """
         if self.on_gpu:
@@ -600,7 +600,7 @@ class Stepper:
     Args:
         bench: whose store is read.
         variant: of the step.
-        batch: pairs a step.
+        batch: pairs per step.
     """
 
     def __init__(self, bench: Bench, variant: str, batch: int) -> None:

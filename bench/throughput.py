@@ -1,4 +1,4 @@
-"""Training steps a second: our encoder against the same network in plain Conv1d.
+"""Training steps per second: our encoder against the same network in plain Conv1d.
 
 Ours runs as pretraining does (Conv2d of height one, channels-last, bfloat16
 autocast); the plain one is the text-book Conv1d network in float32. Both take the
@@ -141,8 +141,8 @@ def measure(batch: int = 64, length: int = 1000, steps: int = 15) -> dict:
     """Time both networks in turns.
 
     Args:
-        batch: ECGs a step.
-        length: samples a lead.
+        batch: ECGs per step.
+        length: samples per lead.
         steps: timed steps of each, after two warm-up steps.
     """
     torch.manual_seed(0)

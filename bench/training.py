@@ -16,7 +16,7 @@ The loops:
   with random weights, the size of the paper's MedCPT.
 - usual, MiniLM: the same with the small encoder of `mccgaa[offline]`.
 - 561e3a8: this package as it was at that commit, where git has it. A CPU without
-  bfloat16 instructions emulates them there (48 s a step), so it then runs in float32.
+  bfloat16 instructions emulates them there (48 s per step), so it then runs in float32.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Usual:
         config: of the model; its encoder is replaced by the plain one.
         device: to train on.
         path: .npy file of signals.
-        batch: pairs a step.
+        batch: pairs per step.
         workers: processes that read.
         text: the text encoder, called in every step; None reads vectors kept from a
             first pass.

@@ -5,8 +5,8 @@ of its scripts: Adam at 0.001 with weight decay 1e-4, batches of 16, 100 epochs,
 cross-entropy on features as they are. Two things in it decide what is reported:
 
 - the schedule divides the rate by ten at 40 *calls*, and is called at every iteration
-  and once more an epoch: with more than 40 batches an epoch nearly all training is at a
-  tenth of the rate;
+  and once more per epoch: with more than 40 batches per epoch nearly all training is
+  at a tenth of the rate;
 - both splits are scored at every epoch, and the best epoch *of the test split* is
   reported (`BEST_TEST`).
 
@@ -79,7 +79,7 @@ def train_layer(
         seed: of the layer's weights and of the order of the records.
         epochs: E.
         per_iteration: call the schedule at every iteration, too, as the ancestor does;
-            False calls it once an epoch, as was meant.
+            False calls it once per epoch, as was meant.
     """
     seed_step(seed)
     x, x_val, x_test, y = (

@@ -271,7 +271,7 @@ def epoch_order(rows: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.in
 
 
 def shares(order: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Part an epoch among the processes.
+    """Divide an epoch among the processes.
 
     Step s takes the next `size` x processes rows of `order`, of which rank r reads the
     r-th part; rows that do not fill a step are left out.

@@ -54,6 +54,9 @@ page.start(lab)
 
 # %% [markdown]
 # ## The encoder in one picture (Figure 2)
+#
+# From top to bottom an ECG becomes a vector. Each part says the size of its map: how many channels, and how many *moments*,
+# which are the time steps of a map; where a part halves them, a moment is twice as long.
 
 # %% tags=["remove-input"]
 diagram.show(
@@ -94,9 +97,8 @@ print(f"{x.shape[0]} leads x {x.shape[1]} samples")
 # x^o = \{\chi_i^o\}, \qquad X^o = \{x_i^o\}
 # $$ (eq-encoder-2-4)
 #
-# The stem is a convolution with kernel $k = 7$ that moves two samples at a time. Here is its value at moment 40
-# (a *moment* is a time step of a feature map), for all its filters, from equation 2 with the sum over leads
-# that the equation leaves unsaid.
+# The stem is a convolution with kernel $k = 7$ that moves two samples at a time. Here is its value at moment 40,
+# for all its filters, from equation 2 with the sum over leads that the equation leaves unsaid.
 
 # %%
 w = encoder.stem[0].weight.squeeze(2)  # (filters, leads, 7)
@@ -189,7 +191,7 @@ twice = torch.sigmoid(once)  # equation 13 to the letter
 ours = once if cam.gate == "sigmoid" else twice
 same_weights = torch.allclose(ours, alpha, atol=1e-5)
 same_map = torch.allclose(ours[:, None] * before, after, atol=1e-4)
-same_weights, same_map
+print(f"weights as by hand: {same_weights}, map as by hand: {same_map}")
 
 # %% [markdown]
 # The module, and the block around it:

@@ -74,7 +74,7 @@ page.start(lab)
 knowledge = lab.knowledge
 Y = ["AFIB", "VPC", "AFIB"]  # y_1 ... y_B
 Q = f_query(Y, knowledge, "cpsc2018")  # r_1 ... r_B, eq 1
-Q
+print(*Q, sep="\n")
 
 # %% [markdown]
 # Equal labels give equal texts, in the order of the batch; that is all that equation 1 says. What
@@ -119,7 +119,8 @@ for task in knowledge.vocabularies:
     entries = [knowledge.entry(task, cls) for cls in knowledge.classes(task)]
     coded = sum(e.snomed is not None for e in entries)
     words = [len(e.text("full").split()) for e in entries]
-    rows.append((task, len(entries), coded, min(words), max(words)))
+    name = task.replace("_", " ")
+    rows.append((name, len(entries), coded, min(words), max(words)))
 columns = [
     "vocabulary",
     "classes",
@@ -146,7 +147,7 @@ count = statements.map(len)
 page.glue("statements-mean", count.mean(), ".1f")
 page.glue("statements-many", (count > 1).mean(), ".0%")
 example = count.idxmax()
-knowledge.record_text(statements[example])
+print(knowledge.record_text(statements[example]))
 
 # %% [markdown]
 # Here {glue:text}`statements-many` of the records carry more than one statement, and
@@ -204,13 +205,10 @@ page.table(
 
 # %%
 encoder = lab.text_encoder()
-pieces = [
-    encoder.tokenizer.tokenize(t)
-    for t in ("sinus rhythm", "atrial fibrillation", "LBBB", "aVL", "0.25 mV")
-]
+for text in ("sinus rhythm", "atrial fibrillation", "LBBB", "aVL", "0.25 mV"):
+    print(f"{text}:", *encoder.tokenizer.tokenize(text))
 page.glue("encoder", config.model.text.encoder)
 page.glue("pooling", config.model.text.pooling)
-pieces
 
 # %%
 limit = config.model.text.max_length
@@ -688,7 +686,7 @@ for text, vector in zip(written, theirs, strict=True):
 
 # %% [markdown]
 # 2. All class texts share a direction: the mean cosine of two findings is far above zero. Subtract from each vector the mean
-# of all. What becomes of the mean cosine, and is the hardest pair of findings any easier to part?
+# of all. What becomes of the mean cosine, and is the hardest pair of findings any easier to separate?
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # The mean falls to about zero, for the common part is gone. The hardest pair hardly

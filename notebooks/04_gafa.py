@@ -446,7 +446,7 @@ page.table(
 # floor, the least that equal texts allow, and both columns are there to compare.
 #
 # The control that decides is another. Give each ECG its neighbour's text as partner and ask again, in the run of
-# this chapter and, where one is finished, in a run of the pair graph. A model that has aligned ECGs with their
+# this chapter and in one of the pair graph. A model that has aligned ECGs with their
 # texts will not retrieve the wrong text; one that leaks will, because the node says so. `right` is the share of
 # own texts found, `wrong` the share of wrong partners found, in batches as in training; equal texts count as one.
 
@@ -776,7 +776,7 @@ for threshold in (0.5, 1.0, 2.0):
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # Bipartite: yes, for equal nodes with equal neighbours stay equal, and so the floor
-# holds. Pair: no, each copy is told by its ECG, and the loss may sink below the floor.
+# holds. Pair: no, each copy has its own ECG in it, and the loss may sink below the floor.
 copied = q_random.clone()  # directions at random, as ECGs that all differ
 copied[1] = copied[0]
 part = {}

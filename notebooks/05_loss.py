@@ -449,7 +449,7 @@ plots.unimodal(views)
 plt.show()
 
 # %% [markdown]
-# With dropout alone, at rate 0.1, views find their twins in {glue:text}`literal-top1` of the cases and
+# With dropout alone, at rate 0.1, a view finds its partner in {glue:text}`literal-top1` of the cases and
 # the loss is {glue:text}`literal-loss`: what remains of it can only be lowered by spreading the ECGs apart. With two
 # untrained linear maps the views of one ECG are no more alike than those of two, and the loss starts at
 # {glue:text}`mapped-loss`, above what knowing nothing costs. It would start there without any dropout

@@ -36,7 +36,7 @@ from mccgaa_book.results import over_seeds
 lab = Lab(params)
 page.start(lab)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # **What the paper claims here.** Section 4.1: all models are trained for 20 epochs with AdamW, at a learning
 # rate of $10^{-3}$ that a cosine takes down to $10^{-8}$, on six GPUs. Figure 3, discussed in section 4.3:
 # the log-sum-exp loss falls lower than the CLIP loss, which is "better convergence", and the
@@ -50,9 +50,14 @@ page.start(lab)
 # **What it needs.** The runs that the profile reproduces, loaded where they exist and trained where they do
 # not, and the results of all its runs. The modules are `mccgaa/pretrain.py` and `mccgaa/pairs.py`.
 
+# %% [markdown] tags=["second-copy"]
+# This is {doc}`chapter 6 </notebooks/06_pretraining>` once more, on real ECGs: its figures, tables and numbers, with the code
+# folded. What the paper claims, the equations, the reading notes and the exercises are there.
+
 # %% [markdown]
 # ## The pairs
-#
+
+# %% [markdown] tags=["first-copy"]
 # A run reads pairs: an ECG from a packed store, and its text. `lab.run()` gives the
 # run of a variant and a seed; if no such run is in the folder of runs, this is the line that trains it. This page
 # reads the runs that the profile reproduces with its first seed, and most closely the first; numbers over all
@@ -84,7 +89,8 @@ page.glue("text-kind", settings.text)
 # reads vectors.
 #
 # ## Who is held out
-#
+
+# %% [markdown] tags=["first-copy"]
 # Held-out pairs are there to watch the run, so they must be of people that it never saw. Many people
 # have several ECGs, often on the same day with the same report.
 
@@ -102,7 +108,8 @@ page.glue("by-subject", data.shared_subjects(sides))
 # Of the {glue:text}`subjects` subjects on either side, {glue:text}`several` have more than one record. A split of the same
 # size by record would be expected to put {glue:text}`by-record` of them on both sides. The split by subject that
 # is used here puts {glue:text}`by-subject`.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: the paper does not say who was held out
 # :class: warning
 # Section 4.1 gives partitions for the test sets only. For MIMIC-IV-ECG nothing is said: neither whether
@@ -110,9 +117,11 @@ page.glue("by-subject", data.shared_subjects(sides))
 # holds out 2 % of the *records* with a fixed seed, so that patients are on both sides and held-out
 # numbers look better than they are. We split by subject.
 # :::
-#
+
+# %% [markdown]
 # ## The optimiser and its schedule
-#
+
+# %% [markdown] tags=["first-copy"]
 # The paper's sentence on training fixes four settings. A run needs more:
 
 # %%
@@ -139,7 +148,7 @@ settings_table = pd.DataFrame(
 )
 page.table(settings_table, "pretrain-settings", "The settings of a run.", lab=lab)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: a batch size is not a detail here
 # :class: warning
 # In a contrastive loss every other pair of the batch is a negative, and in GAFA the batch *is* the graph. The
@@ -154,7 +163,8 @@ page.table(settings_table, "pretrain-settings", "The settings of a run.", lab=la
 # ```{package-code} mccgaa/pretrain.py
 # :pyobject: Trainer.train_step
 # ```
-#
+
+# %% [markdown]
 # The schedule over $T$ steps:
 #
 # $$
@@ -171,7 +181,10 @@ rates = settings.min_lr + (settings.lr - settings.min_lr) / 2 * (
 np.allclose(rates, run.history["lr"])
 
 # %% [markdown]
-# `True`: what the run logged at each step is the equation's curve. The package computes it by
+# `True`: what the run logged at each step is the equation's curve.
+
+# %% [markdown] tags=["first-copy"]
+# The package computes it by
 #
 # ```{package-code} mccgaa/pretrain.py
 # :pyobject: learning_rate
@@ -193,28 +206,29 @@ page.glue("moved", rates[small].sum() / rates.sum(), ".1e")
 # hundredth of the first rate are {glue:text}`small` of all {glue:text}`steps`, and carry {glue:text}`moved` of the
 # summed rate. Whether the cosine spans the run, as here, or restarts every 5,000 steps, as in MERL, is
 # not said in the paper, and does have consequences.
-#
+
+# %% [markdown] tags=["first-copy"]
 # ## What a run leaves behind
 #
 # A run is a folder. Its name ends in a hash of everything that decides its numbers: the version of the method,
 # the model, the optimiser, the seed, the batch over all processes, the store's content, the texts, and
 # the text encoder.
 
-# %%
+# %% tags=["first-copy"]
 kept = from_dict(RunConfig, load_yaml(run.folder / "config.yaml"))
 slower = replace(kept, pretrain=replace(settings, lr=settings.lr / 2))
 other_seed = replace(kept, pretrain=replace(settings, seed=seed + 1))
 for one in (kept, slower, other_seed):
     print(one.folder)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # The first is the folder of this run; half the learning rate, or another seed, would be another. No run
 # can be mistaken for another, and none overwrites another. Asking for the same one again loads it:
 
-# %%
+# %% tags=["first-copy"]
 lab.run(seed=seed).folder.samefile(run.folder)
 
-# %%
+# %% tags=["first-copy"]
 files = {
     "config.yaml": "every setting, with the fingerprints of store and texts",
     "history.csv": "one row per step: losses, learning rate, pairs per second",
@@ -232,7 +246,7 @@ listing = pd.DataFrame(
 )
 page.table(listing, "pretrain-folder", "The folder of a run.", lab=lab, digits=1)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # Figures and tables of this book are made from these files. Nothing on this page was typed in.
 #
 # ## Killed and started again
@@ -251,7 +265,7 @@ page.table(listing, "pretrain-folder", "The folder of a run.", lab=lab, digits=1
 # rewound, but a function of the step's number:
 
 
-# %%
+# %% tags=["first-copy"]
 def draws(step):
     """The first random numbers of one training step."""
     seed_step(settings.seed, step)
@@ -260,12 +274,13 @@ def draws(step):
 
 draws(7) == draws(7), draws(7) == draws(8)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # The order of the pairs in an epoch is, in the same way, a function of the seed and the epoch. We do not
 # interrupt a run on this page; `tests/test_pretrain.py` does, by killing a real process with SIGKILL and
 # comparing the weights. A checkpoint of another configuration is refused with an error that says what
 # to do, and a run that is finished returns at once.
-#
+
+# %% [markdown]
 # ## Figure 3: the two losses
 #
 # The paper compares the losses "under two different loss function designs" by step. The figure has
@@ -322,7 +337,8 @@ page.glue("end", ends.loc[name, "last twentieth"], ".2f")
 # A model that knows nothing gives all {glue:text}`batch` candidates the same probability. Equation 30 *adds* the two
 # directions, so it then costs $2 \ln B$ = {glue:text}`chance-sum`; the CLIP loss takes their *mean*,
 # $\ln B$ = {glue:text}`chance-mean`. {glue:text}`name` began at {glue:text}`start` and ended at {glue:text}`end`.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: a lower curve is not a better one
 # :class: warning
 # {doc}`Chapter 5 </notebooks/05_loss>` shows that the "log-sum-exp" loss is the CLIP loss, computed stably, as every library
@@ -359,27 +375,31 @@ page.glue("axis-share", settled / paper_steps, ".1%")
 # $\mathcal{L}_{uma}$ begins at {glue:text}`uma-start`, where two unrelated views would be, and ends at
 # {glue:text}`uma-end`. After {glue:text}`settled` steps ({glue:text}`settled-share` of this run) nine tenths of its
 # fall are done.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: "equilibrium around the 0-step mark"
 # :class: warning
 # Of Figure 3(b) the paper says that the loss is "nearing equilibrium around the 0-step mark". Taken literally,
 # a loss at its equilibrium at step 0 is one that trains nothing. More likely a number was lost, or the
 # fall is too early to be seen: with 128 pairs on each of six GPUs, 20 epochs are about
 # {glue:text}`paper-steps` steps, and the {glue:text}`settled` steps that our run needed would take up
-# {glue:text}`axis-share` of that axis. A loss that is solved so early constrains the rest of the training little. That
+# {glue:text}`axis-share` of that axis. A loss that is solved so early asks little of the rest of the training. That
 # "the log-sum-exp design continues to show superior performance" there too is again the factor of two,
 # or something that the caption excludes.
 # :::
-#
+
+# %% [markdown]
 # ## The floor under the loss
-#
+
+# %% [markdown] tags=["first-copy"]
 # Equal texts in a batch are negatives of each other by construction. If $m_i$ pairs of the batch have the text of pair $i$, no
 # encoder can rank one copy above another; the best it can do is to share the probability evenly among them:
 #
 # $$
 # \mathcal{L}_{cma} \;\geq\; \frac{2}{B} \sum_{i=1}^{B} \ln m_i
 # $$ (eq-pretrain-floor)
-#
+
+# %% [markdown]
 # Here it is for batches of this run, from its training texts:
 
 # %%
@@ -425,7 +445,8 @@ page.glue("under", ", ".join(under) or "none of them")
 # neighbours and stay equal; the claims below check both on the held-out pairs. The pair graph can dive below it,
 # because it gives equal texts different fused embeddings, one for each ECG that they belong to. Variants below their
 # floor in the last epoch: {glue:text}`under`. A leak of the loss would show here; what shows of it in retrieval is below.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: Figure 3 is no evidence of quality
 # :class: warning
 # $\mathcal{L}_{cma}$ is computed from fused embeddings. In the pair graph of equations 19 to 24 the two fused parts
@@ -435,7 +456,8 @@ page.glue("under", ", ".join(under) or "none of them")
 # failure: it is paid for equal texts, which are no error. What matters at the test, ranking by backbone
 # embeddings, does not appear in Figure 3.
 # :::
-#
+
+# %% [markdown]
 # ## Retrieval on held-out pairs
 #
 # So after every epoch the run also asks a plain question: among all held-out texts, is an ECG's own text among
@@ -484,10 +506,12 @@ page.glue("rank", own["median rank"], ".1f")
 # texts are equal vectors and count as one; after the graph they may differ, and only the very copy
 # of the ECG counts. So a fused recall below the plain one says little, but a fused recall *far
 # above* it means that the graph passed on who belongs to whom, which at the test nobody can.
-#
+
+# %% [markdown] tags=["first-copy"]
 # Retrieval also depends on how many texts there are to choose from: a set twice as large is harder. It
 # compares runs on the same held-out pairs, and nothing else.
-#
+
+# %% [markdown]
 # ### Which epoch is kept
 
 # %%
@@ -500,7 +524,8 @@ page.glue("overfit", run.epochs["held_out_cma"].idxmin() + 1)
 # %% [markdown]
 # Held-out retrieval was best after epoch {glue:text}`best-epoch` of {glue:text}`epochs`, the held-out loss lowest after epoch
 # {glue:text}`overfit`. This run keeps its weights by the rule "{glue:text}`selection`".
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: which weights were tested?
 # :class: warning
 # The paper does not say how the tested checkpoint was chosen. MERL keeps the one that is best, during pretraining, on the
@@ -509,7 +534,8 @@ page.glue("overfit", run.epochs["held_out_cma"].idxmin() + 1)
 # `last`, and `best-retrieval` on held-out pairs of the pretraining source. Neither sees a label. (Which
 # *configuration* a profile shows is another choice; {doc}`chapter 7 </notebooks/07_zero_shot>` says on what it was made.)
 # :::
-#
+
+# %% [markdown]
 # ## Speed
 
 # %%
@@ -590,7 +616,7 @@ claims.show(
     ),
 )
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # ## Exercises
 #
 # Three numbers of a run that are easily misread. Guess first; the answers fold out, and each is computed from the run of this
@@ -605,7 +631,7 @@ first_half = rates[: len(rates) // 2].sum() / rates[: 2 * (len(rates) // 2)].sum
 print(f"this run {first_half:.1%}, a long one {0.5 + 1 / np.pi:.1%}")
 assert 0.75 < first_half < 0.5 + 1 / np.pi + 0.1
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # 2. Double the batch. Chance then costs $2 \ln 2$ more. Does the floor of equal texts rise by less, by as much, or by more?
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
@@ -618,7 +644,7 @@ print(found.assign(room=found["chance"] - found["floor"]).round(3))
 rise = found.diff().dropna()
 assert (rise["floor"] < rise["chance"]).all() and len(rise)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # 3. This page takes for chance that five of the distinct texts are shown. Check it with a model that knows nothing. Which
 # would you draw at random, a vector for each record or one for each text, and does the answer matter?
 

@@ -45,7 +45,7 @@ from mccgaa_book.results import over_seeds, paired, with_task_mean
 lab = Lab(params)
 page.start(lab)
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # **What the paper claims here.** Section 4.3 and Table 2: pretrained on MIMIC-IV-ECG and tested on six
 # public tasks without any training on their labels, MCCGAA reaches a mean AUROC of 77.7 and is above MERL on
 # all six, by 2.37 on average and most on rhythms. Section 4.7, Figures 4, 5, 6 and 8: its embeddings cluster
@@ -59,9 +59,14 @@ page.start(lab)
 # **What it needs.** Two pretraining runs of chapter 6, one with the graph and one without, and the results of all
 # variants and seeds of the profile. The modules are `mccgaa/zeroshot.py` and `mccgaa/metrics.py`, the audits `mccgaa_book/audit/results.py` and `tables.py`.
 
+# %% [markdown] tags=["second-copy"]
+# This is {doc}`chapter 7 </notebooks/07_zero_shot>` once more, on real ECGs: its figures, tables and numbers, with the code
+# folded. What the paper claims, the equations, the reading notes, the printed Table 2 and the exercises are there.
+
 # %% [markdown]
 # ## From a text to a score
-#
+
+# %% [markdown] tags=["first-copy"]
 # A class $c$ has a text in the knowledge base, the text a vector $Q^e_c$. An ECG has a vector $X^e_i$.
 # Both have length one, and the score is their cosine:
 #
@@ -72,7 +77,8 @@ page.start(lab)
 # ```{package-code} mccgaa/zeroshot.py
 # :pyobject: class_scores
 # ```
-#
+
+# %% [markdown]
 # This page takes two runs with the same seed: the first variant of the profile, and the baseline, a variant
 # without graph and without channel attention.
 
@@ -119,7 +125,8 @@ pd.DataFrame(
 # The first test record of the task "{glue:text}`example`", its four nearest texts, and whether it carries their
 # labels. Nothing was trained for this task. `mccgaa classify FILE --run RUN --classes "atrial fibrillation"
 # "sinus rhythm"` does the same for an ECG of your own.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: no linear layer, and no graph
 # :class: warning
 # Section 3.4 ends: "A simple linear layer is then used to obtain the predicted label directly." A layer with weights
@@ -129,7 +136,8 @@ pd.DataFrame(
 # graph changed, it changed during pretraining. (The bipartite graph *could* be built from ECGs and class texts;
 # {doc}`chapter 4 </notebooks/04_gafa>` tries it.)
 # :::
-#
+
+# %% [markdown]
 # ## How zero is the shot?
 #
 # The paper's protocol is strict: one source for pretraining, other hospitals for the test. Ours depends on
@@ -183,7 +191,8 @@ page.glue(
 # word. Where the source is the same and its texts were made from labels, "zero-shot" means only that no
 # classifier was fitted: the labels were there, as words. Such numbers measure the method on real signals. They are
 # *not* transfer to another hospital, and must not be compared with the paper's as if they were.
-#
+
+# %% [markdown] tags=["first-copy"]
 # ## Equation 33
 #
 # $$
@@ -194,7 +203,7 @@ page.glue(
 # Lower a threshold through all scores. Each value gives one point: the share of the positive records above it
 # (TPR), and of the negative ones (FPR).
 
-# %%
+# %% tags=["first-copy"]
 task = "super" if "super" in lab.tasks else next(iter(lab.tasks))
 tested = scored(first, task)
 c = int(np.abs(tested.labels.mean(axis=0) - 0.5).argmin())  # the most balanced class
@@ -204,18 +213,18 @@ TPR = np.array([(s[y == 1] >= t).mean() for t in thresholds])
 FPR = np.array([(s[y == 0] >= t).mean() for t in thresholds])
 area = np.sum((TPR[:-1] + TPR[1:]) / 2 * np.diff(FPR))  # eq 33
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "first-copy"]
 page.glue("class", f"{tested.classes[c]} of {task}")
 page.glue("area", area, ".4f")
 page.glue("package", auroc(y, s), ".4f")
 pairs = (s[y == 1][:, None] > s[y == 0][None, :]).mean()
 page.glue("pairs", pairs, ".4f")
 
-# %% mystnb={"figure": {"name": "fig-roc", "caption": "The ROC curve of one class; equation 33 adds the trapezia under it."}, "image": {"alt": "A ROC curve above the diagonal, with the area under it shaded and cut into narrow trapezia."}}
+# %% tags=["first-copy"] mystnb={"figure": {"name": "fig-roc", "caption": "The ROC curve of one class; equation 33 adds the trapezia under it."}, "image": {"alt": "A ROC curve above the diagonal, with the area under it shaded and cut into narrow trapezia."}}
 plots.roc(FPR, TPR, f"{tested.classes[c]}: {area:.3f}")
 plt.show()
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # For {glue:text}`class` the sum is {glue:text}`area`; `mccgaa.metrics.auroc` gives {glue:text}`package`. It is also the
 # share of pairs, one record with the finding and one without, that the score puts in the right order:
 # {glue:text}`pairs`. So 0.5 is guessing, and no threshold is needed. A task's score is the unweighted mean over its
@@ -233,7 +242,8 @@ plt.show()
 # ill is nearly always right for a class that is nearly always absent. AUROC does not; section 4.3 is right
 # that it is "robust to severe class imbalance" *in its mean*. Its uncertainty is another matter, see below.
 # :::
-#
+
+# %% [markdown]
 # ## Table 2, rerun
 #
 # Every variant of the profile was pretrained with every seed and scored once on the test split. Two kinds of uncertainty
@@ -302,7 +312,8 @@ page.table(
 # of that, so the columns are there for orientation, not for a contest. What can be
 # compared is inside a page: {glue:text}`name` against {glue:text}`other`, which is the same
 # network without channel attention and without graph, under the same data, steps, seeds and loss code.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: what ± means
 # :class: warning
 # Table 2 gives MCCGAA a ±, from 0.42 to 0.68, and does not say over what: seeds, resampled records, or
@@ -310,7 +321,8 @@ page.table(
 # the test set. The bootstrap intervals above show how wide that part is on test sets of our size; on the
 # complete ones it shrinks with the root of their size, and still is not zero for classes with a dozen records.
 # :::
-#
+
+# %% [markdown]
 # ## Which is better?
 #
 # Runs with the same seed see the same batches in the same order, and all are tested on the same records, so
@@ -465,14 +477,16 @@ page.table(
 # %% [markdown]
 # With seed {glue:text}`seed`, {glue:text}`scored` classes can be scored, and {glue:text}`below-half` of them lie below 50: the text of such a class is
 # nearer to the wrong ECGs. Each class weighs the same in the macro mean, whether three hundred records carry it or one.
-#
+
+# %% [markdown] tags=["first-copy"]
 # The intervals in {numref}`fig-classes` are not bootstrap intervals. Resampling the records uses the same few positives again
 # and again; with a single one it can only ask how *that* record ranks among other negatives, never how another
 # patient would. The score interval keeps every true AUROC from which the one found lies within two of its own
 # standard errors; a test of the package shows that it covers the truth with one positive, where the percentile interval mostly misses.
 # The intervals of Table 2 above are bootstrap intervals of a mean over classes, and share that blind spot: where a
 # task has many classes with one or two positives, they are too short.
-#
+
+# %% [markdown]
 # ## Rare classes
 #
 # "Existing methods lack systematic analysis of rare-class performance and the correlation between class
@@ -508,8 +522,8 @@ page.glue("common-undecided", rarity.loc["1 % and more", "undecided"], ".0%")
 
 # %% [markdown]
 # The rank correlation between a class's share and its AUROC is {glue:text}`rho` (p = {glue:text}`rho-p`). But note
-# what a rare class is *in the test split*: the {glue:text}`rare-count` that can be scored have a median of
-# {glue:text}`rare-positives` positives, the others one of {glue:text}`common-positives`. Their intervals are {glue:text}`rare-score` points wide on average (the bootstrap
+# what a rare class is *in the test split*: the median number of positives is {glue:text}`rare-positives` among the
+# {glue:text}`rare-count` that can be scored, and {glue:text}`common-positives` among the others. Their intervals are {glue:text}`rare-score` points wide on average (the bootstrap
 # would say {glue:text}`rare-boot`), and {glue:text}`rare-undecided` of them contain 50, against
 # {glue:text}`common-undecided` of the others. How many positives would it take? The standard error after Hanley and McNeil
 # (1982), for a true AUROC of 0.8 among a thousand negatives:
@@ -539,7 +553,7 @@ public = pd.Series(data.PUBLIC["rhythm"]) / int(
 page.glue("rare-rhythms", int((public < data.RARE).sum()))
 page.glue("flutter", data.PUBLIC["rhythm"]["AFLT"] / 10, ".0f")
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: "reliability in identifying ultra-minority arrhythmias"
 # :class: warning
 # With thirty positives a difference of five points between two methods is one standard error, and on PTB-XL's complete
@@ -549,12 +563,13 @@ page.glue("flutter", data.PUBLIC["rhythm"]["AFLT"] / 10, ".0f")
 # prints no number for any rare class: its claim of reliability cannot be checked, and the
 # intervals on this page say with how much care it would have to be made.
 # :::
-#
+
+# %% [markdown]
 # ## Confusion matrices (Figure 8)
 #
 # Figure 8 shows three classes of Chapman, called ST, RBBB and AF. A confusion matrix needs a threshold, and
 # the cosine has none of its own. We take the one with the best sum of sensitivity and specificity on the
-# *validation* split (Youden's) and count on the test split. Where Chapman is not among the tasks, the same
+# *validation* split (Youden's threshold) and count on the test split. Where Chapman is not among the tasks, the same
 # findings are taken from another.
 
 # %%
@@ -616,7 +631,7 @@ page.table(
     lab=lab,
 )
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: which classes, at which threshold?
 # :class: warning
 # The caption of Figure 8 reads ST as "ST-segment abnormality" and AF as "atrial fibrillation". In Chapman's table of
@@ -626,7 +641,8 @@ page.table(
 # samples" is what scarcity does: the last column shows the error of a method that never calls the finding. It
 # is as small as the finding is rare.
 # :::
-#
+
+# %% [markdown]
 # ## What embeddings look like (Figures 5 and 6)
 #
 # Figure 5 shows one ECG and its embedding as a band of colours, Figure 6 twelve class texts as twelve more bands, with their
@@ -649,7 +665,7 @@ root = Path(lab.profile.recipe(lab.tasks[example]).root)
 embedding.ecg_and_embedding(read_record(root / row["path"]), tested.embeddings[i])
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-bands", "caption": "One test ECG's embedding, the class texts' embeddings ordered by their cosine with it, and the cosines; orange marks its own labels."}, "image": {"alt": "A band of red and blue stripes for one ECG above a stack of similar bands, one a class text, and a bar chart of their cosines with the ECG in descending order."}}
+# %% mystnb={"figure": {"name": "fig-bands", "caption": "One test ECG's embedding, the class texts' embeddings ordered by their cosine with it, and the cosines. Its own labels have an asterisk and an orange bar."}, "image": {"alt": "A band of red and blue stripes for one ECG above a stack of similar bands, one a class text, and a bar chart of their cosines with the ECG in descending order."}}
 plots.bands(tested.embeddings[i], q, classes, own)
 plt.show()
 
@@ -663,7 +679,8 @@ page.glue("majority", labels.mean(axis=0).max(), ".0%")
 # %% [markdown]
 # Its labels: {glue:text}`own`. Over all test records of the task the nearest text is one of the record's labels in {glue:text}`hit`
 # of cases; naming the largest class every time would be right in {glue:text}`majority`.
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: stripes are not evidence
 # :class: warning
 # Any vector drawn as a band of colours looks "structured and non-random": the order of the dimensions is arbitrary, and a
@@ -672,7 +689,8 @@ page.glue("majority", labels.mean(axis=0).max(), ".0%")
 # to all classes cannot distinguish them. That an ECG is nearer to its own text than to others is the classification
 # itself, shown on one example that was chosen; the AUROC says how often it is so.
 # :::
-#
+
+# %% [markdown]
 # ## t-SNE (Figure 4)
 #
 # Figure 4 lays the embeddings of the six test sets out in a plane. We draw every task's test records with exactly one
@@ -727,7 +745,8 @@ page.glue("agree-shuffled", shuffled, ".0%")
 # Numbers say more than the picture: of a record's five nearest neighbours, {glue:text}`agree` carry its class after
 # pretraining, {glue:text}`agree-untrained` with random weights, and {glue:text}`agree-shuffled` would in a random order
 # (means over the tasks).
-#
+
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: clusters without training
 # :class: warning
 # t-SNE shows groups in almost any data, their size and distance mean little, and the picture has no control in the
@@ -740,10 +759,10 @@ page.glue("agree-shuffled", shuffled, ".0%")
 #
 # What remains is the print itself. Its arithmetic first:
 
-# %%
+# %% tags=["first-copy"]
 gains = tables.gains()
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "first-copy"]
 page.table(
     gains.add_suffix(" (paper)"),
     "zero-gains",
@@ -756,7 +775,7 @@ page.glue("rhythm-4", gains.loc["PTBXL-Rhythm", "Table 4"], ".2f")
 page.glue("gain-4", gains.loc["PTBXL-Rhythm", "gain of Table 4"], ".2f")
 page.glue("above", int((tables.excess() > 0).sum()))
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: 78.56 to 84.59
 # :class: warning
 # The text says that Rhythm rises "from 78.56 % to 84.59 %", a gain of {glue:text}`gain-4`. Table 2, to which it points, has
@@ -765,11 +784,11 @@ page.glue("above", int((tables.excess() > 0).sum()))
 # six tasks, and it is the one that the ablations are compared with.
 # :::
 
-# %%
+# %% tags=["first-copy"]
 rows = tables.non_zero_shot_rows()
 ssl = rows[rows["zero-shot"] == "N"]
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "first-copy"]
 page.table(
     rows.rename(columns=lambda c: f"{c} (paper)"),
     "zero-n-rows",
@@ -780,7 +799,7 @@ page.glue("n-equal", int((ssl["equal"] == 6).sum()))
 page.glue("own-probe", rows.loc["MCCGAA", "Table 3, 1%"], ".2f")
 page.glue("best-n", ssl["Table 2"].max(), ".2f")
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: the "N" rows
 # :class: warning
 # The methods marked N are not zero-shot: they are linear probes on 1 % of the labels, and all six numbers of
@@ -792,10 +811,10 @@ page.glue("best-n", ssl["Table 2"].max(), ".2f")
 #
 # ### The state of the field
 
-# %%
+# %% tags=["first-copy"]
 field = tables.field()
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "first-copy"]
 page.table(
     field.add_suffix(" (paper)"),
     "zero-field",
@@ -808,7 +827,7 @@ page.glue("dbeta-rhythm", field.loc["D-BETA (ICML 2025)", "PTBXL-Rhythm"], ".1f"
 page.glue("tamer", field.loc["TAMER (CVPR 2026)", "mean of three"], ".1f")
 page.glue("mccgaa-three", field.loc["MCCGAA (2026)", "mean of three"], ".1f")
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # MERL is the only zero-shot system in the paper's Table 2. When it was submitted, D-BETA and SuPreME
 # had printed means of {glue:text}`dbeta-mean` on the same six tasks, within half a point of MCCGAA's
 # {glue:text}`mccgaa-mean`; on Rhythm, where the paper sees its largest gain, D-BETA prints {glue:text}`dbeta-rhythm`. On the three
@@ -816,7 +835,8 @@ page.glue("mccgaa-three", field.loc["MCCGAA (2026)", "mean of three"], ".1f")
 # art of 2026, and "the highest classification accuracy across six publicly available datasets" holds only
 # among the rows of its own table. None of these numbers is strictly comparable: knowledge bases, class texts, label tables and
 # test records differ from paper to paper, and each is a score that its authors computed themselves.
-#
+
+# %% [markdown]
 # ## What this page found
 #
 # Zero-shot is a cosine of two embeddings; neither a linear layer nor the graph takes part. A mean over seeds, an interval over
@@ -848,7 +868,7 @@ claims.show(
     ),
 )
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # ## Exercises
 #
 # What does an AUROC see, and what not? Decide first; the answers fold out, and each is computed from scores of this page.
@@ -873,7 +893,7 @@ print("; ".join(f"{way}: {float(area):.4f}" for way, area in areas.items()))
 assert np.isclose(areas["cosine"], areas["squared"])
 assert np.isclose(areas["cosine"], areas["exponential"])
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # 2. Another hospital has the same patients with the finding, and ten times as many without it, who look just like ours. Which
 # change: AUROC, sensitivity, specificity, precision, the error of never calling the finding?
 
@@ -907,7 +927,7 @@ assert np.allclose(same_there["here"], same_there["there"])
 assert both.loc["precision", "here"] >= both.loc["precision", "there"]
 assert both.loc["error of never", "here"] > both.loc["error of never", "there"]
 
-# %% [markdown]
+# %% [markdown] tags=["first-copy"]
 # 3. A class has two texts. You may average their cosines with the ECG, or average their vectors, scale the result to length one
 # and take its cosine. Which ranks the records better?
 

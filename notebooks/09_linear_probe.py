@@ -203,7 +203,7 @@ page.table(
 #   the default, `LinearProbing`, does not;
 # - **batch normalisation** stays in training mode throughout, so that even a frozen encoder's features move.
 #
-# The last two change the encoder, and a probe of another encoder is no probe of this one, so they are told and not followed.
+# The last two change the encoder, and a probe of another encoder is no probe of this one, so they are named here and not followed.
 # The first two are followed to the letter. On the features of this page:
 
 # %%
@@ -280,7 +280,7 @@ for one in labs:
 # :::{admonition} Reading note: why the printed 1 % columns look as they do
 # :class: warning
 # Table 3 prints 53.33 for MERL and 61.57 for MCCGAA on PTBXL-Rhythm at 1 %, barely above guessing, and 82.88 and 85.79
-# at 10 %. At 1 % of 16,832 records a batch of 16 gives eleven iterations an epoch, so the schedule of the recipe divides the
+# at 10 %. At 1 % of 16,832 records a batch of 16 gives eleven iterations per epoch, so the schedule of the recipe divides the
 # rate by ten after less than four epochs; a layer that began at random weights has hardly moved by then. Others who
 # probed the same encoder with a head that converges report some thirty points more on that cell. A column that is
 # decided by when a learning rate falls cannot rank encoders.

@@ -51,10 +51,13 @@ page.start()
 # One entry, as the package's code sees it:
 
 # %%
-knowledge.entry("statements", "WPW")
+entry = knowledge.entry("statements", "WPW")
+for field, value in vars(entry).items():
+    listed = ", ".join(value) if isinstance(value, tuple) else value
+    print(f"{field}: {listed or 'none'}")
 
 # %%
-knowledge.text("statements", "WPW", "full")
+print(knowledge.text("statements", "WPW", "full"))
 
 
 # %%
@@ -107,7 +110,7 @@ show("rhythm", "The 12 rhythm statements.")
 show("statements", "The 71 statements of PTB-XL.")
 
 # %%
-knowledge.record_text(["SR", "LAFB", "PVC"])
+print(knowledge.record_text(["SR", "LAFB", "PVC"]))
 
 # %% [markdown]
 # ## CPSC2018
@@ -145,12 +148,9 @@ page.table(surprises, "knowledge-surprises", "Acronyms of CSN that invite a mist
 # :::
 
 # %%
-pd.Series(
-    {
-        (task, cls): (knowledge.text(task, cls), knowledge.entry(task, cls).snomed)
-        for task, cls in (("csn", "STE"), ("csn", "STTU"), ("cpsc2018", "STE"))
-    }
-)
+for task, cls in (("csn", "STE"), ("csn", "STTU"), ("cpsc2018", "STE")):
+    entry = knowledge.entry(task, cls)
+    print(f"{cls} of {task}: {entry.name}, SNOMED-CT {entry.snomed}")
 
 # %%
 show("csn", "The 38 classes of CSN that the literature uses.")
@@ -183,7 +183,8 @@ rhythm:
 folder = Path(tempfile.mkdtemp())
 (folder / "mine.yaml").write_text(mine)
 own = Knowledge.load(folder / "mine.yaml")
-[own.text("rhythm", cls, "full") for cls in own.classes("rhythm")]
+for cls in own.classes("rhythm"):
+    print(own.text("rhythm", cls, "full"))
 
 # %% [markdown]
 # What is not of this form is refused with the file and the key, and so is a class without an entry:
@@ -192,8 +193,7 @@ own = Knowledge.load(folder / "mine.yaml")
 try:
     own.text("rhythm", "AFLT")
 except KnowledgeError as error:
-    said = str(error).replace(str(folder), "...")
-said
+    print(str(error).replace(str(folder), "..."))
 
 # %% [markdown]
 # ## What this page found

@@ -40,7 +40,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
-    """Write what a stamp says, one line for the page and one per file of results.
+    """Write what a stamp says: the page, how to rerun it, each file of results.
 
     Args:
         stamp: of an executed notebook, as `press.book` makes it.
@@ -55,7 +55,7 @@ def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
         f"{stamp['seconds']} s",
         str(stamp.get("when", ""))[:10],
     ]
-    lines = [" · ".join(part for part in parts if part)]
+    lines = [" · ".join(part for part in parts if part), rerun(stamp)]
     for name in sorted(stamp.get("reads", {})):
         made = (root / name).with_suffix(".json")
         if name.endswith(".csv") and made.is_file():
@@ -67,6 +67,17 @@ def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
                 + f" · {told['device']} · {str(told['when'])[:10]}"
             )
     return lines
+
+
+def rerun(stamp: dict[str, Any]) -> str:
+    """Say how a page is made again, and what its notebook needs."""
+    profile = Path(stamp["parameters"]["params"]).stem
+    command = f"mccgaa book execute --profile {profile} --only "
+    return (
+        f"Rerun: {command}{Path(stamp['script']).stem} · the seconds are those with "
+        "data and runs at hand, which are made where they are missing; a downloaded "
+        "notebook needs the package installed"
+    )
 
 
 def description(doctree: nodes.document) -> str:

@@ -29,7 +29,7 @@ BEFORE, AFTER = 0.40, 0.70  # s of a beat around R
 class Measured:
     """What a ruler reads from a record; NaN where it finds nothing."""
 
-    heart_rate: float = np.nan  # beats a minute, from the median RR
+    heart_rate: float = np.nan  # beats per minute, from the median RR
     rr_spread: float = np.nan  # standard deviation of RR over its mean
     pr: float = np.nan  # ms
     qrs: float = np.nan  # ms

@@ -210,7 +210,7 @@ def measure_real(
     Args:
         root: a PTB-XL tree; records not in mV are passed over.
         codes: statements of interest.
-        limit: records a statement.
+        limit: records per statement.
         folds: highest fold used; 9 and 10 are for choosing and testing models.
 
     Returns:

@@ -172,9 +172,9 @@ def lead_response(table: pd.DataFrame) -> Figure:
         ax=axes[0],
         cmap=style.SEQUENTIAL,
         vmin=0,
-        cbar_kws={"label": r"mean $|\Delta\alpha|$", "pad": 0.02},
+        cbar_kws={"pad": 0.02},
     )
-    axes[0].set(title="the gates", xlabel="stage.block")
+    axes[0].set(title=r"the gates: mean $|\Delta\alpha|$", xlabel="stage.block")
     axes[0].tick_params(axis="y", rotation=0, length=0)
     axes[1].barh(np.arange(len(table)) + 0.5, table[EFFECTS], color=style.BLUE)
     axes[1].set(title="the embedding", xlabel="cosine distance")

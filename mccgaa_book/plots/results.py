@@ -148,6 +148,8 @@ def differences(table: pd.DataFrame, title: str) -> Figure:
             (low < -reach, -reach, "<"),
             (high > reach, reach, ">"),
         ):
+            if not cut.any():  # an empty line unclipped would still ask for room
+                continue
             ax.plot(
                 np.full(cut.sum(), edge),
                 y[cut],
@@ -171,7 +173,7 @@ def class_aurocs(tables: Mapping[str, pd.DataFrame], columns: int = 2) -> Figure
     Args:
         tables: label -> table of `audit.results.by_class`; intervals are drawn for
             the first, points for all.
-        columns: of panels, one panel a task.
+        columns: of panels, one panel per task.
     """
     first = next(iter(tables.values()))
     sizes = first.groupby("task", sort=False).size().sort_values(ascending=False)
@@ -180,7 +182,7 @@ def class_aurocs(tables: Mapping[str, pd.DataFrame], columns: int = 2) -> Figure
         min(stacks, key=lambda stack: sum(sizes[t] + 3 for t in stack)).append(task)
     stacks = [stack for stack in stacks if stack]
     rows = max(sum(sizes[t] + 3 for t in stack) for stack in stacks)
-    fig = plt.figure(figsize=(style.WIDTH, 0.9 + 0.165 * rows))
+    fig = plt.figure(figsize=(style.WIDTH, 0.9 + 0.175 * rows))
     for subfigure, stack in zip(
         np.atleast_1d(fig.subfigures(1, len(stacks))), stacks, strict=True
     ):
@@ -221,7 +223,7 @@ def _class_panel(ax: Axes, task: str, tables: Mapping[str, pd.DataFrame]) -> Non
     names = [
         f"{mark}{name} ({counts[name]})" for mark, name in zip(rare, order, strict=True)
     ]
-    ax.set_yticks(y, names, fontsize=7)
+    ax.set_yticks(y, names, fontsize=8)
     ax.set(title=task, xlim=(-2, 102), ylim=(len(order) - 0.4, -0.6))
 
 
@@ -319,7 +321,8 @@ def bands(
     axes[0, 0].set_xticks([])
     axes[0, 1].set_axis_off()
     image = axes[1, 0].imshow(q[order], **look)
-    axes[1, 0].set_yticks(range(len(q)), [names[i] for i in order], fontsize=8)
+    marked = [f"* {names[i]}" if names[i] in own else names[i] for i in order]
+    axes[1, 0].set_yticks(range(len(q)), marked, fontsize=8)
     axes[1, 0].set_xlabel("dimension")
     colours = [style.ORANGE if names[i] in own else style.BLUE for i in order]
     axes[1, 1].barh(range(len(q)), cosine[order], color=colours)

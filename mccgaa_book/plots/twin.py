@@ -23,6 +23,7 @@ PANELS = {
     "qtc": "QTc, ms",
     "axis": "QRS axis, degrees",
 }
+MIRRORS = {"ptbxl": "mirror of PTB-XL", "mimic": "mirror of MIMIC-IV-ECG"}
 _LIMITS = {
     "heart_rate": (30, 210),
     "pr": (70, 320),
@@ -45,7 +46,7 @@ def activation(times: pd.DataFrame) -> Figure:
         cmap=style.SEQUENTIAL,
         annot=True,
         fmt=".0f",
-        annot_kws={"fontsize": 7},
+        annot_kws={"fontsize": 8},
         cbar_kws={"label": "ms after QRS onset"},
         linewidths=0.4,
     )
@@ -95,7 +96,7 @@ def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
         textcoords="offset points",
         ha="right",
         va="top",
-        fontsize=7,
+        fontsize=8,
     )
     return fig
 
@@ -157,7 +158,7 @@ def ranges(measured: pd.DataFrame) -> Figure:
         ax.set(xlim=(low, high), ylim=(len(rows[name]) - 0.4, -0.6))
         ax.set_xlabel(title, fontsize=8, labelpad=1)
         ax.tick_params(axis="y", length=0, labelsize=8)
-        ax.tick_params(axis="x", labelsize=7)
+        ax.tick_params(axis="x", labelsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     fig.legend(
@@ -185,21 +186,11 @@ def prevalence(table: pd.DataFrame) -> Figure:
     """
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharex=True, sharey=True)
     limits = (2e-4, 1.0)
-    for ax, column in zip(axes, ("ptbxl", "mimic"), strict=True):
+    for ax, (column, title) in zip(axes, MIRRORS.items(), strict=True):
         found = table[table[column] > 0]
         ax.plot(limits, limits, color=style.GREY, lw=0.8)
         ax.scatter(found["published"], found[column], s=14, color=style.BLUE)
-        ratio = np.log(found[column] / found["published"]).abs()
-        common = found["published"] > 0.002
-        for code in ratio[common].nlargest(5).index:
-            ax.annotate(
-                code,
-                (found.loc[code, "published"], found.loc[code, column]),
-                xytext=(4, -3),
-                textcoords="offset points",
-                fontsize=7,
-            )
-        ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits, title=column)
+        ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits, title=title)
         ax.set_xlabel("share in PTB-XL, published")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(
@@ -207,7 +198,24 @@ def prevalence(table: pd.DataFrame) -> Figure:
             )
         ax.grid(True, lw=0.4)
     axes[0].set_ylabel("share in the twin")
+    _name_departing(axes[0], table[(table["ptbxl"] > 0) & (table["published"] > 0.002)])
     return fig
+
+
+def _name_departing(ax: plt.Axes, table: pd.DataFrame, count: int = 5) -> None:
+    """Write the codes of those whose share departs most, on the side that is free."""
+    ratio = np.log(table["ptbxl"] / table["published"])
+    for code in ratio.abs().nlargest(count).index:
+        above = ratio[code] > 0
+        ax.annotate(
+            code,
+            table.loc[code, ["published", "ptbxl"]],
+            xytext=(-5, 4) if above else (5, -4),
+            textcoords="offset points",
+            ha="right" if above else "left",
+            va="bottom" if above else "top",
+            fontsize=8,
+        )
 
 
 def variety(curve: pd.DataFrame) -> Figure:

@@ -27,6 +27,7 @@ from mccgaa_book.press.chapters import Chapter
 # `name: type = value  # comment`: what is before the value, the name, what follows
 _PARAMETER = re.compile(r"^((\w+): .*? = ).*?(  #.*)$", re.M)
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
+FIRST, SECOND = "first-copy", "second-copy"  # tags of prose that one copy alone has
 
 # A label is made by (x)=, :label: x, :name: x or $$ (x), used by {eq}`x` or ](#x).
 _LABEL = re.compile(
@@ -204,14 +205,18 @@ def scope(page: NotebookNode, chapter: Chapter) -> None:
 
     Its title says what ECGs it is on, its links to other chapters lead to their copies
     of the same profile, and its labels get a prefix, since the book may hold each label
-    once. First copies stay as they are.
+    once. Prose tagged `second-copy` is for it alone; what is tagged `first-copy` it
+    leaves to the first, with the rest of what explains (see `_shorten`).
 
     Args:
         page: executed, changed in place.
         chapter: what it is a copy of.
     """
     if not chapter.folder:
+        page.cells = [cell for cell in page.cells if SECOND not in _tags(cell)]
+        _number(page)
         return
+    _shorten(page)
     kind = page.metadata["mccgaa"]["banner"]["kind"]
     siblings = re.compile(rf"/notebooks/({'|'.join(chapter.siblings)})\b")
     prose = "\n".join(c.source for c in page.cells if c.cell_type == "markdown")
@@ -221,7 +226,7 @@ def scope(page: NotebookNode, chapter: Chapter) -> None:
     names = "|".join(sorted(map(re.escape, labels), key=len, reverse=True)) or r"(?!)"
     use = re.compile(rf"(?<![\w:/.-])({names})(?![\w:/-]|\.\w)")
     for cell in page.cells:
-        if cell.cell_type == "markdown":
+        if cell.cell_type == "markdown" and SECOND not in _tags(cell):
             linked = siblings.sub(rf"/notebooks/{chapter.folder}/\1", cell.source)
             cell.source = _PLACE.sub(
                 lambda m: use.sub(lambda n: f"{chapter.folder}-{n[1]}", m[0]), linked
@@ -231,6 +236,30 @@ def scope(page: NotebookNode, chapter: Chapter) -> None:
     if kind == chapter.folder:
         title, *rest = page.cells[0].source.split("\n")
         page.cells[0].source = "\n".join([f"{title}, {kind} ECGs", *rest])
+
+
+def _shorten(page: NotebookNode) -> None:
+    """Leave to a chapter's first copy what both would say word for word.
+
+    A chapter that has prose for its second copy shows there what differs: numbers,
+    figures and tables, with their code folded, and no exercises.
+
+    Args:
+        page: changed in place; a chapter without such prose stays as it is.
+    """
+    if not any(SECOND in _tags(cell) for cell in page.cells):
+        return
+    page.cells = [
+        cell
+        for cell in page.cells
+        if cell.cell_type == "code" or FIRST not in _tags(cell)
+    ]
+    for cell in page.cells:
+        if cell.cell_type == "code" and {FIRST, "hide-cell"} & set(_tags(cell)):
+            cell.metadata["tags"] = ["remove-cell"]  # it runs, and is not shown
+        elif cell.cell_type == "code" and not _tags(cell):
+            cell.metadata["tags"] = ["hide-input"]
+    _number(page)
 
 
 def publish(page: NotebookNode, path: Path) -> bool:

@@ -130,9 +130,58 @@ def test_a_second_copy_says_its_ecgs_in_its_title_and_links_to_its_own_kind():
 def test_the_first_copy_stays_as_it_is():
     page = page_with_banner()
     page.cells.append(new_markdown_cell("(sec)=\n## T {doc}`/notebooks/07_zero_shot`"))
+    notebook.tidy(page)  # numbers its cells
     before = nbformat.writes(page)
     notebook.scope(page, chapter(""))
     assert nbformat.writes(page) == before
+
+
+def two_copies() -> nbformat.NotebookNode:
+    """A chapter with prose that one of its copies alone shows."""
+    page = page_with_banner()
+    page.cells += [
+        new_markdown_cell("why", metadata={"tags": ["first-copy"]}),
+        new_markdown_cell(
+            "see {doc}`/notebooks/06_pretraining`", metadata={"tags": ["second-copy"]}
+        ),
+        new_code_cell("run", metadata={"tags": ["hide-input"]}),
+        new_code_cell("draw", metadata={"tags": ["first-copy"]}),
+        new_code_cell("plain"),
+        new_code_cell("# answer", metadata={"tags": ["hide-cell"]}),
+    ]
+    return page
+
+
+def test_a_second_copy_leaves_explanations_and_answers_to_the_first():
+    page = two_copies()
+    notebook.scope(page, chapter("real"))
+    shown = [(c.source, c.metadata.get("tags", [])) for c in page.cells[2:]]
+    assert shown == [
+        ("see {doc}`/notebooks/06_pretraining`", ["second-copy"]),  # as it is
+        ("run", ["hide-input"]),
+        ("draw", ["remove-cell"]),
+        ("plain", ["hide-input"]),
+        ("# answer", ["remove-cell"]),
+    ]
+
+
+def test_the_first_copy_has_all_but_the_prose_of_the_second():
+    page = two_copies()
+    before = [cell.source for cell in page.cells]
+    notebook.scope(page, chapter(""))
+    assert [c.source for c in page.cells] == [s for s in before if s[:3] != "see"]
+    assert page.cells[-1].metadata["tags"] == ["hide-cell"]
+
+
+def test_an_only_copy_in_a_folder_shows_its_code_and_answers():
+    page = page_with_banner()
+    page.cells += [
+        new_code_cell("plain"),
+        new_code_cell("# answer", metadata={"tags": ["hide-cell"]}),
+    ]
+    notebook.scope(page, chapter("real"))
+    assert "tags" not in page.cells[2].metadata
+    assert page.cells[3].metadata["tags"] == ["hide-cell"]
 
 
 def test_tidying_drops_timings_and_stderr_and_numbers_the_cells():

@@ -2,22 +2,28 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from docutils import nodes
+from docutils.utils import new_document
+from sphinx import addnodes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 import about_page
 import api
 import codes
 import numbered
+import published
+import words
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = {
     "script": "notebooks/04_gafa.py",
+    "parameters": {"params": "params/real.yaml", "steps": 3},
     "code": "0123456789abcdef",
     "package": "0.1.0",
     "method": 1,
@@ -54,13 +60,14 @@ def test_a_stamp_says_what_made_the_page_and_its_numbers(tmp_path):
     folder.mkdir(parents=True)
     made = {"command": "mccgaa run x", "device": "gpu", "when": "2026-01-02T03:04"}
     (folder / "zeroshot.json").write_text(json.dumps(made))
-    first, second = about_page.stamp_lines(STAMP, tmp_path)
+    first, again, second = about_page.stamp_lines(STAMP, tmp_path)
     assert first.startswith("Made from notebooks/04_gafa.py · code 01234567 · mccgaa")
     assert first.endswith("cpu, 2 cores · 12 s")
+    assert "mccgaa book execute --profile real --only 04_gafa · the seconds" in again
     assert "zeroshot.csv: mccgaa run x · gpu · 2026-01-02" in second
     made["note"] = "carried over from commit 0123456"
     (folder / "zeroshot.json").write_text(json.dumps(made))
-    (_, earlier) = about_page.stamp_lines(STAMP, tmp_path)
+    (_, _, earlier) = about_page.stamp_lines(STAMP, tmp_path)
     assert "mccgaa run x (of an earlier version) · gpu" in earlier
     dated = about_page.stamp_lines(STAMP | {"when": "2026-05-06T07:08"}, tmp_path)
     assert dated[0].endswith("12 s · 2026-05-06")
@@ -190,3 +197,95 @@ def test_a_built_page_numbers_its_tables_and_links_to_them(tmp_path):
     assert 'href="#table-one">Table 4.1</a> Says.' in html
     assert '<abbr title="atrial fibrillation">AFIB</abbr>' in html
     assert html.count("Table 4.1") == 2  # the caption, and the reference
+
+
+def prose(*parts: nodes.Node) -> nodes.document:
+    """A page with one paragraph."""
+    page = new_document("page")
+    page += nodes.paragraph("", "", *parts)
+    return page
+
+
+TWIN = {"twin": ("term-twin", "the mirror"), "noise floor": ("term-n", "apart")}
+
+
+def test_a_words_first_occurrence_in_prose_leads_to_the_glossary():
+    page = prose(
+        nodes.literal("", "twin"),
+        nodes.Text(" twins, twin, twin-like; the noise floor"),
+    )
+    words.link(page, TWIN, "../glossary.html")
+    links = [
+        (n.astext(), n["refuri"], n["reftitle"]) for n in page.findall(nodes.reference)
+    ]
+    assert links == [
+        ("twins", "../glossary.html#term-twin", "the mirror"),
+        ("noise floor", "../glossary.html#term-n", "apart"),
+    ]
+    assert page.astext() == "twin twins, twin, twin-like; the noise floor"
+
+
+def test_a_word_inside_a_link_or_a_heading_is_left_alone():
+    page = prose(nodes.reference("", "the twin", refuri="x"))
+    page += nodes.section("", nodes.title("", "The twin"))
+    words.link(page, TWIN, "g")
+    assert len(list(page.findall(nodes.reference))) == 1
+
+
+def test_words_are_read_from_the_glossarys_own_section():
+    def entry(word, *meaning):
+        term = nodes.term("", word, ids=[f"term-{word}"])
+        definition = nodes.definition("", nodes.paragraph("", "", *meaning))
+        return nodes.definition_list_item("", term, definition)
+
+    cited = addnodes.pending_xref("", nodes.Text("key"), refdomain="cite")
+    ours = nodes.section("", ids=[words.SECTION])
+    ours += nodes.definition_list(
+        "", entry("twin", nodes.Text("the mirror "), cited, nodes.Text("."))
+    )
+    others = nodes.section(
+        "", nodes.definition_list("", entry("ECG", nodes.Text("x"))), ids=["ecg"]
+    )
+    page = new_document("glossary")
+    page += [ours, others]
+    assert words.entries(page) == {"twin": ("term-twin", "the mirror.")}
+
+
+def test_the_words_that_the_first_reader_missed_are_in_the_glossary():
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    ours = text.split("## This book")[1].split("\n## ")[0].splitlines()
+    for word in (
+        *("twin", "profile", "variant", "store", "lab", "tier", "floor", "fused"),
+        *("topology", "nat", "score interval", "Youden's threshold", "R@5", "Chapman"),
+    ):
+        assert word in ours
+
+
+def test_a_chapter_is_found_wherever_its_pages_are():
+    pages = {"notebooks/07_zero_shot", "notebooks/real/07_zero_shot", "intro"}
+    assert published.pages_of("07_zero_shot", pages) == sorted(pages - {"intro"})
+    assert published.pages_of("09_linear_probe", pages) == []
+
+
+@pytest.mark.parametrize("name", ["intro", "reproducing"])
+def test_the_index_names_every_table_figure_and_equation_of_the_paper(name):
+    text = (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line[:1] == "|"]
+    first = "\n".join(row[0] for row in rows)
+    for number in range(1, 7):
+        assert re.search(rf"Tables? .*\b{number}\b", first), f"Table {number}"
+    for number in range(1, 9):
+        assert f"Fig. {number}" in first, f"Fig. {number}"
+    second = [row[1].strip() for row in rows]
+    said = re.findall(r"equations? ([\d, toand]+)", first)
+    said += [cell for cell in second if re.fullmatch(r"[\d, to]+", cell)]
+    spans = re.findall(r"(\d+)(?: to (\d+))?", " ".join(said))
+    covered = {n for a, b in spans for n in range(int(a), int(b or a) + 1)}
+    assert set(range(1, 34)) <= covered
+
+
+def test_every_chapter_that_the_index_names_is_a_script():
+    for name in ("intro", "reproducing"):
+        text = (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
+        for script in re.findall(r"\{chapter\}`([^`]+)`", text):
+            assert (ROOT / "notebooks" / f"{script}.py").is_file(), script

@@ -1,5 +1,8 @@
 """The figures of chapters 4, 6, 7 and of the twin show what they are given."""
 
+import re
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -42,6 +45,21 @@ def test_an_interval_that_fits_has_no_arrow():
     fig = results.differences(table, "difference")
     assert arrows(fig) == []
     assert fig.axes[0].get_xlim()[1] > 4
+    assert all(len(line.get_xdata()) for line in fig.axes[0].lines), "asks for room"
+
+
+def test_an_ecgs_own_labels_are_marked_by_more_than_a_colour():
+    fig = results.bands(np.eye(3)[0], np.eye(3), ["SR", "AFIB", "PVC"], ["AFIB"])
+    ticks = [label.get_text() for label in fig.axes[2].get_yticklabels()]
+    assert sorted(ticks) == ["* AFIB", "PVC", "SR"]
+
+
+def test_no_figure_asks_for_letters_below_eight_points():
+    for path in Path(results.__file__).parent.glob("*.py"):
+        sizes = re.findall(
+            r'(?:font_?size"?|labelsize)\s*[=:]\s*([\d.]+)', path.read_text("utf-8")
+        )
+        assert min(map(float, sizes), default=8) >= 8, path.name
 
 
 def test_each_attention_map_has_its_own_colour_scale():
