@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PRINTED = "paper"  # a column so named holds the paper's own numbers
 ABSENT = "\N{EN DASH}"  # a cell without a number
+# a number that was written as text: 78.8 ± 0.4, 3.0e-03, -1.2 %
+WRITTEN = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?( ?%)?( ± [\d.]+)?")
 TITLES = {
     "synthetic": "SYNTHETIC ECGs",
     "real": "REAL ECGs",
@@ -179,7 +182,7 @@ def table_html(
             f"Table {name} holds synthetic and real ECGs, and none of its columns says "
             f"which row is which; add {' and '.join(map(repr, wanted))}."
         )
-    classes = [_class(frame.iloc[:, i]) for i in range(frame.shape[1])]
+    classes = [_class(frame.iloc[:, i], first=i == 0) for i in range(frame.shape[1])]
     specs = [
         f".{digits}f" if pd.api.types.is_float_dtype(dtype) else ""
         for dtype in frame.dtypes
@@ -208,17 +211,29 @@ def table_html(
     )
 
 
-def _class(column: pd.Series) -> str:
-    """Say how a column is set: numbers, texts too short to wrap, the paper's own."""
+def _class(column: pd.Series, first: bool = False) -> str:
+    """Say how a column is set: numbers, texts too short to wrap, the paper's own.
+
+    Args:
+        column: of a table.
+        first: it names the rows, so that a number written as text stays a name.
+    """
     kinds = pd.api.types
     words = []
-    if kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column):
+    numeric = kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column)
+    if numeric or (not first and _measured([str(cell) for cell in column])):
         words.append("num")
     if all(len(str(cell)) < 20 for cell in column):
         words.append("short")
     if PRINTED in str(column.name).lower():
         words.append(PRINTED)
     return " ".join(words)
+
+
+def _measured(cells: Sequence[str]) -> bool:
+    """Say whether texts are measured numbers, and not codes or counts of a kind."""
+    written = all(cell == ABSENT or WRITTEN.fullmatch(cell) for cell in cells)
+    return written and any(mark in cell for cell in cells for mark in ("±", ".", "e"))
 
 
 def _text(*labs: Lab | Results) -> str:

@@ -33,9 +33,9 @@ def headline(rerun: pd.DataFrame, beyond: pd.DataFrame) -> Figure:
             _dots(axes[0], values, row + step, look, method if not row else None)
     axes[0].set_yticks(range(len(tasks)), list(reversed(tasks)))
     axes[0].set_title("The paper, rerun on real ECGs")
-    between = (-0.02, 0.6)  # two rows of tasks, left of their dots
-    look = {"fontsize": 8, "handletextpad": 0.1, "labelspacing": 0.3}
-    axes[0].legend(loc="center left", bbox_to_anchor=between, **look)
+    below = {"bbox_to_anchor": (0.5, -0.2), "loc": "upper center", "ncols": 2}
+    look = {"fontsize": 8, "handletextpad": 0.1, "columnspacing": 1.0}
+    axes[0].legend(**below, **look)
     rows = list(dict.fromkeys(zip(beyond["group"], beyond["method"], strict=True)))
     for row, (group, method) in enumerate(reversed(rows)):
         part = beyond[(beyond["group"] == group) & (beyond["method"] == method)]

@@ -287,8 +287,10 @@ def confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
         names = ["absent", "present"]
         ax.set_xticklabels(names)
         ax.set_yticklabels(names if ax is axes[0, 0] else [])
-        ax.set_title(textwrap.fill(title, 18), fontsize=9)
+        lines = [textwrap.fill(line, 18) for line in title.splitlines()]
+        ax.set_title("\n".join(lines), fontsize=9)
         ax.set(xlabel="predicted", ylabel="")
+        ax.tick_params(length=0)
     axes[0, 0].set_ylabel("true")
     return fig
 

@@ -80,8 +80,15 @@ def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
             ax.plot(time, beat[row_of_lead], color=style.BLUE, lw=1.1)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        row[0].set_ylabel(
-            title, rotation=0, ha="right", va="center", fontsize=9, labelpad=4
+        row[0].annotate(  # beside the beat's baseline, wherever that lies
+            title,
+            (0, 0),
+            xycoords=row[0].get_yaxis_transform(),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=9,
         )
     for ax, lead in zip(axes[0], SHOWN, strict=True):
         ax.set_title(lead, fontsize=9, loc="center")
@@ -136,7 +143,7 @@ def ranges(measured: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(
         len(PANELS),
         1,
-        figsize=(style.WIDTH, 0.30 * len(RANGES) + 2.8),
+        figsize=(style.WIDTH, 0.30 * len(RANGES) + 3.4),
         height_ratios=[len(part) + 0.6 for part in rows.values()],
     )
     for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
@@ -156,7 +163,7 @@ def ranges(measured: pd.DataFrame) -> Figure:
             _interval(ax, measured[here], y, style.BLUE, "o", "twin")
         ax.set_yticks(range(len(rows[name])), [one.code for one in rows[name]])
         ax.set(xlim=(low, high), ylim=(len(rows[name]) - 0.4, -0.6))
-        ax.set_xlabel(title, fontsize=8, labelpad=1)
+        ax.set_xlabel(title, fontsize=9, labelpad=3)
         ax.tick_params(axis="y", length=0, labelsize=8)
         ax.tick_params(axis="x", labelsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
@@ -228,7 +235,7 @@ def variety(curve: pd.DataFrame) -> Figure:
     ax.plot(curve["reports"], curve["reports"], color=style.GREY, lw=0.8)
     ax.plot(curve["reports"], curve["distinct"], color=style.BLUE, marker="o", ms=3)
     ax.annotate(
-        "were every text new", (0.45, 0.62), xycoords="axes fraction", fontsize=8
+        "were every text new", (0.24, 0.62), xycoords="axes fraction", fontsize=8
     )
     ax.set(xlabel="reports written", ylabel="distinct texts")
     ax.set_ylim(0, None)

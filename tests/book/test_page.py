@@ -136,3 +136,27 @@ def test_a_table_escapes_its_texts_tints_the_paper_and_sets_rows_bold():
     assert "x &amp; y" in html
     assert f'<td class="num short paper">{page.ABSENT}</td>' in html
     assert html.count('<tr class="ours">') == 1
+
+
+def test_numbers_written_as_text_are_set_to_the_right_and_codes_are_not():
+    frame = pd.DataFrame(
+        {
+            "block": ["1.1", "1.2"],  # names the rows
+            "ours": ["78.8 ± 0.4", page.ABSENT],
+            "gap": ["3.0e-03", "0.0e+00"],
+            "SNOMED-CT": ["164865005", page.ABSENT],
+            "interval": ["25.8 to 56.3", "1.2 to 3.4"],
+        }
+    )
+    html = page.table_html(frame, "x", "A table.")
+    heads = {
+        c: f'<th class="{k}" scope="col">{c}</th>'
+        for c, k in (
+            ("block", "short"),
+            ("ours", "num short"),
+            ("gap", "num short"),
+            ("SNOMED-CT", "short"),
+            ("interval", "short"),
+        )
+    }
+    assert all(head in html for head in heads.values())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mccgaa_book.plots import gafa, results, twin
+from mccgaa_book.plots import gafa, results, style, twin
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +60,47 @@ def test_no_figure_asks_for_letters_below_eight_points():
             r'(?:font_?size"?|labelsize)\s*[=:]\s*([\d.]+)', path.read_text("utf-8")
         )
         assert min(map(float, sizes), default=8) >= 8, path.name
+
+
+def test_the_legend_of_differences_lies_right_below_its_axis():
+    table = pd.DataFrame(
+        {"difference": 1.0, "low": -2.0, "high": 4.0},
+        index=["super", "sub", "form", "rhythm", "mean"],
+    )
+    style.use()
+    kinds = [table.assign(kind=kind) for kind in ("over seeds", "one run", "floor")]
+    fig = results.differences(pd.concat(kinds), "difference")
+    fig.canvas.draw()
+    lowest = fig.axes[0].get_tightbbox().y0
+    gap = (lowest - fig.legends[0].get_window_extent().y1) / fig.dpi
+    assert 0 <= gap < 0.2  # inches
+
+
+def test_words_of_class_figures_are_no_smaller_than_8_points():
+    table = pd.DataFrame(
+        {
+            "task": "form",
+            "class": ["NT_", "PVC"],
+            "auroc": [40.0, 70.0],
+            "low": [20.0, 60.0],
+            "high": [60.0, 80.0],
+            "positives": [3, 40],
+            "rare": [True, False],
+        }
+    )
+    fig = results.class_aurocs({"ours": table})
+    fig.canvas.draw()
+    words = [t for t in fig.findobj(plt.Text) if t.get_text().strip()]
+    assert min(word.get_fontsize() for word in words) >= 8
+
+
+def test_a_title_of_a_confusion_matrix_keeps_its_lines():
+    style.use()
+    title = "right bundle branch block\n(sub: CRBBB)"
+    fig = results.confusions({title: np.eye(2)})
+    shown = fig.axes[0].get_title(loc="left").splitlines()
+    assert shown[-1] == "(sub: CRBBB)"
+    assert len(shown) > 2  # and the long one is folded
 
 
 def test_each_attention_map_has_its_own_colour_scale():
