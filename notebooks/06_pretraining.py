@@ -83,8 +83,8 @@ page.glue("text-kind", settings.text)
 # %% [markdown]
 # This run of {glue:text}`name` learned from {glue:text}`train` pairs and held {glue:text}`held-out` out; the
 # paper had {glue:text}`paper-pairs`. Between them they have only {glue:text}`distinct` distinct
-# texts. In this profile the text of an ECG is of the kind "{glue:text}`text-kind`": its machine report,
-# or the knowledge base's words for its labels ({doc}`chapter 3 </notebooks/03_text_and_knowledge>`).
+# texts. In this profile the text of an ECG is of the kind "{glue:text}`text-kind`" (*report* is its machine report,
+# *knowledge* the knowledge base's words for its labels, {doc}`chapter 3 </notebooks/03_text_and_knowledge>`).
 # The text encoder is frozen, so every distinct text was encoded once, before the first step, and training
 # reads vectors.
 #
@@ -460,7 +460,7 @@ page.glue("under", ", ".join(under) or "none of them")
 # %% [markdown]
 # ## Retrieval on held-out pairs
 #
-# So after every epoch the run also asks a plain question: among all held-out texts, is an ECG's own text among
+# After every epoch the run therefore asks a plain question, too: among all held-out texts, is an ECG's own text among
 # the five nearest? And the other way round? It asks with the backbone embeddings, which zero-shot
 # uses, and with the fused ones, which the loss uses.
 
