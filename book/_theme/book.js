@@ -7,6 +7,8 @@
   const BOXES = ".table-scroll, .pst-scrollable-table-container, div.highlight pre, "
     + "div.math, div.math mjx-container, div.cell_output > .output";
 
+  const PHONE = 600; // pixels, as in book.css
+
   // A box that is wider than its place: focusable, named, and with a fading edge.
   function cue(box) {
     const wide = box.scrollWidth > box.clientWidth + 1;
@@ -26,7 +28,35 @@
     }
   }
 
-  const all = () => document.querySelectorAll(BOXES).forEach(cue);
+  // A table that is a little too wide for its place closes up before it scrolls.
+  function fit(box) {
+    const table = box.querySelector(":scope > table.numbers");
+    if (!table || innerWidth <= PHONE) return;
+    table.classList.remove("tight");
+    if (box.scrollWidth > box.clientWidth + 1) table.classList.add("tight");
+  }
+
+  function all() {
+    document.querySelectorAll(".table-scroll").forEach(fit);
+    document.querySelectorAll(BOXES).forEach(cue);
+  }
+
+  // Formulas side by side shrink on a phone until they cannot be read: they go one below
+  // the other, before MathJax, whose script is deferred, sees them.
+  function stack(box) {
+    const text = box.lastChild;
+    const tex = text?.nodeType === Node.TEXT_NODE && text.data.match(/^\s*\\\[([^]*)\\\]\s*$/);
+    if (!tex || !tex[1].includes("\\qquad")) return;
+    const body = tex[1].replace(/\\(begin|end)\{split\}/g, "");
+    if (body.replace(/\\begin\{cases\}[^]*?\\end\{cases\}/g, "").includes("&")) return;
+    const rows = body.replace(/(\\qquad\s*)+/g, "\\\\[6pt] ");
+    text.data = `\\[\\begin{gathered}${rows}\\end{gathered}\\]`;
+  }
+
+  document.addEventListener("readystatechange", () => {
+    if (document.readyState === "interactive" && innerWidth <= PHONE)
+      document.querySelectorAll("div.math").forEach(stack);
+  });
 
   // A phone shrinks a figure until its words cannot be read: the figure is a link to
   // its own file, where it can be zoomed.

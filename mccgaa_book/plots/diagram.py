@@ -26,12 +26,12 @@ CHAPTERS = {  # part -> page
     "test": "07_zero_shot",
 }
 STYLE = """
-svg.diagram { display: block; width: 100%; min-width: 660px; height: auto;
+svg.diagram { display: block; width: 100%; min-width: 760px; height: auto;
   font-family: system-ui, "DejaVu Sans", sans-serif; }
-svg.diagram text { fill: var(--pst-color-text-base, #222); font-size: 12.5px;
+svg.diagram text { fill: var(--pst-color-text-base, #222); font-size: 13px;
   text-anchor: middle; }
 svg.diagram text.name { font-weight: 700; }
-svg.diagram text.size { font-size: 11px; fill: var(--pst-color-text-muted, #555); }
+svg.diagram text.size { font-size: 12.7px; fill: var(--pst-color-text-muted, #555); }
 svg.diagram text.left { text-anchor: start; } svg.diagram a { text-decoration: none; }
 svg.diagram rect { fill: var(--pst-color-surface, #f4f5f7);
   stroke: var(--pst-color-text-muted, #667); stroke-width: 1.2; }
@@ -200,13 +200,13 @@ def method(config: ModelConfig, folder: str = "") -> str:
     draw.box("test", 64, y, 108, 56, ["one ECG", f"{s.leads} x {s.length}"])
     draw.box("encoder", 206, y, 112, 56, ["ECG encoder", f"Xᵉ: {m}"], "learned")
     draw.box(
-        "test", 440, y, 160, 56, ["cosine, class by class", "the nearest text wins"]
+        "test", 440, y, 176, 56, ["cosine, class by class", "the nearest text wins"]
     )
     draw.box("text", 682, y, 140, 56, ["text side", f"Qᵉ: classes x {m}"], "learned")
     draw.box("data", 832, y, 100, 56, ["class texts", "eq 1, from K"])
     draw.arrow((118, y), (150, y))
-    draw.arrow((262, y), (360, y))
-    draw.arrow((612, y), (520, y))
+    draw.arrow((262, y), (352, y))
+    draw.arrow((612, y), (528, y))
     draw.arrow((782, y), (752, y))
     says = (
         "Pretraining: ECGs pass the ECG encoder, reports the text encoder and a "

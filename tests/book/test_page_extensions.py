@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 import about_page
 import api
 import codes
+import lines
 import numbered
 import published
 import words
@@ -289,3 +290,18 @@ def test_every_chapter_that_the_index_names_is_a_script():
         text = (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
         for script in re.findall(r"\{chapter\}`([^`]+)`", text):
             assert (ROOT / "notebooks" / f"{script}.py").is_file(), script
+
+
+def test_a_glued_sentence_is_no_shout_and_a_number_keeps_its_line():
+    assert lines.kind("3.7e-09") == "glued-number"
+    assert lines.kind("MCCGAA, bipartite graph") == ""
+    assert (
+        lines.kind("Two trainings of one method can differ by that.") == "glued-prose"
+    )
+
+
+def test_a_deviation_stays_beside_its_number_except_in_code():
+    text = nodes.paragraph("", "79.2 \u00b1 1.2 on them, ")
+    text += nodes.literal("", "a \u00b1 b")
+    lines.unbroken(text)
+    assert text.astext() == "79.2\u00a0\u00b1\u00a01.2 on them, a \u00b1 b"
