@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mccgaa.errors import BookError
@@ -35,3 +36,18 @@ def checkout(start: Path | None = None) -> Path:
         f"{start} is in no checkout of this project (a folder with _toc.yml and "
         "params/); change into one and start the command again."
     )
+
+
+def go_to_root(params: Path | str) -> None:
+    """Let a notebook that was opened in its own folder work from the checkout's root.
+
+    Profiles name their data, stores and runs from there.
+
+    Args:
+        params: path of a profile; where it exists as it is, nothing changes.
+    """
+    if not Path(params).is_file():
+        for folder in Path.cwd().parents:
+            if (folder / "_toc.yml").is_file() and (folder / params).is_file():
+                os.chdir(folder)
+                return

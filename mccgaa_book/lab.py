@@ -33,7 +33,7 @@ from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
 from mccgaa_book.baselines.experiment import plan_hash
-from mccgaa_book.checkout import checkout
+from mccgaa_book.checkout import checkout, go_to_root
 from mccgaa_twin.mirror import write_twin
 
 
@@ -100,6 +100,7 @@ class Lab:
     def __init__(
         self, params: Path | str, overrides: Mapping[str, Any] | None = None
     ) -> None:
+        go_to_root(params)
         self.profile = Profile.load(params)
         self.overrides = dict(overrides or {})
         self.tier = self.profile.tier

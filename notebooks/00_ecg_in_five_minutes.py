@@ -10,7 +10,7 @@
 # # An ECG in five minutes
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: how a network is shown an ECG
+params: str = "params/synthetic.yaml"  # profile: how a network is shown an ECG
 seed: int = 0  # of the simulated people
 
 # %% tags=["hide-input"]
@@ -40,8 +40,7 @@ page.start(people)
 # findings that you can see with your own eyes, the report that a machine would write, and the array that a network is given.
 #
 # **What it needs.** Nothing: a heart model draws each ECG in a moment, and the model that is asked at the end comes with
-# the package. A rerun takes some ten seconds:
-# `mccgaa book execute --profile synthetic --only 00_ecg_in_five_minutes`.
+# the package.
 
 # %% [markdown]
 # ## One beat

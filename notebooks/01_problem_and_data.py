@@ -10,7 +10,7 @@
 # # The problem and the data
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 real: str = "data"  # folder with real datasets to count as well; may be absent
 
 # %% tags=["hide-input"]

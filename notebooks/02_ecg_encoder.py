@@ -10,7 +10,7 @@
 # # The ECG encoder
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 record: int = 0  # which held-out ECG to follow
 records: int = 24  # held-out ECGs to average over
 block: str = "1.2"  # stage.block whose gate the beat passes

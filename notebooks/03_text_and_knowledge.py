@@ -10,7 +10,7 @@
 # # Text and knowledge
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 draws: int = 200  # random batches to count false negatives in
 
 # %% tags=["hide-input"]

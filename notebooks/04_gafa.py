@@ -10,7 +10,7 @@
 # # GAFA: a graph between ECGs and texts
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a graph
 steps: int = 200  # of the leak's training
 

@@ -10,7 +10,7 @@
 # # The loss: across modalities and within one
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 batch: int = 64  # pairs in a batch
 steps: int = 200  # of the comparison of losses
 halved_steps: int = 10  # of a loss against its half, in the whole network

@@ -10,7 +10,7 @@
 # # Pretraining
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 
 # %% tags=["hide-input"]
 from dataclasses import replace

@@ -10,7 +10,7 @@
 # # Zero-shot classification
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which data and how long
+params: str = "params/synthetic.yaml"  # profile: which data and how long
 resamples: int = 1000  # of the test records, behind an interval
 most: int = 250  # records of a task in the t-SNE maps, at most
 

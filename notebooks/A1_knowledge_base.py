@@ -10,7 +10,7 @@
 # # The knowledge base
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile: which knowledge base
+params: str = "params/synthetic.yaml"  # profile: which knowledge base
 
 # %% tags=["hide-input"]
 import tempfile

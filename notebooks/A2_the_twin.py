@@ -10,7 +10,7 @@
 # # The twin: a simulated mirror of four datasets
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile; only its kind of evidence is used here
+params: str = "params/synthetic.yaml"  # profile; only its kind of evidence is used here
 records: int = 6  # simulated and measured for each finding
 reports: int = 2000  # written without signals, to study their variety
 

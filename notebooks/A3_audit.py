@@ -10,7 +10,7 @@
 # # The audit: claims, computations, verdicts
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile compared with the paper's settings
+params: str = "params/synthetic.yaml"  # profile compared with the paper's settings
 
 # %% tags=["hide-input"]
 from itertools import chain

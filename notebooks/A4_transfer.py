@@ -10,8 +10,8 @@
 # # From simulation to patients, and back
 
 # %% tags=["parameters"]
-params: str = "params/smoke.yaml"  # profile whose records are the real ones
-twin: str = "params/smoke.yaml"  # profile whose records are simulated
+params: str = "params/real.yaml"  # profile whose records are the real ones
+twin: str = "params/synthetic.yaml"  # profile whose records are simulated
 
 # %% tags=["hide-input"]
 import pandas as pd

@@ -57,10 +57,12 @@ return {
     + '.pst-scrollable-table-container, div.highlight pre')].filter(e =>
       e.scrollWidth > e.clientWidth + 1 && !e.matches('.scrolls-on[tabindex="0"]'))
     .map(e => e.textContent.trim().slice(0, 40)),
-  // a table has room at a desk's width
-  cut: innerWidth < 1440 ? [] : [...document.querySelectorAll('.table-scroll, '
-    + '.pst-scrollable-table-container')].filter(e =>
-      e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.trim().slice(0, 60)),
+  cut: [...document.querySelectorAll('.table-scroll, '
+    + '.pst-scrollable-table-container, div.highlight pre')].filter(e =>
+      e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.textContent.trim().slice(0, 40)),
+  rerun: document.querySelector('.rerun pre')?.innerText || '',
+  requests: performance.getEntriesByType('resource').length,
   described: document.querySelector('meta[name=description]')?.content || '',
   stamp: document.querySelector('.page-stamp')?.innerText || '',
   unnumbered: [...document.querySelectorAll('figure.table-card[id]')].filter(e =>

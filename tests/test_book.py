@@ -1,11 +1,13 @@
 """The book as a reader meets it: built strictly, opened in a browser, and rerun."""
 
+import base64
 import os
 import re
 import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,9 @@ def test_the_built_book_has_every_page_and_no_other_host_in_it(site):
         loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', html)
         abroad = [url for url in loaded if re.match(r"(https?:)?//", url)]
         assert abroad == [], f"{name} loads {abroad}"
+        assert "repository-button" not in html and "mybinder" not in html, (
+            "no repository is named, so no button may lead to one"
+        )
 
 
 def test_every_link_within_the_book_leads_somewhere(site):
@@ -170,7 +175,7 @@ def test_the_browser_notices_what_a_page_does_wrong(tmp_path):
     assert visit.report["broken"]
     assert visit.report["silent"]
     assert visit.report["wide"]
-    assert visit.report["clipped"] and visit.report["uncued"]
+    assert visit.report["clipped"] and visit.report["uncued"] and visit.report["cut"]
     assert visit.report["unlinked"]
     assert not visit.report["described"] and visit.report["unnumbered"] == ["t"]
     assert any(barrier.startswith("image-alt") for barrier in visit.barriers)
@@ -220,10 +225,22 @@ def test_what_scrolls_sideways_says_so_and_takes_the_keyboard(visits):
         assert visit.report["uncued"] == [], (name, width)
 
 
+def test_a_desk_shows_whole_tables_and_lines_of_code(visits):
+    """Nothing scrolls sideways there; a phone has boxes that scroll and say so."""
+    cut = {
+        name: visit.report["cut"]
+        for (name, width), visit in visits.items()
+        if width == 1440 and visit.report["cut"]
+    }
+    assert cut == {}
+
+
 def test_every_page_is_light(visits):
     """A budget for slow lines; the explorer loads its model only when asked."""
     heavy = {k: v.weight for k, v in visits.items() if v.weight > 1_500_000}
     assert heavy == {}
+    asked = {k: v.report["requests"] for k, v in visits.items()}
+    assert max(asked.values()) < 60, asked
     assert min(visit.weight for visit in visits.values()) > 100_000, "nothing counted"
 
 
@@ -236,6 +253,73 @@ def test_every_page_describes_itself_and_says_how_it_was_made(visits):
             assert re.search(r"code [0-9a-f]{8} · .* \d+ s", visit.report["stamp"]), (
                 name
             )
+
+
+def test_every_chapter_opens_with_the_commands_of_its_rerun(visits):
+    for (name, _), visit in visits.items():
+        commands = visit.report["rerun"]
+        assert bool(commands) == name.startswith("notebooks/"), name
+        if commands:
+            script = re.search(r"notebooks/(\S+)\.py", commands)[1]
+            assert name.endswith(f"/{script}"), commands
+            assert "papermill chapter.ipynb out.ipynb" in commands
+            (profile,) = re.findall(r"-p params (params/\S+)", commands)
+            assert (ROOT / profile).is_file()
+
+
+def test_the_search_needs_no_server(site, tmp_path):
+    """A book that was unpacked from an archive is searched like the published one."""
+    why = absent()
+    if why:
+        pytest.skip(why)
+    found = "return [...document.querySelectorAll('#search-results li a')]"
+    found += ".map(a => a.getAttribute('href').split(/[?#]/)[0])"
+    with serve(site) as home, Browser(tmp_path / "profile") as browser:
+        for place in (f"{site.as_uri()}/", home):
+            browser.driver.get(f"{place}search.html?q=precordial")
+            end = time.monotonic() + 20
+            while not (links := browser.driver.execute_script(found)):
+                assert time.monotonic() < end, f"nothing was found at {place}"
+                time.sleep(0.1)
+            assert "notebooks/00_ecg_in_five_minutes.html" in links
+            logged = browser.driver.get_log("browser")
+            assert [x for x in logged if x["level"] == "SEVERE"] == [], place
+
+
+PRINTED = """
+const hidden = s => [...document.querySelectorAll(s)].every(e => !e.offsetParent);
+return {
+  folded: [...document.querySelectorAll('.bd-article details:not([open]) > summary')]
+    .map(e => e.textContent.trim()),
+  bare: hidden('.bd-sidebar-primary') && hidden('.bd-sidebar-secondary'),
+  cut: [...document.querySelectorAll('.bd-article :is(table, pre, img, figure)')]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+    .map(e => e.outerHTML.slice(0, 80)),
+};
+"""
+
+
+def test_a_page_prints_whole_with_its_answers_and_without_the_sites_frame(
+    site, tmp_path
+):
+    why = absent()
+    if why:
+        pytest.skip(why)
+    with serve(site) as home, Browser(tmp_path / "profile") as browser:
+        browser.size(794)  # A4
+        browser.visit(f"{home}notebooks/07_zero_shot.html")
+        run, cdp = browser.driver.execute_script, browser.driver.execute_cdp_cmd
+        before = run(PRINTED)["folded"]
+        cdp("Emulation.setEmulatedMedia", {"media": "print"})
+        run("dispatchEvent(new Event('beforeprint'))")
+        shown = run(PRINTED)
+        assert "Answer" in before and set(shown["folded"]) == {"Show code cell source"}
+        assert shown["bare"] and shown["cut"] == []
+        run("dispatchEvent(new Event('afterprint'))")
+        assert run(PRINTED)["folded"] == before
+        sheet = base64.b64decode(cdp("Page.printToPDF", {})["data"])
+    assert sheet.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", sheet)) > 8
 
 
 def test_every_table_of_a_chapter_has_a_number(visits):

@@ -8,13 +8,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mccgaa_book.press import chapters, notebook
+from mccgaa_book.press import book, chapters, notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 CHAPTERS = [path for path in SCRIPTS if path.name[0].isdigit()]
 PROFILES = sorted((ROOT / "params").glob("*.yaml"))
 PAGES = sorted((ROOT / "book" / "notebooks").rglob("*.ipynb"))
+PUBLISHED = book.published()
 EXERCISES = "## Exercises"
 
 
@@ -80,6 +81,15 @@ def test_the_default_profile_of_a_chapter_exists(path):
         r'^params: str = "(.+?)"', path.read_text(encoding="utf-8"), re.M
     )
     assert (ROOT / default[1]).is_file()
+
+
+@pytest.mark.parametrize("path", sorted({one.script for one in PUBLISHED}), ids=name)
+def test_a_published_chapter_opens_under_a_profile_whose_numbers_mean_something(path):
+    """Who opens a notebook and runs it must not be left with the tests' profile."""
+    source = path.read_text(encoding="utf-8")
+    opened = re.findall(r'^\w+: str = "(params/.+?)"', source, re.M)
+    published = {folder.name for folder in (ROOT / "results").iterdir()}
+    assert opened and {Path(one).stem for one in opened} <= published
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)

@@ -1,9 +1,11 @@
 """A Sphinx extension: what a page says of itself, to its reader and to other programs.
 
 At its foot, how it was made, from the stamp in its notebook and those of the results
-that it shows. In its head, a description and a preview for those who link to it. And
-where `_config.yml` names the repository, buttons that lead to it, to an editor of the
-page's script, and to machines that run it. Built pages lose what they load in vain.
+that it shows; at the end of its opening, the commands that make it again, and how long
+they took. In its head, a description and a preview for those who link to it. And where
+`_config.yml` names the repository, buttons that lead to it, to an editor of the page's
+script, to a machine that runs it, and to the whole book as one page. Built pages lose
+what they load in vain.
 """
 
 from __future__ import annotations
@@ -22,10 +24,9 @@ LONGEST = 180  # characters of a description
 ICONS = (
     "fontawesome.js"  # 0.5 MB compressed; the theme's style sheet has the same icons
 )
-LAUNCH = {
+LAUNCH = {  # a machine that installs environment.yml first; others lack the packages
     "notebook_interface": "jupyterlab",
     "binderhub_url": "https://mybinder.org",
-    "colab_url": "https://colab.research.google.com",
 }
 
 
@@ -33,6 +34,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("config-inited", _name_repository)
     app.connect("doctree-read", _add_stamp)
+    app.connect("doctree-read", _add_rerun)
     app.connect("html-page-context", _describe, priority=900)
     app.connect("builder-inited", _make_static, priority=100)
     app.connect("build-finished", _lighten)
@@ -55,7 +57,7 @@ def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
         f"{stamp['seconds']} s",
         str(stamp.get("when", ""))[:10],
     ]
-    lines = [" · ".join(part for part in parts if part), rerun(stamp)]
+    lines = [" · ".join(part for part in parts if part)]
     for name in sorted(stamp.get("reads", {})):
         made = (root / name).with_suffix(".json")
         if name.endswith(".csv") and made.is_file():
@@ -69,15 +71,27 @@ def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
     return lines
 
 
-def rerun(stamp: dict[str, Any]) -> str:
-    """Say how a page is made again, and what its notebook needs."""
-    profile = Path(stamp["parameters"]["params"]).stem
-    command = f"mccgaa book execute --profile {profile} --only "
-    return (
-        f"Rerun: {command}{Path(stamp['script']).stem} · the seconds are those with "
-        "data and runs at hand, which are made where they are missing; a downloaded "
-        "notebook needs the package installed"
+def rerun(stamp: dict[str, Any]) -> tuple[str, str]:
+    """Write the commands that make a page again, and what they take.
+
+    Args:
+        stamp: of an executed notebook, as `press.book` makes it.
+    """
+    given = [f"-p {name} {value}" for name, value in stamp["parameters"].items()]
+    separator = " \\\n    " if len(given) > 1 else " "
+    commands = [
+        f"jupytext --to ipynb --output chapter.ipynb {stamp['script']}",
+        separator.join(["papermill chapter.ipynb out.ipynb", *given]),
+    ]
+    seconds = stamp["seconds"]
+    minutes = round(seconds / 60)
+    time = f"{seconds} seconds" if seconds < 90 else f"{minutes} minutes"
+    said = (
+        f"from the root of a checkout, after make install. It took {time} on "
+        f"{stamp['device']}; data and pretraining runs that are not there yet are made "
+        "first, and take longer. A downloaded notebook needs the package installed."
     )
+    return "\n".join(commands), said
 
 
 def description(doctree: nodes.document) -> str:
@@ -116,8 +130,8 @@ def _name_repository(app: Sphinx, config: Any) -> None:
     options = config.html_theme_options
     if url := options.get("repository_url"):
         for button in ("repository", "issues", "edit_page"):
-            options.setdefault(f"use_{button}_button", True)
-        options.setdefault("launch_buttons", LAUNCH)
+            options[f"use_{button}_button"] = True  # Jupyter Book sets False
+        options["launch_buttons"] = LAUNCH
         config.html_baseurl = config.html_baseurl or site_of(url)
 
 
@@ -137,6 +151,21 @@ def _add_stamp(app: Sphinx, doctree: nodes.document) -> None:
         for line in stamp_lines(stamp, _checkout(app)):
             box += nodes.paragraph("", line)
         doctree += box
+
+
+def _add_rerun(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the commands of a rerun before the first heading under the title."""
+    stamp = _stamp(app, app.env.docname)
+    title = next(doctree.findall(nodes.section), None)
+    if not stamp or title is None:
+        return
+    commands, said = rerun(stamp)
+    box = nodes.container(classes=["rerun"])
+    strong = nodes.strong("", "Run this page yourself,")
+    box += nodes.paragraph("", "", strong, nodes.Text(f" {said}"))
+    box += nodes.literal_block(commands, commands, language="bash")
+    place = title.first_child_matching_class(nodes.section)
+    title.insert(len(title) if place is None else place, box)
 
 
 def _describe(
@@ -160,8 +189,11 @@ def _describe(
         tags.append('<meta name="twitter:card" content="summary_large_image" />')
     tags += [f'<meta property="{k}" content="{_quoted(v)}" />' for k, v in said.items()]
     context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+    buttons = context.get("header_buttons", [])
     if script := _stamp(app, page).get("script"):
-        _edit(context.get("header_buttons", []), script)
+        _edit(buttons, script)
+    if app.config.html_baseurl:
+        _offer_whole(buttons, app.config.html_baseurl.rstrip("/"))
 
 
 def _edit(buttons: list[dict[str, Any]], script: str) -> None:
@@ -170,6 +202,15 @@ def _edit(buttons: list[dict[str, Any]], script: str) -> None:
         _edit(button.get("buttons", []), script)
         if button.get("label") == "source-edit-button":
             button["url"] = re.sub(r"book/notebooks/.*", script, button["url"])
+
+
+def _offer_whole(buttons: list[dict[str, Any]], site: str) -> None:
+    """Let a reader of the published book take all of it as one page, to print it."""
+    for button in buttons:
+        if button.get("label") == "download-buttons":
+            whole = {"type": "link", "text": "whole book", "icon": "fas fa-book"}
+            whole |= {"label": "download-whole-book", "tooltip": "All pages as one"}
+            button["buttons"].append(whole | {"url": f"{site}/single/index.html"})
 
 
 def _quoted(text: str) -> str:

@@ -86,6 +86,18 @@
   });
   window.addEventListener("load", all);
 
+  // Paper cannot unfold anything: answers and computations are printed, bookkeeping
+  // code stays folded.
+  let unfolded = [];
+  window.addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll(".bd-article details:not([open])")].filter(
+      (one) => !/^Show code/.test(one.querySelector("summary")?.textContent.trim()));
+    unfolded.forEach((one) => { one.open = true; });
+  });
+  window.addEventListener("afterprint", () => {
+    unfolded.forEach((one) => { one.open = false; });
+  });
+
   // Opened as a file, a page may not fetch others, so results come without excerpts.
   if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined")
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

@@ -41,6 +41,21 @@ def test_a_store_that_the_profile_lacks_is_refused():
         Lab(PARAMS / "smoke.yaml").store("mine")
 
 
+def test_a_notebook_opened_in_its_own_folder_works_from_the_root(tmp_path, monkeypatch):
+    """As Jupyter and Binder start it: profiles name data and runs from the root."""
+    (tmp_path / "_toc.yml").touch()
+    shutil.copytree(PARAMS, tmp_path / "params")
+    own = tmp_path / "book" / "notebooks"
+    own.mkdir(parents=True)
+    monkeypatch.chdir(own)
+    assert Lab("params/synthetic.yaml").profile.name == "synthetic"
+    assert Path.cwd() == tmp_path
+    monkeypatch.chdir(own)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Lab("params/nowhere.yaml")
+    assert Path.cwd() == own
+
+
 def test_a_profile_that_passes_simulated_ecgs_for_real_is_refused(project):
     edit(project, tier="real", twin=None)  # the stores remember what they hold
     with pytest.raises(ConfigError, match=r"tier: real, but the ECGs.*are synthetic"):

@@ -50,6 +50,20 @@ def test_other_code_has_another_hash(one, two):
     assert hash_of(one) != hash_of(two)
 
 
+def test_the_published_profile_that_a_script_opens_under_is_no_part_of_its_hash():
+    """It is not the one that made a page; every page is given one and says which."""
+
+    def opened(source, tags=("parameters",)):
+        cell = new_code_cell(source, metadata={"tags": list(tags)})
+        return notebook.code_hash(new_notebook(cells=[cell]))
+
+    line = 'params: str = "params/{}.yaml"  # profile'
+    names = ("smoke", "synthetic", "real")
+    assert len({opened(line.format(name)) for name in names}) == 1
+    assert opened(line.format("mine")) != opened(line.format("smoke"))
+    assert opened(line.format("real"), ()) != opened(line.format("smoke"), ())
+
+
 def test_moving_code_between_cells_changes_the_hash():
     one = new_notebook(cells=[new_code_cell("a = 1\nb = 2")])
     two = new_notebook(cells=[new_code_cell("a = 1"), new_code_cell("b = 2")])

@@ -3,14 +3,17 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
 from sphinx import addnodes
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 import about_page
@@ -20,6 +23,7 @@ import lines
 import numbered
 import published
 import words
+import quiet_code
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = {
@@ -61,17 +65,47 @@ def test_a_stamp_says_what_made_the_page_and_its_numbers(tmp_path):
     folder.mkdir(parents=True)
     made = {"command": "mccgaa run x", "device": "gpu", "when": "2026-01-02T03:04"}
     (folder / "zeroshot.json").write_text(json.dumps(made))
-    first, again, second = about_page.stamp_lines(STAMP, tmp_path)
+    first, second = about_page.stamp_lines(STAMP, tmp_path)
     assert first.startswith("Made from notebooks/04_gafa.py · code 01234567 · mccgaa")
     assert first.endswith("cpu, 2 cores · 12 s")
-    assert "mccgaa book execute --profile real --only 04_gafa · the seconds" in again
     assert "zeroshot.csv: mccgaa run x · gpu · 2026-01-02" in second
     made["note"] = "carried over from commit 0123456"
     (folder / "zeroshot.json").write_text(json.dumps(made))
-    (_, _, earlier) = about_page.stamp_lines(STAMP, tmp_path)
+    (_, earlier) = about_page.stamp_lines(STAMP, tmp_path)
     assert "mccgaa run x (of an earlier version) · gpu" in earlier
     dated = about_page.stamp_lines(STAMP | {"when": "2026-05-06T07:08"}, tmp_path)
     assert dated[0].endswith("12 s · 2026-05-06")
+
+
+def test_a_rerun_is_the_exact_command_and_says_how_long_it_took():
+    given = {"params": "params/real.yaml", "records": 20}
+    commands, said = about_page.rerun(STAMP | {"parameters": given})
+    assert commands.splitlines() == [
+        "jupytext --to ipynb --output chapter.ipynb notebooks/04_gafa.py",
+        "papermill chapter.ipynb out.ipynb \\",
+        "    -p params params/real.yaml \\",
+        "    -p records 20",
+    ]
+    assert "12 seconds on cpu, 2 cores" in said
+    short, _ = about_page.rerun(STAMP | {"parameters": {"params": "p.yaml"}})
+    assert short.endswith("\npapermill chapter.ipynb out.ipynb -p params p.yaml")
+    slow = about_page.rerun(STAMP | {"parameters": given, "seconds": 204})
+    assert "3 minutes on" in slow[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("x = 1\npage.glue('x', x)\ny = x", "x = 1\ny = x"),
+        ("page.glue(\n    'x',\n    1,\n)", ""),
+        ("for n in names:\n    page.glue(n, 1)", ""),
+        ("if x:\n    page.glue('x', x)", "if x:\n    page.glue('x', x)"),
+        ("%time f()\npage.glue('x', 1)", "%time f()\npage.glue('x', 1)"),
+        ("page.table(x)", "page.table(x)"),
+    ],
+)
+def test_shown_code_leaves_out_what_only_hands_numbers_to_sentences(code, shown):
+    assert quiet_code.quiet(code) == shown
 
 
 def test_a_description_is_prose_and_ends_at_a_word():
@@ -305,3 +339,65 @@ def test_a_deviation_stays_beside_its_number_except_in_code():
     text += nodes.literal("", "a \u00b1 b")
     lines.unbroken(text)
     assert text.astext() == "79.2\u00a0\u00b1\u00a01.2 on them, a \u00b1 b"
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A chapter of a book whose configuration names its repository."""
+    tree = tmp_path_factory.mktemp("named")
+    skip = shutil.ignore_patterns("__pycache__")
+    for name in ("_ext", "_theme", "_vendor"):
+        shutil.copytree(ROOT / "book" / name, tree / "book" / name, ignore=skip)
+    shutil.copy(ROOT / "book" / "references.bib", tree / "book")
+    (tree / "pyproject.toml").touch()
+    config = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    assert config.count('  url: ""\n') == 1
+    address = "  url: https://github.com/someone/ecg\n"
+    (tree / "_config.yml").write_text(config.replace('  url: ""\n', address))
+    (tree / "book" / "_toc.yml").write_text(
+        "format: jb-book\nroot: intro\nchapters:\n- file: notebooks/04_gafa\n"
+    )
+    (tree / "book" / "intro.md").write_text("# A book\n\nIt has one chapter.\n")
+    page = new_notebook(
+        cells=[
+            new_markdown_cell("# A chapter"),
+            new_markdown_cell("**What it needs.** Nothing but time and some patience."),
+            new_markdown_cell("## A section"),
+            new_code_cell("seen = 1\npage.glue('one', seen)"),
+            new_code_cell("page.glue('two', 2)"),
+            new_code_cell("page.glue('three', 3)", metadata={"tags": ["hide-input"]}),
+        ]
+    )
+    page.metadata["mccgaa"] = STAMP | {"parameters": {"params": "params/real.yaml"}}
+    (tree / "book" / "notebooks").mkdir()
+    nbformat.write(page, tree / "book" / "notebooks" / "04_gafa.ipynb")
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "book"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    html = tree / "_build" / "html" / "notebooks" / "04_gafa.html"
+    return html.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://github.com/someone/ecg",
+        "https://github.com/someone/ecg/edit/main/notebooks/04_gafa.py",
+        "https://github.com/someone/ecg/issues/new",
+        "https://mybinder.org/v2/gh/someone/ecg/main?urlpath=lab/tree/book/notebooks/",
+        "https://someone.github.io/ecg/single/index.html",
+        "https://someone.github.io/ecg/notebooks/04_gafa.html",  # canonical
+    ],
+)
+def test_one_setting_gives_a_page_its_buttons_and_its_address(named, link):
+    assert f'href="{link}' in named
+
+
+def test_a_page_says_how_to_make_it_again_before_its_first_section(named):
+    """And shows code without the lines that serve its sentences, unless folded."""
+    box = named.index("Run this page yourself")
+    assert named.index("What it needs.") < box < named.index("<h2>A section")
+    text = " ".join(named.split())
+    assert "papermill" in text[text.index("Run this page yourself") :]
+    assert "colab" not in named, "its machines do not have these packages"
+    assert named.count("glue") == 1 and "seen" in named
