@@ -17,6 +17,13 @@ def tidy():
     plt.close("all")
 
 
+def test_no_words_of_a_figure_are_smaller_than_eight_points():
+    sizes = re.compile(r"""(?:font|label)size"?\s*[=:]\s*([\d.]+)""")
+    for path in Path(results.__file__).parent.glob("*.py"):
+        found = [float(size) for size in sizes.findall(path.read_text("utf-8"))]
+        assert min(found, default=8) >= 8, path.name
+
+
 def arrows(fig) -> list[tuple[str, float]]:
     """Marker and x of every end that leaves the figure."""
     lines = [line for line in fig.axes[0].lines if line.get_gid() == "cut"]
