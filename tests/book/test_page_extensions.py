@@ -12,8 +12,8 @@ import nbformat
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
-from sphinx import addnodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from sphinx import addnodes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 import about_page
@@ -22,8 +22,8 @@ import codes
 import lines
 import numbered
 import published
-import words
 import quiet_code
+import words
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = {
