@@ -205,15 +205,6 @@ def test_a_phone_shows_whole_figures_and_equations(visits):
     assert clipped == {}
 
 
-def test_no_table_is_cut_off_at_a_desk(visits):
-    cut = {
-        name: visit.report["cut"]
-        for (name, width), visit in visits.items()
-        if width == 1440 and visit.report["cut"]
-    }
-    assert not cut
-
-
 def test_a_figure_opens_in_full_size(visits):
     """On a phone its words are too small to be read in the page."""
     for (name, width), visit in visits.items():
