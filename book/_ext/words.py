@@ -98,9 +98,12 @@ def _without_citations(definition: nodes.Element) -> str:
 
 
 def _any(words: dict[str, tuple[str, str]]) -> re.Pattern[str]:
-    """Match any of some words, longer ones first, alone or in the plural."""
+    """Match any of some words, longer ones first, alone or in the plural.
+
+    No part of a file's name or path is a word: params/twin.yaml.
+    """
     names = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-    return re.compile(rf"(?<![\w-])({names})s?(?![\w-])")
+    return re.compile(rf"(?<![\w/-])({names})s?(?![\w/-]|\.\w)")
 
 
 def _in_prose(node: nodes.Node) -> bool:
