@@ -24,8 +24,8 @@ from mccgaa_book.audit.results import ENOUGH
 from mccgaa_book.noise import Floor, noise_floor
 from mccgaa_book.results import MEAN, Results, over_seeds, paired, published
 
-VERDICTS = {True: "confirmed", False: "contradicted", None: "cannot be told"}
-HERE = {True: "", False: "does not hold here", None: "cannot be told here"}
+VERDICTS = {True: "confirmed", False: "contradicted", None: "cannot be decided"}
+HERE = {True: "", False: "does not hold here", None: "cannot be decided here"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Confirmed, contradicted, or cannot be told."""
+        """Confirmed, contradicted, or cannot be decided."""
         return VERDICTS[self.holds]
 
 

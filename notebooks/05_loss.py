@@ -106,7 +106,8 @@ print(f"{B} x {B} similarities, the largest {f_sim.abs().max():.2f}")
 # %%
 f_prob = f_sim - f_sim.logsumexp(dim=1, keepdim=True)  # (B, B), eq 27
 loss_x2r = -f_prob.diagonal().mean()  # eq 28
-f_prob.exp().sum(dim=1).numpy().round(6)[:4]  # each row is a distribution over texts
+sums = f_prob.exp().sum(dim=1)  # (B,): each row is a distribution over texts
+print(f"each row adds up to 1: {torch.allclose(sums, torch.ones_like(sums))}")
 
 # %% [markdown]
 # The other direction, from text to ECG, is equation 29:

@@ -33,7 +33,7 @@ page.start(*real)
 # can be checked beside a computation.
 #
 # **What you will have at the end.** The log: what the paper says, what was computed, and one of three verdicts:
-# *confirmed*, *contradicted*, *cannot be told*. Below it, folded, how each was computed; and the list of our own
+# *confirmed*, *contradicted*, *cannot be decided*. Below it, folded, how each was computed; and the list of our own
 # deviations, read off the package's defaults and off the profile's settings.
 #
 # **What it needs.** The printed tables (`book/_paper/*.csv`), the package, and the published results on real ECGs for

@@ -30,7 +30,7 @@ def test_every_entry_says_where_what_and_by_which_numbers(log):
     assert {one.verdict for one in entries} == {
         "confirmed",
         "contradicted",
-        "cannot be told",
+        "cannot be decided",
     }
 
 
@@ -106,7 +106,7 @@ variants:
 @pytest.mark.parametrize(
     ("fused", "loss", "told"),
     [
-        (0.4, 5.0, ["contradicted", "cannot be told"]),
+        (0.4, 5.0, ["contradicted", "cannot be decided"]),
         (0.2, 2.0, ["confirmed", "contradicted"]),
     ],
 )
@@ -122,7 +122,7 @@ def test_components_are_judged_by_rankings_and_only_those_measured(checkout):
     told = verdicts(audit.on_real_ecgs()[2:])
     assert told == {
         "pair nodes do no harm beside bipartite ones": "contradicted",
-        "log-sum-exp improves on the CLIP loss": "cannot be told",
+        "log-sum-exp improves on the CLIP loss": "cannot be decided",
     }
 
 

@@ -137,7 +137,9 @@ def test_each_claim_of_the_text_is_judged_by_the_tables():
         "half of M, (64, 32), is relatively good (it is the model's size)",
         "the printed averages are those of their rows and columns",
     }
-    untold = {said for said, verdict in judged.items() if verdict == "cannot be told"}
+    untold = {
+        said for said, verdict in judged.items() if verdict == "cannot be decided"
+    }
     assert untold == {"the encoder is frozen and only a linear head is trained"}
 
 

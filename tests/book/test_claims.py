@@ -151,7 +151,7 @@ def test_a_claim_is_a_whole_sentence_and_takes_any_kind_of_truth():
     import numpy as np
 
     assert claims.claim("Two is two.", np.bool_(True)).holds is True
-    assert claims.claim("Nobody knows.", None).verdict == "cannot be told"
+    assert claims.claim("Nobody knows.", None).verdict == "cannot be decided"
     with pytest.raises(BookError, match="does not end with a full stop"):
         claims.claim("two is two", True)
 

@@ -97,7 +97,7 @@ def test_a_page_without_the_log_is_a_readable_error(tmp_path):
 
 
 def test_verdicts_are_counted_over_all_parts_of_the_log(tmp_path):
-    rows = "<td>confirmed</td><td class='x'>contradicted</td><td>cannot be told</td>"
+    rows = "<td>confirmed</td><td class='x'>contradicted</td><td>cannot be decided</td>"
     parts = [f'<figure id="table-audit-log-{part}">{rows}' for part in "ab"]
     cells = [{"outputs": [{"data": {"text/html": [html]}}]} for html in [*parts, rows]]
     page = tmp_path / "A3_audit.ipynb"
