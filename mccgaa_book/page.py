@@ -183,10 +183,7 @@ def table_html(
             f"which row is which; add {' and '.join(map(repr, wanted))}."
         )
     classes = [_class(frame.iloc[:, i], first=i == 0) for i in range(frame.shape[1])]
-    specs = [
-        f".{digits}f" if pd.api.types.is_float_dtype(dtype) else ""
-        for dtype in frame.dtypes
-    ]
+    specs = [_spec(frame.iloc[:, i], digits) for i in range(frame.shape[1])]
     head = "".join(
         f'<th class="{c}" scope="col">{html.escape(str(column))}</th>'
         for c, column in zip(classes, frame.columns, strict=True)
@@ -209,6 +206,15 @@ def table_html(
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
         "</table></div></figure>"
     )
+
+
+def _spec(column: pd.Series, digits: int) -> str:
+    """Say how numbers of a column are written; counts have no decimals."""
+    if not pd.api.types.is_float_dtype(column):
+        return ""
+    known = column.dropna()
+    counts = len(known) > 1 and (known == known.round()).all() and known.abs().max() > 1
+    return ",.0f" if counts else f".{digits}f"
 
 
 def _class(column: pd.Series, first: bool = False) -> str:

@@ -160,3 +160,12 @@ def test_numbers_written_as_text_are_set_to_the_right_and_codes_are_not():
         )
     }
     assert all(head in html for head in heads.values())
+
+
+def test_counts_that_are_floats_are_written_as_counts():
+    counts = {"moments": [63.0, None, 1250.0], "auroc": [70.0, 71.5, 72.0]}
+    html = page.table_html(pd.DataFrame(counts | {"one": [1.0, 1.0, 1.0]}), "t", "c")
+    cells = [row.split("</td>")[0].split(">")[-1] for row in html.split("<td")[1:]]
+    assert cells[0::3] == ["63", page.ABSENT, "1,250"]
+    assert cells[1::3] == ["70.00", "71.50", "72.00"]
+    assert cells[2::3] == ["1.00"] * 3  # an exact share stays a measured number
