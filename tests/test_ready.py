@@ -55,6 +55,8 @@ BASE = Knowledge(
 def ecg(seconds: float = 10.0, rate: float = 100.0, seed: int = 0) -> Record:
     rng = np.random.default_rng(seed)
     signal = rng.normal(0, 0.3, (12, round(seconds * rate))).astype(np.float32)
+    one, two = signal[:2]  # Einthoven's and Goldberger's leads follow from these
+    signal[2:6] = two - one, -(one + two) / 2, one - two / 2, two - one / 2
     return Record("x", signal, rate, "mV", np.ones(12, bool), Quality(0.0, (), 0.0))
 
 
@@ -220,6 +222,9 @@ def test_what_makes_findings_doubtful_is_said():
     small = replace(ecg(10), quality=Quality(0.0, (), 0.0, 0.01), notes=("odd",))
     odd, faint = model.doubts(small, [])
     assert odd == "odd" and faint.endswith("are its units right?")
+    swapped = replace(ecg(10), signal=ecg(10).signal[[0, 10, *range(2, 10), 1, 11]])
+    (misnamed,) = model.doubts(swapped, [])
+    assert misnamed.endswith("are its leads named rightly?")
     unfitted = Classifier(toy({}), BASE)  # whose probabilities are all the loss's own
     assert unfitted.doubts(ecg(10), ["block", "purple banana"]) == []
     (padded,) = unfitted.doubts(short, [])

@@ -31,6 +31,7 @@ _TO_MILLIVOLT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv"
 _IMPLAUSIBLE = 30.0  # mV that 1 % of an ECG's samples never pass
 _FAINT = 0.05  # mV from peak to peak, which some lead of every ECG passes
 _AGREE = 0.2  # how far limb leads may be from those of I and II, as a share of these
+_I, _II = LEADS.index("I"), LEADS.index("II")
 _RAIL_SECONDS = 0.02  # at least this long on a lead's extreme value: clipped
 
 
@@ -61,6 +62,19 @@ class Record:
     def duration(self) -> float:
         """Seconds."""
         return self.signal.shape[1] / self.sampling_rate
+
+    @property
+    def misnamed(self) -> str:
+        """What to say where limb leads do not add up as Einthoven's law has it."""
+        if self.units != "mV" or not (self.present[_I] and self.present[_II]):
+            return ""
+        if not (odd := _disagreeing(self.signal, self.present)):
+            return ""
+        are = "is" if len(odd) == 1 else "are"
+        return (
+            f"{self.path}: {', '.join(odd)} {are} not what its I and II add up to "
+            "(III = II - I, and so on); are its leads named rightly?"
+        )
 
     @property
     def faint(self) -> str:
@@ -219,26 +233,35 @@ def _derive(signal: np.ndarray, present: np.ndarray) -> tuple[str, ...]:
         signal: (12, T) in mV, without infinite values.
         present: (12,) bool.
     """
-    one, two = signal[LEADS.index("I")], signal[LEADS.index("II")]  # (T,) each
-    if not (present[LEADS.index("I")] and present[LEADS.index("II")]):
-        return ()
-    limbs = {  # Einthoven's law, and Goldberger's leads in terms of it
+    if not (present[_I] and present[_II]) or _disagreeing(signal, present):
+        return ()  # I and II, or another one, may not be what they are called
+    limbs = _limbs(signal)
+    absent = tuple(lead for lead in limbs if not present[LEADS.index(lead)])
+    for lead in absent:
+        signal[LEADS.index(lead)] = limbs[lead]
+        present[LEADS.index(lead)] = True
+    return absent
+
+
+def _disagreeing(signal: np.ndarray, present: np.ndarray) -> list[str]:
+    """Name the limb leads that are there and far from what I and II make of them."""
+    allowed = _AGREE * max(_spread(signal[_I]), _spread(signal[_II]))
+    return [
+        lead
+        for lead, made in _limbs(signal).items()
+        if present[(row := LEADS.index(lead))] and _spread(signal[row] - made) > allowed
+    ]
+
+
+def _limbs(signal: np.ndarray) -> dict[str, np.ndarray]:
+    """What I and II make of the other limb leads, (T,) each."""
+    one, two = signal[_I], signal[_II]
+    return {  # Einthoven's law, and Goldberger's leads in terms of it
         "III": two - one,
         "aVR": -(one + two) / 2,
         "aVL": one - two / 2,
         "aVF": two - one / 2,
     }
-    absent = tuple(lead for lead in limbs if not present[LEADS.index(lead)])
-    if not absent:
-        return ()
-    allowed = _AGREE * max(_spread(one), _spread(two))
-    for lead in limbs.keys() - set(absent):
-        if _spread(signal[LEADS.index(lead)] - limbs[lead]) > allowed:
-            return ()  # I and II, or this one, are not what they are called
-    for lead in absent:
-        signal[LEADS.index(lead)] = limbs[lead]
-        present[LEADS.index(lead)] = True
-    return absent
 
 
 def _spread(values: np.ndarray) -> float:

@@ -208,12 +208,12 @@ class Classifier:
             names: of the classes, as in `classify`.
 
         Returns:
-            One sentence for each doubt: how the file was read, that its units may be
-            wrong, that it is shorter than the model's input, or that classes are not
-            among those that the probabilities were fitted to.
+            One sentence for each doubt: how the file was read, that its units or the
+            names of its leads may be wrong, that it is shorter than the model's input,
+            or that classes are not among those that the probabilities were fitted to.
         """
         said, given = [*record.notes], self.model.config.input
-        said += [record.faint] if record.faint else []
+        said += [doubt for doubt in (record.faint, record.misnamed) if doubt]
         if round(record.duration * given.sampling_rate) < given.length:
             whole = (
                 ", and probabilities were fitted to whole records: they may be far too "

@@ -248,6 +248,23 @@ def test_limb_leads_are_not_computed_from_what_is_no_i_and_ii(
     assert not twelve.derived and not twelve.notes, "odd, but nothing is missing"
 
 
+def test_leads_that_bear_each_others_names_are_said(tmp_path, ecg, wfdb_writer):
+    eight = ecg(2, 500, leads=8)
+    whole = np.stack([*eight[:2], *limbs_of(*eight[:2]), *eight[2:]])  # (12, T)
+    right = read_record(wfdb_writer(tmp_path, "r", whole))
+    assert right.misnamed == ""
+    names = list(LEADS)
+    names[1], names[10] = names[10], names[1]  # II and V5
+    swapped = read_record(wfdb_writer(tmp_path, "s", whole, leads=names))
+    assert "III, aVF are not what its I and II add up to" in swapped.misnamed
+    assert swapped.misnamed.endswith("are its leads named rightly?")
+    one = whole.copy()
+    one[4] *= -1
+    assert ": aVL is not what" in read_record(wfdb_writer(tmp_path, "o", one)).misnamed
+    scaled = wfdb_writer(tmp_path, "n", whole, leads=names, units="NU")
+    assert read_record(scaled).misnamed == "", "each lead has a scale of its own"
+
+
 def test_millivolts_too_small_for_a_heart_are_said(tmp_path, ecg, wfdb_writer):
     np.save(tmp_path / "x.npy", ecg(2, 500) + 5)  # an offset is no wave
     true, small = (
