@@ -10,7 +10,7 @@
 # # Robustness and imbalance
 
 # %% tags=["parameters"]
-params: str = "params/real.yaml"  # profile: which data and how long
+params: str = "params/ablations-smoke.yaml"  # profile: which data and how long
 other: str = ""  # another profile, whose results are shown beside; empty: none
 
 # %% tags=["hide-input"]
