@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PRINTED = "paper"  # a column so named holds the paper's own numbers
 ABSENT = "\N{EN DASH}"  # a cell without a number
 # a number that was written as text: 78.8 ± 0.4, 3.0e-03, -1.2 %
-WRITTEN = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?( ?%)?( ± [\d.]+)?")
+WRITTEN = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(\s?%)?(\s±\s[\d.]+)?")
 TITLES = {
     "synthetic": "SYNTHETIC ECGs",
     "real": "REAL ECGs",

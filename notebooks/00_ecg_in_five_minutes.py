@@ -189,7 +189,8 @@ for attempt in range(4):
 
 # %%
 array = prepare(record, config)
-print("shape:", array.shape, " mean of lead II:", round(float(array[1].mean()), 3))
+mean, deviation = abs(array[1].mean()), array[1].std()  # of lead II
+print(f"shape {array.shape}; lead II: mean {mean:.2f}, deviation {deviation:.2f}")
 
 # %% [markdown]
 # And a trained one can be asked. The model that ships with the package has seen simulated ECGs and then real ones. Here it is

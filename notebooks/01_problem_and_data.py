@@ -313,7 +313,8 @@ page.table(
 # %% [markdown]
 # The AUROC of a class with three positives is a lottery, yet in a macro average it weighs as much as
 # that of a class with three thousand. Later chapters therefore give bootstrap intervals, and name
-# the classes that have no positive or no negative and are left out.
+# the classes that have no positive or no negative and are left out. Table 1 above counts the classes that occur; the
+# tables of this section count all that a task has, with those of no record.
 #
 # The paper's numbers about imbalance can be checked without any ECG, against the tables of diagnoses
 # that the PhysioNet challenges publish and against the datasets' own lists of classes.

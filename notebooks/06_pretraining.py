@@ -552,7 +552,7 @@ page.table(
     ),
     "pretrain-speed",
     "Median throughput of the training steps, and the time they took together, means over "
-    "seeds.",
+    "seeds. Where the two do not agree, the machine had other work as well.",
     lab=lab,
     digits=1,
 )

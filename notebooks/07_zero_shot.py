@@ -112,13 +112,19 @@ best = np.argsort(-found.scores[0])[:4]
 
 # %%
 page.glue("example", example)
-pd.DataFrame(
-    {
-        "class": [found.classes[c] for c in best],
-        "text": [found.texts[c] for c in best],
-        "cosine": found.scores[0, best].round(3),
-        "label": found.labels[0, best],
-    }
+page.table(
+    pd.DataFrame(
+        {
+            "class": [found.classes[c] for c in best],
+            "text": [found.texts[c] for c in best],
+            "cosine": found.scores[0, best],
+            "label": found.labels[0, best].astype(bool),
+        }
+    ),
+    "zero-nearest",
+    "The four texts nearest to one test record, and whether it has their labels.",
+    lab=lab,
+    index=False,
 )
 
 # %% [markdown]
@@ -328,7 +334,8 @@ page.table(
 # Runs with the same seed see the same batches in the same order, and all are tested on the same records, so
 # variants are compared seed by seed. A comparison of two methods needs a third number: by how much two trainings of
 # *one* method differ. {doc}`Chapter 5 </notebooks/05_loss>` shows that the CLIP loss is the same mathematics as the symmetric
-# one, so the difference between these two variants is that noise floor.
+# one, so what lies between these two variants is
+# noise; how far it may reach from seed to seed is the noise floor.
 
 # %%
 change = results.supported(paired(test, first, baseline))
@@ -355,20 +362,22 @@ parts = [
     for_one_seed.assign(kind=f"one run, seed {seed}, over test records"),
 ]
 parts += [
-    table[["difference"]].assign(kind=f"noise floor: {name} minus {lab.variants[v]}")
+    table[["difference"]].assign(
+        kind=f"same mathematics: {name} minus {lab.variants[v]}"
+    )
     for v, table in floors.items()
 ]
 
-# %% mystnb={"figure": {"name": "fig-difference", "caption": "Difference of macro AUROC x 100 between the first variant and the baseline, over seeds (with a 95 % t interval from five seeds on), for one run with a 95 % bootstrap interval over test records, and between two trainings of the same mathematics. To the right of zero, channel attention and graph are ahead. An arrow marks an interval that leaves the figure."}, "image": {"alt": "One row per task and one for the mean, with three marks each: the difference of means over seeds, the difference of one run with a horizontal interval over test records, and the noise floor. Most intervals over records are several points wide."}}
+# %% mystnb={"figure": {"name": "fig-difference", "caption": "Difference of macro AUROC x 100 between the first variant and the baseline, over seeds (with a 95 % t interval from five seeds on), for one run with a 95 % bootstrap interval over test records, and between two trainings of the same mathematics. To the right of zero, channel attention and graph are ahead. An arrow marks an interval that leaves the figure."}, "image": {"alt": "One row per task and one for the mean, with three marks each: the difference of means over seeds, the difference of one run with a horizontal interval over test records, and that between two trainings of the same mathematics. Most intervals over records are several points wide."}}
 plots.differences(pd.concat(parts), "difference of AUROC x 100")
 plt.show()
 
 # %% tags=["hide-input"]
 shown = change[["difference", "ahead", "seeds", "low", "high"]].copy()
 for v, table in floors.items():
-    shown.insert(1, f"noise floor ({lab.variants[v]})", table["difference"])
+    shown.insert(1, f"same mathematics ({lab.variants[v]})", table["difference"])
 page.table(
-    shown,
+    shown.dropna(axis="columns", how="all"),
     "zero-difference",
     f"{name} minus {other}, and minus the same mathematics; low and high: ends of a 95 % t "
     f"interval over seeds, given from {results.ENOUGH} seeds on.",

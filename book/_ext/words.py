@@ -109,7 +109,7 @@ def _any(words: dict[str, tuple[str, str]]) -> re.Pattern[str]:
 def _in_prose(node: nodes.Node) -> bool:
     inside = False
     while (node := node.parent) is not None:
-        if isinstance(node, APART):
+        if isinstance(node, APART) or node.get("stamp"):
             return False
         inside = inside or isinstance(node, PROSE)
     return inside

@@ -92,11 +92,12 @@ def held_out(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure:
                     mfc="white",
                     label=f"{label}: fused",
                 )
-        ax.set(xlabel="epoch", title=title, ylim=(0, None))
+        ax.set(xlabel="epoch", title=title)
         ax.xaxis.get_major_locator().set_params(integer=True)
     dots = {"color": style.GREY, "lw": 1.2, "ls": (0, (1, 1))}
     axes[0].axhline(chance, label="random order (ECG to text)", **dots)
     axes[0].set_ylabel("recall at 5")
+    axes[0].set_ylim(bottom=0)  # once both panels, which share it, are drawn
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=2)
     return fig

@@ -28,6 +28,7 @@ from mccgaa_book.press.chapters import Chapter
 _PARAMETER = re.compile(r"^((\w+): .*? = ).*?(  #.*)$", re.M)
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
 FIRST, SECOND = "first-copy", "second-copy"  # tags of prose that one copy alone has
+GLUED = "application/papermill.record/"  # how the kind of a glued output begins
 # The profile that a script opens under is not the one that made a page, which its stamp
 # names: in hashes the smallest profile takes the place of those with published pages.
 _OPENS_UNDER = re.compile(r'"params/(?:synthetic|real)\.yaml"')
@@ -252,7 +253,8 @@ def _shorten(page: NotebookNode) -> None:
     """Leave to a chapter's first copy what both would say word for word.
 
     A chapter that has prose for its second copy shows there what differs: numbers,
-    figures and tables, with their code folded, and no exercises.
+    figures and tables, with their code folded; neither exercises nor code that shows
+    nothing.
 
     Args:
         page: changed in place; a chapter without such prose stays as it is.
@@ -265,11 +267,22 @@ def _shorten(page: NotebookNode) -> None:
         if cell.cell_type == "code" or FIRST not in _tags(cell)
     ]
     for cell in page.cells:
-        if cell.cell_type == "code" and {FIRST, "hide-cell"} & set(_tags(cell)):
+        if cell.cell_type != "code" or "parameters" in _tags(cell):
+            continue
+        if {FIRST, "hide-cell"} & set(_tags(cell)) or not _shows(cell):
             cell.metadata["tags"] = ["remove-cell"]  # it runs, and is not shown
-        elif cell.cell_type == "code" and not _tags(cell):
+        elif not _tags(cell):
             cell.metadata["tags"] = ["hide-input"]
     _number(page)
+
+
+def _shows(cell: NotebookNode) -> bool:
+    """Say whether a code cell has an output that a reader sees, and no glue alone."""
+    return any(
+        output.output_type == "stream"
+        or any(not kind.startswith(GLUED) for kind in output.get("data", {}))
+        for output in cell.outputs
+    )
 
 
 def publish(page: NotebookNode, path: Path) -> bool:

@@ -27,9 +27,9 @@ def test_the_two_graphs_differ_as_the_equations_and_the_prose_do():
 def test_only_the_repaired_products_of_equations_20_to_22_exist():
     shapes = graph.attention_shapes().set_index("written")["exists"]
     assert shapes["C_j W"] and not shapes["W C_i"]
-    assert shapes["a [..], a in R^{1 x 2F}"] and not shapes["a^T [..], a in R^{1 x 2F}"]
-    assert shapes["(h_1 .. h_N) W_O, W_O in R^{FN x F}"]
-    assert not shapes["(h_1 .. h_N) W_O, W_O in R^{HN x F}, H = N"]
+    assert shapes["a [..], with a: 1 x 2F"] and not shapes["aᵀ [..], with a: 1 x 2F"]
+    assert shapes["(h_1 .. h_N) W_O, with W_O: FN x F"]
+    assert not shapes["(h_1 .. h_N) W_O, with W_O: HN x F, H = N"]
 
 
 def test_threshold_sweep_counts_edges_and_empty_neighbourhoods():

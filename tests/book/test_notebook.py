@@ -153,14 +153,18 @@ def test_the_first_copy_stays_as_it_is():
 def two_copies() -> nbformat.NotebookNode:
     """A chapter with prose that one of its copies alone shows."""
     page = page_with_banner()
+    seen = new_output("display_data", {"text/html": "<p>"})
+    glued = new_output("display_data", {f"{notebook.GLUED}text/plain": "1"})
     page.cells += [
         new_markdown_cell("why", metadata={"tags": ["first-copy"]}),
         new_markdown_cell(
             "see {doc}`/notebooks/06_pretraining`", metadata={"tags": ["second-copy"]}
         ),
-        new_code_cell("run", metadata={"tags": ["hide-input"]}),
-        new_code_cell("draw", metadata={"tags": ["first-copy"]}),
-        new_code_cell("plain"),
+        new_code_cell("run", metadata={"tags": ["hide-input"]}, outputs=[seen]),
+        new_code_cell("draw", metadata={"tags": ["first-copy"]}, outputs=[seen]),
+        new_code_cell("plain", outputs=[glued, seen]),
+        new_code_cell("silent"),
+        new_code_cell("glue", metadata={"tags": ["hide-input"]}, outputs=[glued]),
         new_code_cell("# answer", metadata={"tags": ["hide-cell"]}),
     ]
     return page
@@ -175,6 +179,8 @@ def test_a_second_copy_leaves_explanations_and_answers_to_the_first():
         ("run", ["hide-input"]),
         ("draw", ["remove-cell"]),
         ("plain", ["hide-input"]),
+        ("silent", ["remove-cell"]),
+        ("glue", ["remove-cell"]),
         ("# answer", ["remove-cell"]),
     ]
 

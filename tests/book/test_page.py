@@ -11,6 +11,7 @@ import torch
 from mccgaa.errors import BookError
 from mccgaa_book import BANNER, page
 from mccgaa_book.plots import style
+from mccgaa_book.rows import PLUS_MINUS
 
 
 @dataclass
@@ -143,6 +144,7 @@ def test_numbers_written_as_text_are_set_to_the_right_and_codes_are_not():
         {
             "block": ["1.1", "1.2"],  # names the rows
             "ours": ["78.8 ± 0.4", page.ABSENT],
+            "theirs": [f"78.8{PLUS_MINUS}0.4", page.ABSENT],
             "gap": ["3.0e-03", "0.0e+00"],
             "SNOMED-CT": ["164865005", page.ABSENT],
             "interval": ["25.8 to 56.3", "1.2 to 3.4"],
@@ -154,6 +156,7 @@ def test_numbers_written_as_text_are_set_to_the_right_and_codes_are_not():
         for c, k in (
             ("block", "short"),
             ("ours", "num short"),
+            ("theirs", "num short"),
             ("gap", "num short"),
             ("SNOMED-CT", "short"),
             ("interval", "short"),

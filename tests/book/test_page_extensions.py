@@ -262,9 +262,10 @@ def test_a_words_first_occurrence_in_prose_leads_to_the_glossary():
     assert page.astext().endswith("twin.yaml, twins, twin, twin-like; a noise floor.")
 
 
-def test_a_word_inside_a_link_or_a_heading_is_left_alone():
+def test_a_word_inside_a_link_a_heading_or_a_stamp_is_left_alone():
     page = prose(nodes.reference("", "the twin", refuri="x"))
     page += nodes.section("", nodes.title("", "The twin"))
+    page += nodes.container("", nodes.paragraph("", "--profile twin"), stamp=True)
     words.link(page, TWIN, "g")
     assert len(list(page.findall(nodes.reference))) == 1
 

@@ -141,3 +141,15 @@ def test_small_shares_are_not_written_as_zero_per_cent():
     labels = [t.get_text() for t in fig.axes[0].get_xticklabels() if t.get_text()]
     assert "0.1 %" in labels
     assert len(set(labels)) == len(labels)
+
+
+def test_both_panels_of_recall_show_all_of_their_curves():
+    low, high = ([0.1, 0.2], [0.3, 0.9])
+    names = ("ecg_to_text_r5", "text_to_ecg_r5")
+    table = pd.DataFrame({"epoch": [0, 1], names[0]: low, names[1]: high})
+    table = table.assign(**{f"fused_{name}": table[name] for name in names})
+    fig = results.held_out({"run": table}, chance=0.05)
+    for ax in fig.axes:
+        bottom, top = ax.get_ylim()
+        assert bottom == 0 and top > 0.9
+    plt.close(fig)
