@@ -112,20 +112,10 @@ best = np.argsort(-found.scores[0])[:4]
 
 # %%
 page.glue("example", example)
-page.table(
-    pd.DataFrame(
-        {
-            "class": [found.classes[c] for c in best],
-            "text": [found.texts[c] for c in best],
-            "cosine": found.scores[0, best],
-            "label": found.labels[0, best].astype(bool),
-        }
-    ),
-    "zero-nearest",
-    "The four texts nearest to one test record, and whether it has their labels.",
-    lab=lab,
-    index=False,
-)
+row = {"cosine": found.scores[0], "label": found.labels[0] == 1}
+near = pd.DataFrame({"class": found.classes, "text": found.texts} | row).iloc[best]
+said = "The four texts nearest to one test record, and whether it has their labels."
+page.table(near, "zero-nearest", said, lab=lab, index=False)
 
 # %% [markdown]
 # The first test record of the task "{glue:text}`example`", its four nearest texts, and whether it carries their
