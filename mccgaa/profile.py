@@ -63,7 +63,7 @@ def elsewhere(text: str, key: str) -> tuple[str, str]:
 class StoreRecipe:
     """How a store is packed; rate, duration and transform are `model.input`'s."""
 
-    dataset: str  # ptbxl, mimic, cpsc2018, csn or own
+    dataset: Literal["ptbxl", "mimic", "cpsc2018", "csn", "challenge", "own"]
     root: str  # the dataset's folder
     out: str  # the store's folder
     options: dict[str, Any] = field(default_factory=dict)  # of the dataset's reader

@@ -148,6 +148,16 @@ def nest(cls: type, data: Any, rest: str, where: str) -> dict[str, Any]:
     return nested
 
 
+KINDS = {  # what a setting's type is called
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number (write 1.0e-4, not 1e-4)",
+    str: "a text",
+    tuple: "a list, such as [0, 1]",
+    dict: "names with values",
+}
+
+
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     """Check one value against its type hint; lists become tuples."""
     if is_dataclass(hint):
@@ -170,8 +180,9 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        tip = " (write 1.0e-4, not 1e-4)" if hint is float else ""
-        raise ConfigError(f"{where} is {value!r}; expected {hint.__name__}{tip}.")
+        raise ConfigError(
+            f"{where} is {value!r}; expected {KINDS.get(hint, hint.__name__)}."
+        )
     return value
 
 

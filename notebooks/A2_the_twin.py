@@ -51,8 +51,10 @@ page.start(lab)
 # are made of them:
 #
 # $$
-# \begin{pmatrix} I & II & V1 \dots V6 \end{pmatrix}^\top(t) = \mathbf{T}\, \mathbf{d}(t),
-# \qquad III = II - I, \qquad aVR = -\tfrac{I + II}{2}
+# \begin{gathered}
+# \begin{pmatrix} I & II & V1 \dots V6 \end{pmatrix}^\top(t) = \mathbf{T}\, \mathbf{d}(t), \\
+# III = II - I, \qquad aVR = -\tfrac{I + II}{2}
+# \end{gathered}
 # $$ (eq-twin-leads)
 #
 # So Einthoven's and Goldberger's identities hold exactly before noise, as they do in a body. The matrix is

@@ -105,6 +105,8 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
         ("tier: synthetic", "title: a", "lacks tier"),
         ("tier: synthetic", "tier: mine", "one of synthetic, real, paper"),
         ("dataset: csn, ", "", "stores.csn lacks dataset"),
+        ("dataset: csn,", "dataset: cns,", "'cns'; .*ptbxl, mimic, cpsc2018, csn,"),
+        ("tier: synthetic", "tier: real\nseeds: 0", r"seeds is 0; .* a list, such as"),
         ("csn: csn,", "csn: other,", "no store 'other'"),
         ("plain: {label: Plain}", "plain: [1]", "must be a mapping"),
         ("pretrain: {epochs: 2}", "reproduce: {variants: [a]}", "no variant 'a'"),

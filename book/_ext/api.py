@@ -21,8 +21,13 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Shape):\s*$")
-ITEM = re.compile(r"^(\*{0,2}[\w., `*]+?)(?: \(([^)]*)\))?:\s+(.*)$")
-MARK = re.compile(r"``(.+?)``|`([^`]+)`|\*\*([^*]+)\*\*|\$([^$]+)\$", re.S)
+ITEM = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*)(?: \(([^)]*)\))?:\s+(.*)$")
+POINT = re.compile(r"^(?:-|(\d+)\.) (?=\S)")  # opens an item of a list
+MARK = re.compile(
+    r"``(.+?)``|`([^`]+)`|\*\*([^*]+)\*\*|\$([^$]+)\$"
+    r"|(?<![\w*])\*(\w[^*\n]*)\*(?![\w*])",
+    re.S,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -144,12 +149,22 @@ def _arguments(args: ast.arguments) -> list[str]:
 def attributes(node: ast.ClassDef) -> list[tuple[str, str]]:
     """List the annotated fields of a class, with their types and defaults."""
     return [
-        (one.target.id, ast.unparse(one).split(":", 1)[1].strip())
+        (one.target.id, f"``{_declared(one)}``")
         for one in node.body
         if isinstance(one, ast.AnnAssign)
         and isinstance(one.target, ast.Name)
         and one.target.id[0] != "_"
     ]
+
+
+def _declared(field: ast.AnnAssign) -> str:
+    """Write a field's type and the default that a caller sees, if it has one."""
+    value = field.value
+    if isinstance(value, ast.Call):
+        called = ast.unparse(value.func)
+        value = value.args[0] if called == "later" and value.args else None
+    default = f" = {ast.unparse(value)}" if value is not None else ""
+    return ast.unparse(field.annotation) + default
 
 
 def prose(docstring: str) -> list[nodes.Node]:
@@ -191,8 +206,10 @@ def inline(text: str) -> list[nodes.Node]:
             found.append(nodes.literal("", code))
         elif mark[3]:
             found.append(nodes.strong("", mark[3]))
-        else:
+        elif mark[4]:
             found.append(nodes.math("", mark[4]))
+        else:
+            found.append(nodes.emphasis("", mark[5]))
         at = mark.end()
     return [*found, nodes.Text(text[at:])]
 
@@ -216,8 +233,33 @@ def _blocks(lines: list[str]) -> list[str]:
     return [block for block in blocks if block.strip()]
 
 
+def _list(lines: list[str]) -> nodes.Node:
+    """Set the items of a list, each begun by a point and continued where indented."""
+    numbered = POINT.match(lines[0])[1] is not None
+    listed = (
+        nodes.enumerated_list(enumtype="arabic") if numbered else nodes.bullet_list()
+    )
+    items: list[str] = []
+    for line in lines:
+        if POINT.match(line):
+            items.append(POINT.sub("", line))
+        else:
+            items[-1] += f" {line.strip()}"
+    for item in items:
+        listed += nodes.list_item("", nodes.paragraph("", "", *inline(item)))
+    return listed
+
+
 def _block(block: str) -> nodes.Node:
-    """Set a paragraph, a formula, or lines of code."""
+    """Set a paragraph, a formula, lines of code, or a list."""
+    lines = block.splitlines()
+    first = next((i for i, line in enumerate(lines) if POINT.match(line)), None)
+    if first is not None and "::" not in block:
+        box = nodes.container()
+        if first:
+            box += nodes.paragraph("", "", *inline(" ".join(lines[:first])))
+        box += _list(lines[first:])
+        return box
     if block.startswith(".. math::"):
         formula = textwrap.dedent(block.removeprefix(".. math::").lstrip("\n")).strip()
         formula = f"\\begin{{align*}}\n{formula}\n\\end{{align*}}"

@@ -95,13 +95,13 @@ def of_the_graph() -> list[Claim]:
             bool(unrelated["fused"] < 2 * unrelated["chance"]),
             f"between unrelated vectors fused retrieval reaches "
             f"{unrelated['fused']:.3f} in the pair graph, the embeddings themselves "
-            f"{unrelated['backbone']:.3f}: X_topo and Q_topo are halves of one vector, "
+            f"{unrelated['backbone']:.3f}: both topologies are halves of one vector, "
             "so its loss can fall with nothing aligned",
             "eq 19 to 24, Fig. 3",
             "4",
         ),
         Claim(
-            "C W and W C, a in R^{1 x 2H}, W_O in R^{HN x F}",
+            "the products C W and W C, with a of 1 x 2H and W_O of HN x F",
             missing.empty,
             f"{len(missing)} of {len(shapes)} products do not exist; H has three "
             "meanings; without the LeakyReLU of GAT the node's own term cancels",
@@ -121,8 +121,9 @@ def of_the_graph() -> list[Claim]:
             "a simple linear layer gives the label",
             False,
             f"trained on {Gafa(GafaConfig(), x.shape[1])(x, q)[0].shape[1]} columns, "
-            f"used with {x.shape[1]}; no layer is trained, and the pair graph takes "
-            f"class texts: {_yes(readings.loc['takes 5 class texts', 'pair'])}",
+            f"used with {x.shape[1]}; no layer is trained, and class texts "
+            f"{'fit' if readings.loc['takes 5 class texts', 'pair'] else 'do not fit'} "
+            "into the pair graph",
             "eq 25, 3.4",
             "4",
         ),
@@ -195,8 +196,3 @@ def random_pairs() -> tuple[torch.Tensor, torch.Tensor]:
         for seed in (0, 1)
     )
     return x, q
-
-
-def _yes(value: object) -> str:
-    """Write a truth as a word."""
-    return "yes" if value else "no"

@@ -183,6 +183,44 @@ def test_a_docstring_becomes_paragraphs_lists_and_formulas():
     ]
 
 
+def test_a_docstrings_lists_emphasis_and_sentences_are_set_as_such():
+    found = api.prose(
+        """Read *only* what a * b says; **all** of `*args`.
+
+        Order:
+        - `path`: needed,
+          by all;
+        - the rest.
+
+        1. first
+        2. second
+
+        Returns:
+            One row per record: as `read` gives them.
+        """
+    )
+    assert [n.astext() for n in found[0].findall(nodes.emphasis)] == ["only"]
+    box, numbered, returned = found[1:]
+    assert box[0].astext() == "Order:"
+    assert [n.astext() for n in box[1]] == ["path: needed, by all;", "the rest."]
+    assert isinstance(numbered[0], nodes.enumerated_list) and len(numbered[0]) == 2
+    (item,) = returned.findall(nodes.list_item)
+    assert item.astext() == "One row per record: as read gives them."
+    assert [n.astext() for n in item.findall(nodes.literal)] == ["read"]
+
+
+def test_a_field_shows_its_type_and_the_default_that_a_caller_sees():
+    code = """class C:
+        a: Literal['x', 'y'] = later('x')
+        b: dict = field(default_factory=dict)
+        c: int"""
+    assert api.attributes(ast.parse(code).body[0]) == [
+        ("a", "``Literal['x', 'y'] = 'x'``"),
+        ("b", "``dict``"),
+        ("c", "``int``"),
+    ]
+
+
 def test_a_long_declaration_has_a_line_per_argument():
     arguments = "first: int, *, second: str = 'a long default value', **rest: Any"
     code = f"def call({arguments}) -> dict[str, list[int]]: ..."
