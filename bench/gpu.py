@@ -31,13 +31,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from unittest import mock
 
-import fused
 import numpy as np
 import torch
 from torch import Tensor, nn
 from usual import TOKENS, Usual, bert, write_records
 
+from mccgaa import fast_encoder
 from mccgaa.config import (
     EncoderConfig,
     GafaConfig,
@@ -61,14 +62,13 @@ WINDOWS = 5  # medians are of at least so many
 # What a step can be made with; "+graph" after a name replays it as one CUDA graph.
 VARIANTS = {
     "eager": "the package as it is, without torch.compile",
-    "compile": "the package as it is: its encoder compiled",
     "pooled": "as eager, with adaptive pooling for the maximum of eq 9",
-    "kernels": "as eager, bench/triton_passes.py in place of the encoder's forward",
-    "fused": "as compile, with bench/fused.py in place of the encoder's forward",
-    "whole": "as fused, with GAFA and losses compiled, too",
-    "tuned": "as fused, its kernels tuned on the device",
+    "compile": "the package as it is in a long run: its encoder compiled",
+    "unfused": "as compile, but of the encoder's plain forward",
+    "whole": "as compile, with GAFA and losses compiled, too",
+    "tuned": "as compile, its kernels tuned on the device",
 }
-PLAIN = ("eager", "pooled", "kernels")  # not by torch.compile, which takes minutes
+PLAIN = ("eager", "pooled")  # not by torch.compile, which takes minutes
 
 
 @dataclass
@@ -455,14 +455,18 @@ class Bench:
         }
 
     def profile(self, variant: str, batch: int) -> dict[str, Any]:
-        """Record ten steps, and name the kernels that take the most time."""
+        """Record ten steps: what the device did, and what the host needed to ask."""
         from torch.profiler import ProfilerActivity, profile
 
         step = Stepper(self, variant, batch)
         for _ in range(5):
             step()
-        self.wait()
         count = 2 if self.small else 10
+        start = self.wait()
+        for _ in range(count):
+            step()
+        asked = time.perf_counter() - start
+        took = self.wait() - start
         activities = [ProfilerActivity.CPU]
         if self.on_gpu:
             activities.append(ProfilerActivity.CUDA)
@@ -474,21 +478,25 @@ class Bench:
         rows = [row for row in recorded.key_averages() if getattr(row, key) > 0]
         if self.on_gpu:  # kernels; not what asked for them, and no annotations
             cuda = torch.autograd.DeviceType.CUDA
-            rows = [r for r in rows if r.device_type == cuda and "#" not in r.key]
+            notes = ("##", "Optimizer.", "ProfilerStep", "Torch-Compiled")
+            rows = [r for r in rows if r.device_type == cuda]
+            rows = [r for r in rows if not r.key.startswith(notes)]
         rows.sort(key=lambda row: -getattr(row, key))
         total = sum(getattr(row, key) for row in rows)
         lines = [
             f"{getattr(row, key) / count / 1e3:9.3f} ms "
             f"{getattr(row, key) / total:6.1%} {row.count / count:6.1f}x  "
-            f"{row.key[:120]}"
-            for row in rows[: 15 if self.small else 40]
+            f"{row.key[:160]}"
+            for row in rows[: 15 if self.small else 60]
         ]
         table = "\n".join(lines)
         print(table)
         return {
             "variant": variant,
             "batch": batch,
+            "ms_per_step": round(took / count * 1e3, 3),
             "device_ms_per_step": round(total / count / 1e3, 3),
+            "host_ms_per_step": round(asked / count * 1e3, 3),
             "kernels": table,
         }
 
@@ -500,7 +508,7 @@ class Bench:
         if variant in PLAIN:
             apply(variant, learner)
         else:
-            encoder.features = partial(fused.features, encoder)
+            encoder.features = partial(fast_encoder.features, encoder)
             encoder.forward = torch.compile(encoder.forward, dynamic=False)
         learner.model.eval()
         data = self.batches(batch, 1000)
@@ -608,60 +616,15 @@ class Stepper:
         self.learner = bench.learner(name, batch)
         self.data = bench.batches(batch, 10_000)
         self.step = 0
-        self.replay: Callable[[Tensor, Tensor], Tensor] | None = None
+        self.learner.replay = None
         if graph and bench.on_gpu:
-            self.replay = recorded(self.learner, *next(self.data))
+            self.learner.record()
 
     def __call__(self) -> Tensor:
         """Take a step; its losses (3,) stay on the device."""
         signals, vectors = next(self.data)
         self.step += 1
-        if self.replay:
-            return self.replay(signals, vectors)
         return self.learner.step(self.step, 1e-3, signals, vectors)
-
-
-def recorded(
-    learner: Learner, signals: Tensor, vectors: Tensor
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Record a step as a CUDA graph, and make a function that replays it."""
-    old = learner.optimizer.param_groups[0]
-    optimizer = torch.optim.AdamW(
-        old["params"],
-        lr=torch.tensor(1e-3, device=signals.device),
-        betas=old["betas"],
-        weight_decay=old["weight_decay"],
-        fused=True,
-        capturable=True,
-    )
-    learner.module.train()
-
-    def step() -> Tensor:
-        with autocast(learner.device, "bf16"):
-            output = learner.module(signals, vectors)
-        optimizer.zero_grad(set_to_none=True)
-        output.loss.backward()
-        optimizer.step()
-        return torch.stack([output.loss, output.cma, output.uma]).detach()
-
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        losses = step()
-
-    def replay(new_signals: Tensor, new_vectors: Tensor) -> Tensor:
-        signals.copy_(new_signals)
-        vectors.copy_(new_vectors)
-        torch.manual_seed(1)  # dropout draws anew, as in every step
-        graph.replay()
-        return losses.clone()
-
-    return replay
 
 
 def apply(variant: str, learner: Learner) -> None:
@@ -672,26 +635,25 @@ def apply(variant: str, learner: Learner) -> None:
     """
     if variant not in VARIANTS:
         raise ValueError(f"No variant {variant!r}; known: {', '.join(VARIANTS)}.")
-    encoder = learner.model.encoder
     if variant == "pooled":
-        for module in encoder.modules():
+        for module in learner.model.encoder.modules():
             if isinstance(module, ChannelAttention):
                 module.weights = types.MethodType(pooled, module)
-    if variant in ("fused", "whole", "tuned"):
-        encoder.features = partial(fused.features, encoder)
-    if variant == "kernels":
-        import triton_passes  # needs Triton, which comes with PyTorch for GPUs
-
-        encoder.features = partial(triton_passes.features, encoder)
     if variant == "whole":
+        features = partial(fast_encoder.features, learner.model.encoder)
+        learner.model.local = partial(learner.model.local, features=features)
         learner.module = torch.compile(learner.model, dynamic=False)
     elif variant not in PLAIN:
         from torch._inductor import config as inductor  # takes a second
 
         said = io.StringIO()
+        plain = mock.patch.object(
+            fast_encoder, "features", lambda encoder, x: encoder.features(x)
+        )
         with (
             contextlib.redirect_stderr(said),
             inductor.patch(coordinate_descent_tuning=variant == "tuned"),
+            plain if variant == "unfused" else contextlib.nullcontext(),
         ):
             works = learner.compile()
         if not works:  # or the package's own way would be timed under this name
@@ -701,7 +663,7 @@ def apply(variant: str, learner: Learner) -> None:
 def pooled(self: ChannelAttention, x: Tensor) -> Tensor:
     """`ChannelAttention.weights`, its maximum taken by adaptive pooling."""
     largest = nn.functional.adaptive_max_pool2d(x, 1).flatten(1)
-    return fused.gate(self, torch.stack([x.mean((2, 3)), largest]))
+    return fast_encoder.gate(self, torch.stack([x.mean((2, 3)), largest]))
 
 
 def plainly(value: float | Tensor) -> float | str:
@@ -837,9 +799,8 @@ def table(found: dict[str, Any]) -> str:
 
 
 def run(bench: Bench) -> None:
-    """Do all sections: what nothing can keep from running first, compilers last."""
+    """Do all sections, what matters most first."""
     small, middle, large = bench.sizes.batches
-    wanted = bench.variants
     scale = min(2.0, bench.left / 120)  # of the time for windows
     tick = 0.0 if bench.small else 1.0  # every section has its turn in tiny sizes
 
@@ -848,40 +809,31 @@ def run(bench: Bench) -> None:
         work = partial(bench.training, variant, batch, seconds)
         bench.section(name, tick * (seconds + before), work)
 
+    def begin(variant: str) -> float:
+        return 20 if variant in PLAIN else 90  # seconds until it is warm, about
+
     bench.section("facts", 0, bench.facts)
     if bench.section("store", 0, bench.store) is None:
         return
-    plain = [v for v in wanted if v in PLAIN]
-    for variant in plain:
-        if variant != "kernels":
-            train(variant, middle, 5, 0)
     bench.section("usual loop", 6 * tick, lambda: bench.usual(False, 6 * scale))
     cached = "usual loop, cached texts"
     bench.section(cached, 6 * tick, lambda: bench.usual(True, 4 * scale))
-    if "kernels" in plain:
-        train("kernels", middle, 8, 0)
-    lead = max(plain, key=lambda v: speed(bench.found.get(f"train {v} {middle}")))
+    for variant in bench.variants:
+        warm = bench.made is not None and bench.made[:2] == (variant, middle)
+        train(variant, middle, 4, 0 if warm else begin(variant))
+        train(f"{variant}+graph", middle, 4, 2)
+        work = partial(bench.profile, f"{variant}+graph", middle)
+        bench.section(f"profile {variant}", 2 * tick, work)
     bench.section("limit", 0, bench.limit)
-    bench.section("profile", 2 * tick, lambda: bench.profile(lead, middle))
-    train(f"{lead}+graph", middle, 4, 2)
-    train(lead, large, 10, 3)
-    train(lead, small, 3, 3)
-    train(f"{lead}+graph", small, 3, 2)
-    bench.section("score", 4 * tick, lambda: bench.scoring(lead, 3))
-    bench.section("short", 5 * tick, lambda: short(bench, lead))
-    for variant in wanted:
-        if variant not in PLAIN:
-            train(variant, middle, 5, 30)
+    lead, plain = bench.variants[0], [v for v in bench.variants if v in PLAIN]
+    for variant in plain[:1]:
+        train(variant, small, 3, 3)
+        train(f"{variant}+graph", small, 3, 2)
+        bench.section("score", 4 * tick, partial(bench.scoring, variant, 3))
+        bench.section("short", 5 * tick, partial(short, bench, variant))
+    train(f"{lead}+graph", large, 4, begin(lead))
     bench.section("convolutions", 15 * tick, bench.convolutions)
-    for variant in plain:
-        if variant != lead:
-            train(variant, large, 6, 3)
     bench.section("limit", 0, bench.limit)
-
-
-def speed(row: dict[str, Any] | None) -> float:
-    """ECGs per second of a section; 0 where it failed."""
-    return (row or {}).get("samples_per_second", 0.0)
 
 
 def short(bench: Bench, variant: str) -> dict[str, Any]:
@@ -932,7 +884,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="tiny sizes, for a test")
     parser.add_argument(
         "--variants",
-        default="eager,pooled,kernels,fused",
+        default="compile,eager",
         help=f"of the training step: {', '.join(VARIANTS)}",
     )
     args = parser.parse_args(arguments)

@@ -221,7 +221,8 @@ class PretrainConfig:
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
     workers: int = 0  # threads that read batches ahead
     store_on: Literal["auto", "device", "host"] = "auto"  # see `DeviceReader`
-    compile: Literal["auto", "on", "off"] = "auto"  # auto: long runs on one GPU
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: long runs on one GPU; off:
+    # nor is a step made a CUDA graph
     chunk: int = later(0)  # ECGs encoded at a time, to save memory; 0: the whole batch
     seed: int = 0  # weights, dropout, batch order
 

@@ -8,7 +8,8 @@ normalises its own part.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from mccgaa.plus.average import Average
 from mccgaa.runtime import autocast, seed_step, world
 from mccgaa.settings import require
 from mccgaa.start import Start
+
+if TYPE_CHECKING:
+    from mccgaa.replay import Replay
 
 
 class Learner:
@@ -64,6 +68,7 @@ class Learner:
             fused=True,  # one pass over the weights, on a CPU too
         )
         self.average = Average(self.model, settings.ema) if settings.ema else None
+        self.replay: Replay | None = None  # takes the steps, where there is one
 
     def new_model(self) -> MCCGAA:
         """Make the model, its weights drawn from torch's generator."""
@@ -96,7 +101,10 @@ class Learner:
         settings = self.config.pretrain
         seed_step(settings.seed, step, self.rank)  # of dropout and augmentation
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            if self.replay:
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
         self.module.train()
         given = self.config.model.input
         signals = augment(
@@ -106,14 +114,26 @@ class Learner:
             given.sampling_rate,
             standardised=given.standardised,
         )
-        with autocast(self.device, settings.precision):
+        take = self.replay or self.plain_step
+        losses = take(signals, *texts)
+        if self.average:
+            self.average.update(self.model, step)
+        return losses
+
+    def plain_step(self, signals: Tensor, *texts: Tensor) -> Tensor:
+        """Go forward, backward and one step down, at the learning rate that is set."""
+        with autocast(self.device, self.config.pretrain.precision):
             output = self.module(signals, *texts)
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()
         self.optimizer.step()
-        if self.average:
-            self.average.update(self.model, step)
         return torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
+
+    def record(self) -> None:
+        """Let a CUDA graph take the steps, on one GPU."""
+        from mccgaa.replay import Replay  # for GPUs alone
+
+        self.replay = Replay(self.plain_step, self.optimizer, self.device)
 
     def compile(self) -> bool:
         """Compile the encoder for batches of the run, where torch.compile works.
@@ -123,12 +143,18 @@ class Learner:
         Returns:
             Whether steps are compiled from now on.
         """
+        from mccgaa import fast_encoder  # as compilers, for GPUs alone
+
         settings, given = self.config.pretrain, self.config.model.input
         size = settings.chunk or settings.batch_size
         leads = self.config.model.encoder.leads
         x = torch.ones(size, leads, given.length, device=self.device)
         statistics = {n: b.clone() for n, b in self.model.named_buffers()}
-        compiled = torch.compile(self.model.local, dynamic=False)
+        local = self.model.local
+        if world()[1] == 1:  # SyncBatchNorm looks at other processes' moments, too
+            features = partial(fast_encoder.features, self.model.encoder)
+            local = partial(local, features=features)
+        compiled = torch.compile(local, dynamic=False)
         try:
             self.model.train()
             with autocast(self.device, settings.precision):
@@ -155,5 +181,7 @@ class Learner:
         """Go back to where `state` was called."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # a recorded step left tensors
+            group["lr"], group["capturable"] = float(group["lr"]), False
         if self.average:
             self.average.model.load_state_dict(state["average"])

@@ -309,18 +309,25 @@ class MCCGAA(nn.Module):
             x = x.chunk(group.processes)[group.rank]
         return self.alignment(x, q, targets, weights)
 
-    def local(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def local(
+        self, x: Tensor, features: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode scaled ECGs (B, leads, T), without a look at the rest of their batch.
+
+        Args:
+            x: the ECGs.
+            features: computes what `encoder.features` does in another way, which a
+                compiler may prefer.
 
         Returns:
             X^e (B, M), and what eq 31 makes its views of (B, M): X^e itself, or with
             `loss.uma` "maps" the features averaged over time.
         """
-        features = self.encoder.features(x)  # (B, M, T')
-        x_local = self.encoder.pool(features)  # (B, M)
+        maps = (features or self.encoder.features)(x)  # (B, M, T')
+        x_local = self.encoder.pool(maps)  # (B, M)
         if self.config.loss.uma == "dropout":
             return x_local, x_local
-        return x_local, features.to(x_local.dtype).mean(-1)
+        return x_local, maps.to(x_local.dtype).mean(-1)
 
     def _in_chunks(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Do `local`, with the activations of `chunk` ECGs in memory at a time.

@@ -183,6 +183,8 @@ class Trainer:
         _ = self.reader  # takes the store to the device, if it fits
         if self.worth_compiling:
             self.compiled = self.learner.compile()
+        if self.can_be_recorded:
+            self.learner.record()
         steps = bar(
             total=self.total_steps,
             initial=self.step,
@@ -223,6 +225,19 @@ class Trainer:
         # SyncBatchNorm's exchanges leave little that could be compiled.
         alone_on_gpu = self.device.type == "cuda" and self.processes == 1
         return alone_on_gpu and self.total_steps - self.step >= WORTH_COMPILING
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether a step can be a CUDA graph, which the host asks for at once.
+
+        What differs from step to step cannot: the statements of a batch may be any
+        number. Augmentation is applied before.
+        """
+        settings, model = self.config.pretrain, self.config.model
+        alone_on_gpu = self.device.type == "cuda" and self.processes == 1
+        fixed = model.gafa.neighbours is None and model.loss.kind != "statements"
+        plain = settings.compile == "off" or settings.chunk
+        return alone_on_gpu and fixed and not plain
 
     @cached_property
     def reader(self) -> DeviceReader:
@@ -376,6 +391,7 @@ class Trainer:
                 "precision": self.precision,
                 "store_on": self.reader.where,
                 "compiled": self.compiled,
+                "recorded": bool(self.learner.replay and self.learner.replay.graph),
             },
         }
         if self.start:

@@ -129,3 +129,37 @@ def test_compiled_steps_are_plain_steps(pairs, augment, capsys):
         found.append(torch.stack(losses))
         assert list(learner.model.state_dict()) == names[0]
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("augment", [0.0, 0.5])
+def test_recorded_steps_are_plain_steps_dropout_included(pairs, augment):
+    found, weights = [], []
+    for recorded in (False, True):
+        learner = Learner(with_(precision="fp32", augment=augment, ema=0.9), GPU)
+        if recorded:
+            learner.record()
+        signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
+        losses = [
+            learner.step(t, 1e-3 / (t + 1), signals, vectors / 10) for t in range(8)
+        ]
+        found.append(torch.stack(losses))
+        weights.append(torch.cat([w.flatten() for w in learner.result.parameters()]))
+    assert learner.replay is not None and learner.replay.graph, learner.replay.why
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-3)
+    fewer = learner.step(8, 1e-3, signals[:4], vectors[:4] / 10)  # plain
+    assert fewer.isfinite().all() and fewer[0] != found[1][-1, 0]
+
+
+def test_a_short_run_is_recorded_and_goes_on_plainly_on_a_cpu(pairs, tmp_path):
+    run = pretrain(with_(epochs=2), pairs, tmp_path, device="cuda")
+    facts = json.loads((run / "metrics.json").read_text())["facts"]
+    assert facts["recorded"] and not facts["compiled"]
+    config = with_(epochs=2)
+    learner, other = Learner(config, GPU), Learner(config, torch.device("cpu"))
+    learner.record()
+    signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
+    for t in range(5):
+        learner.step(t, 1e-3, signals, vectors)
+    other.load(learner.state())
+    assert other.step(5, 1e-3, signals.cpu(), vectors.cpu()).isfinite().all()

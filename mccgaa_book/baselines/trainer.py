@@ -126,6 +126,11 @@ class BaselineLearner(Learner):
 class BaselineTrainer(Trainer):
     """The loop of one run of a baseline, and the folder that it fills."""
 
+    @property
+    def can_be_recorded(self) -> bool:
+        """No: views are drawn within a step."""
+        return False
+
     def new_learner(self) -> BaselineLearner:
         """What takes the steps."""
         config: Any = self.config
