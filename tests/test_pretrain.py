@@ -485,6 +485,37 @@ def test_long_runs_on_one_gpu_are_worth_compiling(
     assert on_cpu is (expected and "compile" in settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "model", "processes", "expected"),
+    [
+        ({}, {}, 1, True),
+        ({"compile": "on", "augment": 0.5, "ema": 0.9}, {}, 1, True),
+        ({}, {}, 2, False),
+        ({"compile": "off"}, {}, 1, False),
+        ({"chunk": 4}, {}, 1, False),
+        ({}, {"gafa": GafaConfig(graph="bipartite", neighbours=3)}, 1, False),
+        (
+            {},
+            {
+                "gafa": GafaConfig(graph="none"),
+                "loss": LossConfig(kind="statements", learn_tau=True, uma_weight=0.0),
+            },
+            1,
+            False,
+        ),
+    ],
+)
+def test_steps_on_one_gpu_are_recorded_where_all_are_alike(
+    pairs, tmp_path, settings, model, processes, expected
+):
+    config = with_(RUN, **settings)
+    loop = trainer(config, pairs, tmp_path)
+    assert not loop.can_be_recorded, "a CPU records nothing"
+    loop.config = replace(config, model=replace(config.model, **model))
+    loop.device, loop.processes = torch.device("cuda", 0), processes
+    assert loop.can_be_recorded is expected
+
+
 def test_compiled_steps_leave_weights_names_and_statistics_as_they_are(
     finished, pairs, tmp_path, monkeypatch
 ):

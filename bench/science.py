@@ -1,0 +1,100 @@
+"""Do the fast paths give the science of the plain ones? Two results, run by run.
+
+Reads two files of zero-shot results, as `mccgaa run` writes them, of the same profile
+trained in two ways, such as on a CPU in float32 and on a GPU in bfloat16, its steps
+replayed as CUDA graphs. Runs of the same variant and seed are paired; their macro AUROC
+is averaged over the tasks. The difference is set beside the spread over seeds, which is
+what two trainings that differ in nothing but chance show.
+
+    mccgaa run zeroshot --profile real --seeds 0     # on a GPU, into reruns/real
+    python bench/science.py results/real/zeroshot.csv reruns/real/zeroshot.csv \
+        --json bench/science.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from mccgaa.files import write_json
+
+
+def means(path: Path) -> pd.Series:
+    """Average the macro AUROC x 100 of the test split over tasks: (variant, seed)."""
+    frame = pd.read_csv(path, dtype={"seed": str}, keep_default_na=False)
+    macro = (frame["split"] == "test") & (frame["metric"] == "auroc")
+    macro &= (frame["class"] == "") & (frame["variant"] != "")
+    return frame[macro].groupby(["variant", "seed"])["value"].mean()
+
+
+def compare(plain: pd.Series, fast: pd.Series) -> dict[str, Any]:
+    """Pair runs, and set their differences beside the spread over seeds.
+
+    Args:
+        plain: of `means`, with several seeds of a variant.
+        fast: likewise; what it shares with `plain` is paired.
+
+    Returns:
+        Plain data: the pairs, the mean difference (fast - plain) with its 95 % interval
+        over pairs (Student's t), and the standard deviation over seeds, pooled over the
+        variants of `plain`.
+
+    Raises:
+        SystemExit: fewer than three runs are in both.
+    """
+    both = pd.DataFrame({"plain": plain, "fast": fast}).dropna()
+    if len(both) < 3:
+        raise SystemExit(f"{len(both)} runs are in both files; three are needed.")
+    difference = both["fast"] - both["plain"]
+    half = stats.t.ppf(0.975, len(both) - 1) * difference.sem()
+    mean = difference.mean()
+    spread = plain.groupby("variant").var().mean() ** 0.5
+    return {
+        "pairs": [
+            {"variant": v, "seed": s, "plain": round(row.plain, 2)}
+            | {"fast": round(row.fast, 2)}
+            for (v, s), row in both.iterrows()
+        ],
+        "difference": round(mean, 2),
+        "low": round(mean - half, 2),
+        "high": round(mean + half, 2),
+        "spread_over_seeds": round(spread, 2),
+        "seeds": int(plain.groupby("variant").size().max()),
+        "within": bool(mean - half <= 0 <= mean + half and abs(mean) <= spread),
+    }
+
+
+def made(path: Path) -> dict[str, Any]:
+    """Read from a file's stamp how its runs were made."""
+    stamp = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return {name: stamp.get(name) for name in ("command", "trained", "data", "when")}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plain", type=Path, help="CSV of results, several seeds")
+    parser.add_argument("fast", type=Path, help="CSV of results, made the other way")
+    parser.add_argument("--json", type=Path, help="write the result here too")
+    args = parser.parse_args(arguments)
+    found = compare(means(args.plain), means(args.fast))
+    found = {"plain": made(args.plain), "fast": made(args.fast)} | found
+    for row in found["pairs"]:
+        print(f"{row['variant']:12} {row['seed']:>4} {row['plain']:7} {row['fast']:7}")
+    print(
+        f"difference {found['difference']:+.2f} [{found['low']:+.2f}, "
+        f"{found['high']:+.2f}] over {len(found['pairs'])} pairs; standard deviation "
+        f"over {found['seeds']} seeds {found['spread_over_seeds']}: "
+        f"{'within' if found['within'] else 'BEYOND'} it"
+    )
+    if args.json:
+        write_json(args.json, found)
+
+
+if __name__ == "__main__":
+    main()
