@@ -34,7 +34,7 @@ from toys import (
 
 from mccgaa import learner
 from mccgaa import pretrain as module
-from mccgaa.config import InputConfig, LossConfig, RunConfig
+from mccgaa.config import GafaConfig, InputConfig, LossConfig, RunConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, RunError, StoreError
 from mccgaa.held_out import held_out
