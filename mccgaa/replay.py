@@ -85,7 +85,14 @@ class Replay:
         self.inputs = tuple(t.clone() for t in given)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self.stream):
+            with (
+                # Entered here, too: torch stays on it where the end of a capture fails.
+                torch.cuda.stream(self.stream),
+                # Threads that read ahead pin memory meanwhile, which is no part of it.
+                torch.cuda.graph(
+                    graph, stream=self.stream, capture_error_mode="thread_local"
+                ),
+            ):
                 self.losses = self.step(*self.inputs)
             self.graph = graph
         except Exception as error:  # whatever it is, a graph is never needed

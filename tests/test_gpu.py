@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -151,8 +153,29 @@ def test_recorded_steps_are_plain_steps_dropout_included(pairs, augment):
     assert fewer.isfinite().all() and fewer[0] != found[1][-1, 0]
 
 
-def test_a_short_run_is_recorded_and_goes_on_plainly_on_a_cpu(pairs, tmp_path):
-    run = pretrain(with_(epochs=2), pairs, tmp_path, device="cuda")
+def test_a_step_is_recorded_while_threads_pin_memory(pairs):
+    learner, done, kept = Learner(with_(), GPU), threading.Event(), []
+
+    def pin() -> None:
+        while not done.is_set() and len(kept) < 10_000:
+            kept.append(torch.empty(2**16 + len(kept), pin_memory=True))
+
+    learner.record()
+    signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
+    with ThreadPoolExecutor(1) as pool:
+        pinned = pool.submit(pin)
+        try:
+            for t in range(6):
+                learner.step(t, 1e-4, signals, vectors / 10)
+        finally:
+            done.set()
+        pinned.result()
+    assert learner.replay is not None and learner.replay.graph, learner.replay.why
+
+
+@pytest.mark.parametrize("where", ["device", "host"])
+def test_a_short_run_is_recorded_and_goes_on_plainly_on_a_cpu(pairs, tmp_path, where):
+    run = pretrain(with_(epochs=2, store_on=where), pairs, tmp_path, device="cuda")
     facts = json.loads((run / "metrics.json").read_text())["facts"]
     assert facts["recorded"] and not facts["compiled"]
     config = with_(epochs=2)

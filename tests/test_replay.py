@@ -7,12 +7,16 @@ does it again on the tensors of then. `test_gpu.py` has the same on a GPU.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
+from toys import RUN
 
+from mccgaa.learner import Learner
 from mccgaa.replay import WARM, Replay
 
 CPU = torch.device("cpu")
@@ -24,7 +28,9 @@ class Steps:
     def __init__(self) -> None:
         self.weight = torch.nn.Parameter(torch.zeros(3))
         self.optimizer = torch.optim.SGD([self.weight], lr=0.5)
-        self.capturing, self.fails = False, False
+        self.capturing, self.fails, self.ends_badly = False, False, False
+        self.mode, self.streams = "", []  # of a capture; entered and not left
+        self.waits: list[tuple] = []  # who waited for whom
         self.done = 0  # times that the host asked for a step
 
     def __call__(self, x: Tensor, scale: Tensor) -> Tensor:
@@ -49,26 +55,44 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
     class Stream:
         def __init__(self, device: object = None) -> None:
-            self.waited = 0
+            assert device is CPU
 
         def wait_stream(self, other: Stream) -> None:
-            self.waited += 1
+            found.waits.append((self, other))
 
     class Graph:
         replay = None
 
+    now = Stream(CPU)
+
     @contextlib.contextmanager
-    def graph(recorded: Graph, stream: Stream) -> Iterator[None]:
+    def stream(one: Stream) -> Iterator[None]:
+        before = list(found.streams)
+        found.streams.append(one)
+        try:
+            yield
+        finally:
+            found.streams[:] = before
+
+    @contextlib.contextmanager
+    def graph(
+        recorded: Graph, stream: Stream, capture_error_mode: str = "global"
+    ) -> Iterator[None]:
         assert isinstance(stream, Stream)
+        found.mode = capture_error_mode
+        found.streams.append(stream)
         found.capturing = True
         try:
             yield
         finally:
             found.capturing = False
+        if found.ends_badly:  # before torch leaves the stream
+            raise RuntimeError("operation failed due to a previous error")
+        found.streams.pop()
 
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", {CPU: now}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", graph)
     return found
@@ -113,6 +137,109 @@ def test_replayed_steps_are_plain_steps(steps):
     assert len({t.data_ptr() for t in found}) == 10, "each step has losses of its own"
 
 
+def test_a_step_is_recorded_once_the_plain_ones_are_taken(steps, monkeypatch):
+    replay = Replay(steps, steps.optimizer, CPU)
+    given = torch.ones(4, 3), torch.tensor(1.0)
+    recorded = []
+
+    def record(*given: Tensor) -> None:
+        recorded.append((replay.taken, given))
+        Replay._record(replay, *given)
+        connect(replay, steps)
+
+    monkeypatch.setattr(replay, "_record", record)
+    for _ in range(WARM + 2):
+        replay(*given)
+    assert recorded == [(WARM, given)] and steps.done == WARM
+    assert all(mine is not one for mine, one in zip(replay.inputs, given, strict=True))
+    losses = replay(torch.zeros(4, 3), torch.tensor(1.0))
+    torch.testing.assert_close(losses, steps.weight.detach())
+    assert given[0].eq(1).all(), "what a step was given stays as it was"
+
+
+def test_a_plain_step_waits_for_what_was_asked_for_and_is_waited_for(steps):
+    replay = Replay(steps, steps.optimizer, CPU)
+    now = torch.cuda.current_stream(CPU)
+    seen = []
+
+    def step(x: Tensor) -> Tensor:
+        seen.append((list(steps.streams), list(steps.waits)))
+        return x
+
+    replay.step = step
+    replay(torch.ones(4, 3))
+    assert seen == [([replay.stream], [(replay.stream, now)])]
+    assert steps.waits == [(replay.stream, now), (now, replay.stream)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_learner_takes_the_same_steps_by_replay(steps, monkeypatch, fails):
+    """Dropout, augmentation, average and schedule included."""
+    settings = replace(RUN.pretrain, augment=0.5, ema=0.9)
+    config = replace(RUN, pretrain=settings)
+    plain, other = Learner(config, CPU), Learner(config, CPU)
+    other.record()
+    replay = other.replay
+    assert replay is not None and other.optimizer.param_groups[0]["capturable"]
+    step, record = replay.step, replay._record
+
+    def watched(*given: Tensor) -> Tensor:
+        if steps.capturing:
+            if fails:
+                step(*given)  # as far as it went
+                raise RuntimeError("out of memory")
+            return torch.zeros(3)
+        return step(*given)
+
+    def recorded(*given: Tensor) -> None:
+        before, drawn = copy.deepcopy(other.state()), torch.get_rng_state()
+        record(*given)
+        grads = [p.grad for p in other.model.parameters()]
+        assert grads.count(None) == len(grads) or not fails
+        if fails:  # a GPU records, and neither computes nor draws
+            torch.set_rng_state(drawn)
+            other.model.load_state_dict(before["model"])
+            other.optimizer.load_state_dict(before["optimizer"])
+            return
+
+        def again() -> None:
+            replay.losses.copy_(step(*replay.inputs))
+
+        replay.graph.replay = again
+
+    replay.step = watched
+    monkeypatch.setattr(replay, "_record", recorded)
+    generator = torch.Generator().manual_seed(0)
+    for t in range(WARM + 3):
+        given = config.model.input.length, config.model.text.dim
+        signals = torch.randn(8, 12, given[0], generator=generator)
+        vectors = torch.randn(8, given[1], generator=generator)
+        lr = 1e-3 / (t + 1)
+        losses = [one.step(t, lr, signals, vectors) for one in (plain, other)]
+        torch.testing.assert_close(*losses)
+    assert (replay.graph is None) == fails
+    # Together: a weight whose gradient is rounding alone goes its own way.
+    begun, wanted, mine = (
+        torch.cat([w.flatten() for w in one.result.parameters()])
+        for one in (Learner(config, CPU), plain, other)
+    )
+    assert (mine - wanted).norm() < 0.02 * (wanted - begun).norm()
+
+
+def test_a_run_that_was_recorded_goes_on_where_nothing_is(steps):
+    learner, other = Learner(RUN, CPU), Learner(RUN, CPU)
+    learner.record()
+    signals, vectors = torch.randn(8, 12, 64), torch.randn(8, 8)
+    for t in range(2):
+        learner.step(t, 1e-3, signals, vectors)
+    other.load(copy.deepcopy(learner.state()))
+    (group,) = other.optimizer.param_groups
+    assert type(group["lr"]) is float and group["lr"] == pytest.approx(1e-3)
+    assert group["capturable"] is False
+    losses = [one.step(2, 1e-3, signals, vectors) for one in (learner, other)]
+    torch.testing.assert_close(*losses)
+
+
 def test_recording_changes_no_weight(steps):
     replay = Replay(steps, steps.optimizer, CPU)
     for _ in range(WARM):
@@ -120,6 +247,21 @@ def test_recording_changes_no_weight(steps):
     before = steps.weight.detach().clone()
     replay._record(torch.ones(4, 3), torch.tensor(1.0))
     assert replay.graph is not None and torch.equal(steps.weight, before)
+
+
+def test_threads_may_pin_memory_while_a_step_is_recorded(steps):
+    replay = Replay(steps, steps.optimizer, CPU)
+    walk(replay, steps, replay)
+    assert steps.mode == "thread_local", "or their calls would end the capture and them"
+
+
+def test_a_capture_that_ends_badly_leaves_its_stream_and_steps_go_on(steps, capsys):
+    steps.ends_badly = True
+    replay = Replay(steps, steps.optimizer, CPU)
+    walk(replay, steps)
+    assert replay.graph is None and steps.done == 10
+    assert steps.streams == []
+    assert "without a CUDA graph: operation failed" in capsys.readouterr().err
 
 
 def test_a_batch_of_another_size_is_a_plain_step(steps):
