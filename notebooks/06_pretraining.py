@@ -591,19 +591,24 @@ last = ways.iloc[-1]
 page.glue("gpu", gpu["facts"]["device"])
 page.glue("gpu-minutes", 60 * last["hours"], ".0f")
 page.glue("gpu-limit", gpu["limit"]["share_of_memory_limit"], ".0%")
-page.glue("gpu-device", gpu["profile compile"]["device_ms_per_step"], ".0f")
-page.glue("gpu-plain", 1000 * 512 / ways["pairs per second"].iloc[2], ".0f")
+for name in ("eager", "compile"):
+    step = 1000 * 512 / gpu[f"train {name} 512"]["samples_per_second"]  # ms
+    page.glue(f"gpu-{name}", step, ".0f")
+    busy = gpu[f"profile {name}"]["device_ms_per_step"]
+    page.glue(f"gpu-{name}-busy", busy, ".0f")
 
 # %% [markdown] tags=["first-copy"]
-# On one {glue:text}`gpu` the whole pretraining is a matter of {glue:text}`gpu-minutes` minutes. What held it back was not the GPU. A
-# step is hundreds of kernels; asked for one by one, they take {glue:text}`gpu-plain` ms, most of which the GPU spends waiting
-# for the host or reading maps again that it has just written. Compiled, what follows a convolution needs two passes over
-# its map; recorded once as a CUDA graph, the step is asked for at once and takes {glue:text}`gpu-device` ms. That is
-# {glue:text}`gpu-limit` of what the memory's bandwidth allows. `mccgaa pretrain` does both by itself on a GPU.
+# On one {glue:text}`gpu` the whole pretraining is a matter of {glue:text}`gpu-minutes` minutes. What held it back was not arithmetic. A
+# step of 512 pairs is hundreds of kernels. Step by step they take {glue:text}`gpu-eager` ms; the GPU is busy for
+# {glue:text}`gpu-eager-busy` of them, most of which it spends reading maps again that it has just written. Compiled, what follows a
+# convolution needs two passes over its map, and the GPU {glue:text}`gpu-compile-busy` ms; the host then needs longer to ask for the
+# kernels, and a step still takes {glue:text}`gpu-compile` ms. Recorded once as a CUDA graph, it is asked for at once: that is
+# {glue:text}`gpu-limit` of what the memory's bandwidth allows. `mccgaa pretrain` records by itself on a GPU, and compiles where
+# 10,000 steps or more are to be taken.
 #
 # Time is linear in the number of records, and memory does not depend on it:
 
-# %% tags=["first-copy"] mystnb={"figure": {"name": "fig-growth", "caption": "Speed of an epoch and peak memory of pretraining a narrow network on one CPU thread, as one thing grows and the others are kept. Recorded by bench/growth.py."}, "image": {"alt": "Eight panels: pairs per second above, peak memory below, against records, batch, sampling rate and processes, all on logarithmic axes. Against records both lines are nearly level from a thousand to a million."}}
+# %% tags=["first-copy"] mystnb={"figure": {"name": "fig-growth", "caption": "Speed of an epoch and peak memory of pretraining a narrow network on one CPU thread, as one thing grows and the others are kept. Recorded by bench/growth.py."}, "image": {"alt": "Eight panels: pairs per second above, peak memory below, against records, batch, sampling rate and processes, which are on logarithmic axes. Against records both lines are nearly level from a thousand to a million."}}
 growth(speeds.growth())
 plt.show()
 
