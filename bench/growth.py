@@ -14,7 +14,6 @@ extrapolated from the steps taken, which the result says.
 from __future__ import annotations
 
 import argparse
-import importlib
 import multiprocessing
 import os
 import resource
@@ -92,8 +91,6 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
         case: what to train.
         seconds: after which an epoch is stopped.
     """
-    # torch-geometric takes seconds to load, which are no part of an epoch.
-    importlib.import_module("mccgaa.attention")
     torch.set_num_threads(1)
     now = time.perf_counter if case.axis == "processes" else time.process_time
     before = now()
