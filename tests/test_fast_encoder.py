@@ -42,3 +42,26 @@ def test_another_form_of_the_encoder_is_the_encoder(changes: dict, training: boo
         pairs.append((name, a.double(), b.double()))
     for name, a, b in pairs:
         assert (b - a).norm() <= 1e-9 * a.norm() + 1e-6, name
+
+
+def test_in_bfloat16_it_is_as_exact_as_the_encoder():
+    torch.manual_seed(0)
+    first = EcgEncoder(NARROW)
+    x = torch.randn(5, 12, 163) + 3
+    direction = torch.randn_like(first.features(x))
+
+    def found(features, type_: torch.dtype) -> list[torch.Tensor]:
+        """Maps, and all gradients together."""
+        one = copy.deepcopy(first).to(type_).train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=type_ is torch.float32):
+            maps = features(one, x.to(type_))
+        maps.backward(direction.to(maps))
+        weights = [p.grad for p in one.parameters() if p.grad is not None]
+        gradient = torch.cat([w.flatten() for w in weights])
+        return [maps.detach().double(), gradient.double()]
+
+    exact = found(EcgEncoder.features, torch.float64)
+    plain = found(EcgEncoder.features, torch.float32)
+    fast = found(fast_encoder.features, torch.float32)
+    for a, b, c in zip(exact, plain, fast, strict=True):
+        assert (c - a).norm() < 1.25 * (b - a).norm()

@@ -32,7 +32,7 @@ from toys import (
     write_store,
 )
 
-from mccgaa import learner
+from mccgaa import fast_encoder, learner
 from mccgaa import pretrain as module
 from mccgaa.config import GafaConfig, InputConfig, LossConfig, RunConfig
 from mccgaa.data.store import SignalStore
@@ -514,6 +514,52 @@ def test_steps_on_one_gpu_are_recorded_where_all_are_alike(
     loop.config = replace(config, model=replace(config.model, **model))
     loop.device, loop.processes = torch.device("cuda", 0), processes
     assert loop.can_be_recorded is expected
+
+
+@pytest.mark.parametrize("graph", [None, object()])
+def test_a_run_is_recorded_from_its_first_step_and_says_whether_it_was(
+    pairs, tmp_path, monkeypatch, graph
+):
+    begun, taken = [], []
+
+    class Stand:
+        def __init__(self, one: Learner) -> None:
+            self.one, self.graph = one, graph
+
+        def __call__(self, *given: Tensor) -> Tensor:
+            taken.append(len(given))
+            return self.one.plain_step(*given)
+
+    def record(self: Learner) -> None:
+        begun.append(len(taken))
+        for group in self.optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"])
+        self.replay = Stand(self)
+
+    monkeypatch.setattr(Trainer, "can_be_recorded", True)
+    monkeypatch.setattr(Learner, "record", record)
+    run = train(with_(RUN, epochs=1), pairs, tmp_path)
+    assert begun == [0] and taken == [2] * 5
+    facts = json.loads((run / "metrics.json").read_text())["facts"]
+    assert facts["recorded"] is (graph is not None)
+
+
+@pytest.mark.parametrize(("processes", "fast"), [(1, True), (2, False)])
+def test_statistics_of_all_processes_need_the_plain_form_of_the_encoder(
+    monkeypatch, processes, fast
+):
+    used, features = [], fast_encoder.features
+
+    def watched(*given):
+        used.append(given)
+        return features(*given)
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_options: function)
+    monkeypatch.setattr(fast_encoder, "features", watched)
+    one = Learner(RUN, torch.device("cpu"))
+    monkeypatch.setattr(learner, "world", lambda: (0, processes))
+    assert one.compile() and bool(used) is fast
+    assert all(weight.grad is None for weight in one.model.parameters())
 
 
 def test_compiled_steps_leave_weights_names_and_statistics_as_they_are(
