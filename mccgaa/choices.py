@@ -16,6 +16,7 @@ LossKind = Literal["symmetric", "one-sided", "clip", "siglip", "statements"]
 Precision = Literal["bf16", "fp32"]
 Prompts = Literal["single", "members"]
 Reduction = Literal["max", "mean", "best-member"]
+StoreOn = Literal["auto", "device", "host"]  # where a store lies while it is read
 Recipe = Literal["converged", "merl"]  # how a linear head is fitted
 Augmentation = Literal[
     "standard",

@@ -17,6 +17,7 @@ from mccgaa.choices import (
     LossKind,
     Pooling,
     Precision,
+    StoreOn,
     Style,
     Transform,
 )
@@ -220,9 +221,9 @@ class PretrainConfig:
     checkpoint_minutes: float = 5.0  # since the last; whichever of the two comes first
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
     workers: int = 0  # threads that read batches ahead
-    store_on: Literal["auto", "device", "host"] = "auto"  # see `DeviceReader`
-    compile: Literal["auto", "on", "off"] = "auto"  # auto: long runs on one GPU; off:
-    # nor is a step made a CUDA graph
+    store_on: StoreOn = "auto"  # see `DeviceReader`
+    # auto: long runs on one GPU; off: no step is a CUDA graph either
+    compile: Literal["auto", "on", "off"] = "auto"
     chunk: int = later(0)  # ECGs encoded at a time, to save memory; 0: the whole batch
     seed: int = 0  # weights, dropout, batch order
 

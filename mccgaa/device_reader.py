@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mccgaa.choices import StoreOn
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import StoreError
 from mccgaa.files import bar
-
-StoreOn = Literal["auto", "device", "host"]
 
 SHARE = 0.7  # of the device's free memory that a store may take
 BLOCK = 2**28  # bytes of a store that are taken to the device at a time
@@ -92,14 +91,12 @@ class DeviceReader:
         everywhere = torch.from_numpy(np.concatenate(rows)).to(self.device)
         indices = everywhere.split([len(batch) for batch in rows])
         if self.signals is not None:
-            for at in indices:
-                yield at, self._scaled(self._pick(at))
-        elif self.threads:
-            for at, read in zip(indices, self._read_ahead(rows), strict=True):
-                yield at, self._scaled(self._send(read))
+            there = map(self._pick, indices)
         else:
-            for at, batch in zip(indices, rows, strict=True):
-                yield at, self._scaled(self._send(self._read(batch)))
+            read = self._read_ahead(rows) if self.threads else map(self._read, rows)
+            there = map(self._send, read)
+        for at, picked in zip(indices, there, strict=True):
+            yield at, self._scaled(picked)
 
     def _fits(self) -> bool:
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -177,3 +174,30 @@ class DeviceReader:
     def _scaled(self, picked: Tensor) -> Tensor:
         """Turn int16 into mV or standard deviations, float32."""
         return picked.float() * self.scale
+
+
+def encoded(
+    encode: Callable[[Tensor], Tensor],
+    store: SignalStore,
+    rows: NDArray[np.int64],
+    device: torch.device,
+    batch_size: int = 256,
+    **shown: Any,
+) -> Tensor:
+    """Encode records of a store, reading each once, ahead of a GPU that computes.
+
+    Args:
+        encode: maps signals (B, 12, T) float32 on the device to (B, W).
+        store: what is read.
+        rows: n of them.
+        device: where signals go.
+        batch_size: records at a time.
+        **shown: of a bar, such as `desc` and `disable`.
+
+    Returns:
+        (n, W) float32 on the CPU.
+    """
+    batches = np.split(rows, range(batch_size, len(rows), batch_size))
+    read = DeviceReader(store, device, "host").batches(batches)
+    steps = bar(iterable=read, total=len(batches), unit="batch", **shown)
+    return torch.cat([encode(signals).float() for _, signals in steps]).cpu()

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mccgaa.data.store import SignalStore
+from mccgaa.device_reader import encoded
 from mccgaa.errors import RunError, StoreError
-from mccgaa.files import bar
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.pairs import check_input
@@ -89,13 +89,10 @@ def features(
     frozen: AbstractContextManager[torch.device] = nullcontext(torch.device("cpu"))
     if isinstance(encode, nn.Module):
         frozen = lent(encode, device)
-    starts = range(0, len(store), batch_size)
-    parts = []
+    shown = {"desc": "features", "disable": not progress}
     with frozen as away:
-        for start in bar(iterable=starts, desc="features", disable=not progress):
-            signals = torch.from_numpy(store.batch(slice(start, start + batch_size)))
-            parts.append(encode(signals.to(away)).float().cpu())
-    return torch.cat(parts).numpy()
+        rows = np.arange(len(store))
+        return encoded(encode, store, rows, away, batch_size, **shown).numpy()
 
 
 def model_features(

@@ -23,8 +23,8 @@ from torch.nn.functional import normalize
 
 from mccgaa.choices import Prompts, Reduction
 from mccgaa.data.store import SignalStore
+from mccgaa.device_reader import encoded
 from mccgaa.errors import ConfigError, StoreError
-from mccgaa.files import bar
 from mccgaa.knowledge import Knowledge, f_query
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
@@ -90,17 +90,9 @@ def embed(
     check_input(store, model.config.input)
     if not len(index):
         return torch.empty(0, model.config.encoder.embedding_dim)
-    parts = []
-    starts = range(0, len(index), batch_size)
-    with lent(model, device) as away:
-        for start in bar(
-            iterable=starts, desc="embed", unit="batch", disable=not progress
-        ):
-            signals = torch.from_numpy(store.batch(index[start : start + batch_size]))
-            with autocast(away, precision):
-                x = model.encode_ecg(signals.to(away))  # (B, M)
-            parts.append(x.float().cpu())
-    return torch.cat(parts)
+    shown = {"desc": "embed", "disable": not progress}
+    with lent(model, device) as away, autocast(away, precision):
+        return encoded(model.encode_ecg, store, index, away, batch_size, **shown)
 
 
 def _check_graph(model: MCCGAA, fused: bool) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mccgaa.config import ModelConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
+from mccgaa.device_reader import encoded
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError
 from mccgaa.files import bar
@@ -207,16 +208,11 @@ def score(
     split: str,
     *,
     bootstrap: int = 1000,
-    batch_size: int = 256,
 ) -> dict[str, TaskResult]:
     """Score a trained network on the records of a split, task by task."""
     device = next(network.parameters()).device
     rows = store.indices(split=split)
-    parts = [
-        network(torch.from_numpy(store.batch(rows[i : i + batch_size])).to(device))
-        for i in range(0, len(rows), batch_size)
-    ]
-    scores = torch.cat(parts).float().cpu().numpy()  # (n, C)
+    scores = encoded(network, store, rows, device, disable=True).numpy()  # (n, C)
     found, first = {}, 0
     subjects = store.records["subject_id"].to_numpy()
     for task, classes in targets.classes.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,6 +90,11 @@ class _FakeGpu(TorchFunctionMode):
         return result
 
 
+def _unpinned(empty: Any, *shape: Any, pin_memory: bool = False, **options: Any) -> Any:
+    """Stand in for `torch.empty`: only a real GPU has memory to pin."""
+    return empty(*shape, **options)
+
+
 @contextlib.contextmanager
 def fake_gpu() -> Iterator[torch.device]:
     """Give the machine a GPU, which is also the default of `pick_device`."""
@@ -100,6 +106,8 @@ def fake_gpu() -> Iterator[torch.device]:
         patch.setattr(torch.cuda, "get_device_name", lambda *_: "fake GPU")
         patch.setattr(torch.cuda, "synchronize", lambda *_: None)
         patch.setattr(torch.cuda, "Stream", lambda *_: None)  # nothing waits for it
+        patch.setattr(torch.cuda, "set_device", lambda _: None)
+        patch.setattr(torch, "empty", partial(_unpinned, torch.empty))
         patch.setattr(torch.cuda, "mem_get_info", lambda *_: (2**40, 2**40))
         patch.delenv("MCCGAA_DEVICE", raising=False)
         with _FakeGpu():

@@ -15,7 +15,7 @@ from toys import ROWS, numbered_store
 
 from mccgaa import device_reader as module
 from mccgaa.data.store import SignalStore
-from mccgaa.device_reader import DeviceReader
+from mccgaa.device_reader import DeviceReader, encoded
 from mccgaa.errors import StoreError
 
 CPU = torch.device("cpu")
@@ -183,6 +183,29 @@ def test_a_gpu_is_sent_batches_on_a_stream_that_it_then_waits_for(store):
     sent = [("on", own), ("to", gpu, {"non_blocking": True}), ("off", own)]
     sent += [("wait", now, own), ("keep", now)]
     assert [c for c in calls if c[0] not in ("use", "pinned")] == sent * len(BATCHES)
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(4, [4, 3]), (7, [7]), (9, [7])])
+def test_records_are_encoded_in_their_order_each_once(store, size, sizes, capsys):
+    rows, seen = np.array([7, 0, 48, 3, 2, 1, 20]), []
+
+    def encode(signals: torch.Tensor) -> torch.Tensor:
+        seen.append(len(signals))
+        return signals.flatten(1).double()
+
+    found = encoded(encode, store, rows, CPU, size, disable=True)
+    assert seen == sizes and found.dtype == torch.float32
+    np.testing.assert_array_equal(found.numpy(), store.batch(rows).reshape(7, -1))
+    assert not capsys.readouterr().err
+
+
+def test_a_gpu_encodes_while_threads_read_a_store_and_never_holds_it(store):
+    rows = np.arange(ROWS)
+    with fake_gpu() as gpu, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DeviceReader, "_load", lambda *_: pytest.fail("all was loaded"))
+        found = encoded(lambda x: x.flatten(1), store, rows, gpu, 9, disable=True)
+        assert found.device == CPU
+    np.testing.assert_array_equal(found.numpy(), store.batch(rows).reshape(ROWS, -1))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
