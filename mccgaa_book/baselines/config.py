@@ -149,7 +149,6 @@ class Plan:
                 "lr": settings.lr,
                 "min_lr": min(1.0e-8, settings.lr),
                 "weight_decay": settings.weight_decay,
-                "compile": "off",
                 "seed": seed,
             },
             "baselines",

@@ -127,6 +127,11 @@ class BaselineTrainer(Trainer):
     """The loop of one run of a baseline, and the folder that it fills."""
 
     @property
+    def worth_compiling(self) -> bool:
+        """No: it is the encoder of MCCGAA that can be."""
+        return False
+
+    @property
     def can_be_recorded(self) -> bool:
         """No: views are drawn within a step."""
         return False

@@ -41,7 +41,7 @@ def test_a_plan_gives_a_methods_settings_to_the_loop():
     loop = plan.pretrain(Settings(lr=0.5, weight_decay=0.25), 5)
     assert (loop.epochs, loop.batch_size, loop.precision) == (3, 4, "fp32")
     assert (loop.lr, loop.weight_decay, loop.seed) == (0.5, 0.25, 5)
-    assert loop.compile == "off" and loop.augment == 0
+    assert loop.augment == 0
     with pytest.raises(ConfigError, match="baselines has no setting 'epoch'"):
         Plan.of({"epoch": 3})
     with pytest.raises(ConfigError, match="batch_size is 1; expected 2"):

@@ -164,6 +164,13 @@ def test_a_method_that_diverges_or_collapses_fails_loudly(
     assert not list(tmp_path.glob("*/metrics.json"))
 
 
+def test_its_steps_are_plain_on_a_gpu_however_long_the_run():
+    loop, own = object.__new__(trainer.BaselineTrainer), config("simclr")
+    loop.config = replace(own, pretrain=replace(own.pretrain, compile="on"))
+    loop.device, loop.processes = torch.device("cuda", 0), 1
+    assert not loop.worth_compiling and not loop.can_be_recorded
+
+
 def test_a_store_of_another_rate_is_refused(store, tmp_path):
     other = config("simclr")
     other = replace(other, input=replace(other.input, sampling_rate=100))
