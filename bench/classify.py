@@ -24,9 +24,11 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from machine import cpu_model
 
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare_windows
+from mccgaa.files import write_json
 from mccgaa.ready.classifier import EXAMPLE, load
 from mccgaa.ready.export import write_onnx
 from mccgaa_twin.mirror import write_tree
@@ -134,7 +136,7 @@ def measure(turns: int) -> dict:
         "wanted": {"cold": WANTED_COLD, "warm": WANTED_WARM, "onnx": WANTED_ONNX},
         "threads": 1,
         "turns": turns,
-        "processor": platform.processor() or platform.machine(),
+        "processor": cpu_model(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -148,10 +150,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result here too")
     args = parser.parse_args()
     found = measure(args.turns)
-    text = json.dumps(found, indent=2)
-    print(text)
+    print(json.dumps(found, indent=2))
     if args.json:
-        args.json.write_text(text + "\n", encoding="utf-8")
+        write_json(args.json, found)
     missed = (
         found["beside_torch_cpu_seconds"] > WANTED_COLD,
         found["warm_ms"]["100"]["whole"] > WANTED_WARM,

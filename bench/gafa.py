@@ -10,18 +10,18 @@ are those of one thread's processor time, whatever else the machine does.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from throughput import cpu_model
+from machine import cpu_model
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from mccgaa.config import GafaConfig
+from mccgaa.files import write_json
 from mccgaa.gafa import Gafa
 from mccgaa.runtime import pick_device
 
@@ -119,8 +119,7 @@ def main() -> None:
         "rows": rows,
     }
     if arguments.json:
-        text = json.dumps(result, indent=1) + "\n"
-        arguments.json.write_text(text, encoding="utf-8")
+        write_json(arguments.json, result)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from traffic import needs
 from usual import TOKENS, Usual, bert, write_records
 
 from mccgaa import fast_encoder
@@ -49,9 +50,10 @@ from mccgaa.config import (
     TextConfig,
 )
 from mccgaa.device_reader import DeviceReader
-from mccgaa.encoder import Block, ChannelAttention, EcgEncoder
+from mccgaa.encoder import ChannelAttention
 from mccgaa.files import write_json
 from mccgaa.learner import Learner
+from mccgaa.model import MCCGAA
 from mccgaa.pairs import epoch_order
 from mccgaa.runtime import autocast
 
@@ -88,18 +90,18 @@ class Sizes:
     texts: int = 180_000  # distinct
     copied: int = 2**32  # bytes
     matrix: int = 8192
+    graph: Literal["bipartite", "none"] = "bipartite"
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     text: TextConfig = field(default_factory=TextConfig)
 
-    def config(self, batch: int, **changes: Any) -> RunConfig:
-        """Make a run's configuration: the bipartite graph and the paper's settings."""
+    def config(self, batch: int) -> RunConfig:
+        """Make a run's configuration; what is not said here is as in the paper."""
         model = ModelConfig(
             input=InputConfig(duration=self.length / 500),
             encoder=self.encoder,
             text=self.text,
-            gafa=GafaConfig(graph="bipartite"),
+            gafa=GafaConfig(graph=self.graph),
         )
-        model = replace(model, **changes)
         return RunConfig(model=model, pretrain=PretrainConfig(batch_size=batch))
 
 
@@ -232,8 +234,6 @@ class Bench:
             work()
             taken.append(self.wait() - start)
         return statistics.median(taken)
-
-    # -- sections ----------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
         """Which machine this is, and its two ceilings, measured."""
@@ -500,24 +500,17 @@ class Bench:
             "kernels": table,
         }
 
-    def scoring(self, variant: str, seconds: float) -> dict[str, Any]:
+    def scoring(self, seconds: float) -> dict[str, Any]:
         """Time `encode_ecg` over the store."""
         batch = min(self.sizes.scored, len(self.texts[1]))
-        learner = Learner(self.sizes.config(batch), self.device)
-        encoder = learner.model.encoder
-        if variant in PLAIN:
-            apply(variant, learner)
-        else:
-            encoder.features = partial(fast_encoder.features, encoder)
-            encoder.forward = torch.compile(encoder.forward, dynamic=False)
-        learner.model.eval()
+        model = MCCGAA(self.sizes.config(batch).model).to(self.device).eval()
         data = self.batches(batch, 1000)
 
         @torch.no_grad()
         def score(count: int) -> None:
             for _ in range(count):
                 with autocast(self.device, "bf16"):
-                    learner.model.encode_ecg(next(data)[0])
+                    model.encode_ecg(next(data)[0])
 
         score(3)
         begin = self.wait()
@@ -529,77 +522,10 @@ class Bench:
             score(count)
             speeds.append(count * batch / (self.wait() - begin))
         return {
-            "variant": variant,
             "batch": batch,
             "samples_per_second": round(statistics.median(speeds), 1),
             "windows": [round(speed, 1) for speed in speeds],
         }
-
-    def convolutions(self) -> dict[str, Any]:
-        """Time each convolution in three ways of laying out the same memory."""
-        batch = self.sizes.batches[1]
-        found = {}
-        seen = set()
-        for layer in shapes(EcgEncoder(self.sizes.encoder), self.sizes.length):
-            name, conv = layer.name, layer.conv
-            channels, length = layer.inputs
-            outputs, _, _, kernel = conv.weight.shape
-            stride = conv.stride[1]
-            key = (channels, outputs, kernel, stride, length)
-            if key in seen or (channels < 16 and not self.small):
-                continue
-            seen.add(key)
-            found[name] = {"shape": list(key)}
-            views = {
-                "1 x T": ((batch, channels, 1, length), (1, kernel), (1, stride)),
-                "T x 1": ((batch, channels, length, 1), (kernel, 1), (stride, 1)),
-                "B x T": ((1, channels, batch, length), (1, kernel), (1, stride)),
-            }
-            for view, (size, window, steps) in views.items():
-                with contextlib.suppress(RuntimeError):
-                    found[name][view] = self._convolution(size, outputs, window, steps)
-            if self.left < 5:
-                break
-        return found
-
-    def _convolution(
-        self,
-        size: tuple[int, ...],
-        outputs: int,
-        window: tuple[int, int],
-        stride: tuple[int, int],
-    ) -> list[float]:
-        """Milliseconds of one convolution: forward, data's and weights' gradient."""
-        type_ = torch.bfloat16 if self.on_gpu else torch.float32
-        last = torch.channels_last
-        x = torch.randn(size, device=self.device).to(type_).to(memory_format=last)
-        weight = torch.randn(outputs, size[1], *window, device=self.device)
-        weight = weight.to(type_).to(memory_format=last)
-        padding = tuple(k // 2 for k in window)
-        y = nn.functional.conv2d(x, weight, None, stride, padding)
-        gradient = torch.randn_like(y)
-
-        def backward(*mask: bool) -> Any:
-            return torch.ops.aten.convolution_backward(
-                gradient,
-                x,
-                weight,
-                None,
-                stride,
-                padding,
-                (1, 1),
-                False,
-                (0, 0),
-                1,
-                [*mask, False],
-            )
-
-        works = (
-            lambda: nn.functional.conv2d(x, weight, None, stride, padding),
-            lambda: backward(True, False),
-            lambda: backward(False, True),
-        )
-        return [round(1e3 * self.median(work, 5), 4) for work in works]
 
 
 class Stepper:
@@ -682,87 +608,6 @@ def fit(each: float, steps: int, seconds: float) -> tuple[int, int]:
     return max(1, steps), windows
 
 
-class Layer(NamedTuple):
-    """A convolution, and what an ECG is before and after it."""
-
-    name: str
-    role: Literal["stem", "shortcut", "inner", "last", "project"]
-    conv: nn.Conv2d
-    inputs: tuple[int, int]  # channels, moments that it reads
-    outputs: tuple[int, int]
-
-
-def shapes(encoder: EcgEncoder, length: int) -> Iterator[Layer]:
-    """Follow an ECG of `length` samples through an encoder's convolutions."""
-
-    def out(conv: nn.Conv2d, length: int) -> tuple[int, int]:
-        step = getattr(conv, "step", conv.stride[1])
-        return conv.out_channels, -(-length // step)
-
-    conv = encoder.stem[0]
-    outputs = out(conv, length)
-    yield Layer("stem", "stem", conv, (conv.in_channels, length), outputs)
-    for s, stage in enumerate(encoder.stages):
-        for b, block in enumerate(stage):
-            assert isinstance(block, Block)
-            inputs = outputs
-            if isinstance(block.shortcut, nn.Sequential):
-                conv = block.shortcut[0]
-                end = out(conv, inputs[1])
-                # A kernel of one reads only the moments that it keeps.
-                read = (inputs[0], end[1])
-                yield Layer(f"{s}.{b}.shortcut", "shortcut", conv, read, end)
-            convs = list(block.branch)[::3]
-            for i, conv in enumerate(convs):
-                outputs = out(conv, inputs[1])
-                role = "last" if conv is convs[-1] else "inner"
-                yield Layer(f"{s}.{b}.{i}", role, conv, inputs, outputs)
-                inputs = outputs
-    conv = encoder.project
-    yield Layer("project", "project", conv, outputs, out(conv, outputs[1]))
-
-
-# Passes over what leaves a convolution, forwards and backwards, for what follows it.
-PASSES = {
-    # Forwards one reads for the statistics of the batch, one reads and writes;
-    # backwards one reads map and gradient for two sums, one reads both and writes.
-    "stem": 3 + 5,
-    "inner": 3 + 5,
-    # Attention, shortcut and ReLU ride along: forwards the shortcut is read, too.
-    # Backwards both passes read the gradient, of two parts, and what left the block;
-    # the second writes a gradient for branch and shortcut.
-    "last": 4 + 10,
-    # Statistics; its line is applied in the block's last pass. The map is read in both
-    # passes backwards.
-    "shortcut": 1 + 2,
-    # Keys, values and mean, read and written.
-    "project": 3 + 5,
-}
-
-
-def needs(config: ModelConfig) -> Iterator[dict[str, Any]]:
-    """Count a training step's least traffic and arithmetic, layer by layer, per ECG.
-
-    Maps are bfloat16. A convolution reads its input and writes its output; each of its
-    two gradients reads or writes as much. What follows it has to see the whole batch
-    before it changes anything: `PASSES`. Weights, optimiser, GAFA and losses are left
-    out: at these batches they are small.
-    """
-    for layer in shapes(EcgEncoder(config.encoder), config.input.length):
-        kernel = layer.conv.weight.shape[3]
-        read, written = (math.prod(side) for side in (layer.inputs, layer.outputs))
-        stem = layer.role == "stem"
-        times = 2 if stem else 3  # nobody asks for the gradient of an ECG
-        passes = PASSES[layer.role] * written
-        passes += 5 * read if stem else 0  # from int16 over float32 to bfloat16
-        yield {
-            "layer": layer.name,
-            "bytes": 2 * times * (read + written),  # of the convolution
-            "bytes_after": 2 * passes,
-            "flops": times * 2 * layer.conv.in_channels * kernel * written,
-        }
-
-
 def table(found: dict[str, Any]) -> str:
     """Lay the result out for a reader."""
     lines = []
@@ -829,45 +674,26 @@ def run(bench: Bench) -> None:
     for variant in plain[:1]:
         train(variant, small, 3, 3)
         train(f"{variant}+graph", small, 3, 2)
-        bench.section("score", 4 * tick, partial(bench.scoring, variant, 3))
+        bench.section("score", 4 * tick, partial(bench.scoring, 3))
         bench.section("short", 5 * tick, partial(short, bench, variant))
     train(f"{lead}+graph", large, 4, begin(lead))
-    bench.section("convolutions", 15 * tick, bench.convolutions)
     bench.section("limit", 0, bench.limit)
 
 
 def short(bench: Bench, variant: str) -> dict[str, Any]:
     """Train on two seconds of 500 Hz, or ten of 100 Hz, without the graph."""
-    whole, signals = bench.sizes, bench.reader.signals
+    whole, reader = bench.sizes, bench.reader
+    signals = reader.signals
     assert signals is not None
-    length = whole.length // 5
-    count = len(signals)
-    cut = signals.view(count, -1)[:, : 12 * length].view(count, 12, length)
+    shape = (*signals.shape[:2], whole.length // 5)
+    cut = signals.view(-1)[: math.prod(shape)].view(shape)  # of the same memory
     try:
-        bench.reader = Brief(cut)
-        bench.sizes = Brief.sizes(whole, length)
-        bench.made = None
-        return bench.training(variant, whole.batches[1], 4) | {"length": length}
+        bench.reader, bench.made = Resident(cut), None
+        bench.sizes = replace(whole, length=shape[2], graph="none")
+        found = bench.training(variant, whole.batches[1], 4)
+        return found | {"length": shape[2]}
     finally:
-        bench.reader, bench.sizes, bench.made = Resident(signals), whole, None
-
-
-class Brief(Resident):
-    """A reader of the first part of each record of a store."""
-
-    def _pick(self, at: Tensor) -> Tensor:
-        assert self.signals is not None
-        return self.signals[at]
-
-    @staticmethod
-    def sizes(whole: Sizes, length: int) -> Sizes:
-        """Make the same sizes of shorter records, without a graph."""
-
-        class Plain(Sizes):
-            def config(self, batch: int, **changes: Any) -> RunConfig:
-                return super().config(batch, gafa=GafaConfig(graph="none"), **changes)
-
-        return Plain(**{**vars(whole), "length": length})
+        bench.reader, bench.sizes, bench.made = reader, whole, None
 
 
 def stop(*_: Any) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from throughput import cpu_model
+from machine import cpu_model
 
 from mccgaa.config import (
     EncoderConfig,
@@ -132,9 +132,7 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
         **asdict(case),
         "samples_per_second": round(each * case.batch / statistics.median(windows), 1),
         "epoch_seconds": round(start + took * len(rows) / done, 3),
-        "start_seconds": round(
-            start, 3
-        ),  # of the epoch: all that looks at every record
+        "start_seconds": round(start, 3),  # of an epoch: what looks at every record
         "whole": done == len(rows),
         "windows": len(windows),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import wfdb
+from machine import cpu_model
 
 from mccgaa.config import LEADS, InputConfig
 from mccgaa.data import mimic, workers
@@ -38,6 +39,7 @@ from mccgaa.data.check import check
 from mccgaa.data.packing import pack
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.record import read_record
+from mccgaa.files import write_json
 
 WANTED = 150  # records per second of one core
 WANTED_BYTES = 2e9  # at most, however many records
@@ -227,7 +229,7 @@ def measure_tables(count: int) -> dict[str, object]:
     everyone = DATASETS["mimic"].records
     found: dict[str, object] = {
         "what": "MIMIC-IV-ECG's tables read, packed (signals stubbed) and checked",
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "machine": f"{cpu_model()}, Python {platform.python_version()}",
         "rows": count,
         "wanted_peak_mb": WANTED_BYTES / 1e6,
     }
@@ -265,7 +267,7 @@ def main() -> None:
         return
     found = measure_tables(args.rows) if args.rows else measure_files(args)
     if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, found)
     else:
         print(json.dumps(found, indent=2))
 
@@ -286,7 +288,7 @@ def measure_files(args: argparse.Namespace) -> dict[str, object]:
         )
     return {
         "what": "packing 10 s records of WFDB format 16, 12 leads, 500 Hz",
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "machine": f"{cpu_model()}, Python {platform.python_version()}",
         "wanted_records_a_second_a_core": WANTED,
         "records_a_second_a_core": speed,
         "wanted_peak_mb": WANTED_BYTES / 1e6,

@@ -116,13 +116,25 @@ def classify(found: dict[str, Any]) -> Iterator[Row]:
         what = f"classify, warm, one core, {rate} Hz"
         most = wanted["warm"] if rate == "100" else None
         yield Row(what, parts["whole"], "CPU ms", most, at_most=True)
+    gap = found["onnx"]["largest_difference"]
+    yield Row("classify, ONNX beside torch", gap, "apart", wanted["onnx"], at_most=True)
 
 
 def gpu(found: dict[str, Any]) -> Iterator[Row]:
-    """Rows of gpu.json: ECGs per second of each way, and of the usual loop."""
-    for name, row in found.items():
-        if isinstance(row, dict) and "samples_per_second" in row:
-            yield Row(f"GPU, {name}", row["samples_per_second"], "ECG/s")
+    """Rows of gpu.json: ECGs per second of each way; the fastest, and its gain."""
+    speeds = {
+        name: row["samples_per_second"]
+        for name, row in found.items()
+        if isinstance(row, dict) and "samples_per_second" in row
+    }
+    for name, speed in speeds.items():
+        yield Row(f"GPU, {name}", speed, "ECG/s")
+    best = found.get("limit", {}).get("best_samples_per_second", 0.0)
+    wanted = 12_000 if "H200" in found["facts"]["device"] else None
+    yield Row("GPU, the fastest training", best, "ECG/s", wanted)
+    if "usual loop" in speeds:
+        times = best / speeds["usual loop"]
+        yield Row("GPU, the fastest, against the usual loop", times, "times", 10)
 
 
 # name of the result -> command, and how its rows are read
@@ -144,7 +156,8 @@ def table(rows: list[Row]) -> str:
     lines = [f"{'':58}{'measured':>10} {'':10}{'wanted':>8}"]
     for row in rows:
         wanted = "" if row.wanted is None else f"{row.wanted:8g} {row.verdict}"
-        lines.append(f"{row.what:58}{row.value:10.1f} {row.unit:10}{wanted}")
+        value = f"{row.value:.1f}" if row.value >= 1 else f"{row.value:.2g}"
+        lines.append(f"{row.what:58}{value:>10} {row.unit:10}{wanted}")
     return "\n".join(lines)
 
 

@@ -11,9 +11,7 @@ the machine does hits both, and medians are compared.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,10 +19,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from machine import cpu_model
 from torch import Tensor, nn
 
 from mccgaa.config import EncoderConfig
 from mccgaa.encoder import STAGES, AttentionPool, EcgEncoder, MeanPool
+from mccgaa.files import write_json
 
 WANTED = 1.6  # ratio below which the special form of the network is not worth having
 
@@ -172,17 +172,6 @@ def measure(batch: int = 64, length: int = 1000, steps: int = 15) -> dict:
     }
 
 
-def cpu_model() -> str:
-    """Name the processor, and whether it computes bfloat16 itself."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    name = facts.get("model name", platform.processor() or platform.machine())
-    native = {"avx512_bf16", "amx_bf16"} & set(facts.get("flags", "").split())
-    return f"{name} ({', '.join(sorted(native)) or 'no bfloat16 instructions'})"
-
-
 def main() -> None:
     """Print both rates and their ratio; exit with 1 where the ratio is too low."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -209,7 +198,7 @@ def main() -> None:
         f"  ratio                       {result['ratio']:8.2f}   (wanted: {WANTED})"
     )
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, result)
     raise SystemExit(result["ratio"] < WANTED)
 
 

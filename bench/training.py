@@ -6,7 +6,7 @@ compared, in seconds of the clock and in CPU seconds of the loop's process.
 
     python bench/training.py --json bench/training.json
 
-The loops:
+The loops, each an endless iterator that takes a step whenever it is asked:
 
 - ours: `mccgaa.pretrain.Trainer`, as `mccgaa pretrain` steps.
 - cached: the usual loop of `usual.py` (`Conv1d` in float32, workers that read records
@@ -65,9 +65,6 @@ SETTINGS = (
     Setting(1000, 64, {"cached": 3, "usual": 45, COMMIT: 1.5}),
 )
 QUICK = (Setting(160, 8, {}, records=32, workers=0, quick=True),)
-
-
-# ---- Loops: each is an endless iterator that takes a step whenever it is asked.
 
 
 def ours(setting: Setting, folder: Path) -> Iterator[Any]:
@@ -188,9 +185,6 @@ class Vectors:
         return torch.tensor(table[numbers], dtype=torch.float32)
 
 
-# ---- Data and processes.
-
-
 def write_data(setting: Setting, folder: Path) -> None:
     """Write one store for both packages, and the array of the usual loops."""
     from usual import write_records
@@ -273,9 +267,6 @@ def timed(steps: Iterator[Any], seconds: float) -> dict[str, float]:
     return {"wall": wall / count, "cpu": cpu / count}
 
 
-# ---- The comparison.
-
-
 def measure(setting: Setting, loops: list[str], turns: int, seconds: float) -> dict:
     """Let loops take turns at one setting.
 
@@ -341,7 +332,7 @@ def summary(rounds: list[dict[str, dict[str, float]]], setting: Setting) -> dict
 
 def machine() -> dict[str, Any]:
     """What this was measured on."""
-    from throughput import cpu_model
+    from machine import cpu_model
 
     from mccgaa.runtime import effective_precision
 

@@ -12,7 +12,6 @@ chapter A2 compares the twin's with them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import tempfile
@@ -21,7 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from machine import cpu_model
 
+from mccgaa.files import write_json
 from mccgaa_twin.mirror import SOURCES, write_tree
 
 WANTED = 100.0  # records per second, of the datasets whose records last 10 s
@@ -54,19 +55,11 @@ def measure(records: int) -> dict:
         "processes": 1,
         "sources": {source: rate(source, records) for source in SOURCES},
         "wanted": WANTED,
-        "cpu": _cpu(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _cpu() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:
@@ -93,7 +86,7 @@ def main() -> None:
             f" ({found['records_per_second']:.1f} by the clock)"
         )
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, result)
     slow = [
         source
         for source in TEN_SECONDS

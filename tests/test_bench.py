@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from mccgaa.attention import GraphAttention
+from mccgaa_book.speed import on_one_gpu
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -34,7 +35,7 @@ def test_every_section_of_the_gpu_benchmark_runs(found):
     assert found["complete"]
     assert not found["skipped"]
     assert {"facts", "store", "limit", "score"} <= found.keys()
-    assert {"profile eager", "profile pooled"} & found.keys()
+    assert {"profile eager", "profile pooled"} <= found.keys()
     for name in ("usual loop", "usual loop, cached texts", "train eager 8", "short"):
         assert found[name]["samples_per_second"] > 0
         assert len(found[name]["windows"]) >= 3
@@ -54,8 +55,8 @@ def test_what_no_longer_fits_the_time_is_named(tmp_path):
 
 
 def test_the_least_traffic_of_a_step_is_that_of_its_maps():
-    gpu = load("gpu")
-    layers = {one["layer"]: one for one in gpu.needs(gpu.Sizes().config(1).model)}
+    config = load("gpu").Sizes().config(1).model
+    layers = {one["layer"]: one for one in load("traffic").needs(config)}
     assert len(layers) == 21
     # 64 channels at 2500 moments, in 2 bytes: a convolution and its two gradients
     # touch two such maps each, normalisation and ReLU touch eight.
@@ -63,6 +64,21 @@ def test_the_least_traffic_of_a_step_is_that_of_its_maps():
     assert layers["0.0.0"]["bytes_after"] == 8 * 2 * 64 * 2500
     assert layers["0.0.0"]["flops"] == 3 * 2 * 64 * 64 * 3 * 2500
     assert layers["stem"]["flops"] == 2 * 2 * 12 * 64 * 7 * 2500
+
+
+def test_the_readme_says_what_was_recorded_on_a_gpu():
+    """A table by hand goes with the record that it is of."""
+    text = (BENCH / "README.md").read_text(encoding="utf-8")
+    recorded = json.loads((BENCH / "gpu.json").read_text(encoding="utf-8"))
+    table = on_one_gpu()
+    for way in table.itertuples():
+        row = f"| {way[1]:,} | {way[2]:.1f} |".replace("| 1.0 |", "| 1 |")
+        assert row in text, way.Index
+    limit = recorded["limit"]
+    for name in ("share_of_memory_limit", "share_of_both"):
+        assert f"{100 * limit[name]:.0f} %" in text, name
+    assert f"{60 * table['hours'].iloc[-1]:.1f} minutes" in text
+    assert recorded["facts"]["device"].split()[-1] in text
 
 
 def load(name: str) -> ModuleType:
