@@ -179,29 +179,47 @@ def weigh(
     return Weighed(*labels, ecgs, ahead(row, floor), row["difference"], numbers)
 
 
-def compare(found: Results, first: str, second: str, task: str = MEAN) -> Claim:
+def compare(
+    found: Results,
+    first: str,
+    second: str,
+    task: str = MEAN,
+    *,
+    where: str = "",
+    more: str = "is ahead of",
+    less: str = "is behind",
+    of: str = "",
+    **named: str,
+) -> Claim:
     """Write the sentence that results allow about two variants, whichever it is.
 
     Args:
-        found: of the experiment "zeroshot".
+        found: results whose macro rows of the metric `auroc` are compared.
         first: variant.
         second: variant that is subtracted from it.
         task: or the mean over tasks.
+        where: said behind the ECGs, such as "probed with 10 % of the labels".
+        more, less: said between the two where the first is ahead, and behind.
+        of: what is compared, where it is not the two as such, such as "the cost".
+        named: labels of rows that are no variants.
 
     Returns:
         A claim that holds: one is ahead, or the two cannot be told apart, or the seeds
         are too few to rank them.
     """
-    both = weigh(found, first, second, task)
+    both = weigh(found, first, second, task, **named)
     size = f"by {abs(both.points):.1f} points, which is more than noise"
+    pair = f"“{both.first}” and “{both.second}”"
+    pair, are = (f"{of} of {pair}", "is") if of else (pair, "are")
     says = {
-        None: f"“{both.first}” and “{both.second}” are listed and not ranked",
-        0: f"“{both.first}” and “{both.second}” cannot be told apart",
-        1: f"“{both.first}” is ahead of “{both.second}” {size}",
-        -1: f"“{both.first}” is behind “{both.second}” {size}",
+        None: f"{pair} {are} listed and not ranked",
+        0: f"{pair} cannot be told apart",
+        1: f"“{both.first}” {more} “{both.second}” {size}",
+        -1: f"“{both.first}” {less} “{both.second}” {size}",
     }[both.ahead]
-    on = f"On {both.ecgs}" + ("" if task == MEAN else f", task {task}")
-    return claim(f"{on}, {says}.", True, both.numbers)
+    on = [f"On {both.ecgs}", *([] if task == MEAN else [f"task {task}"])]
+    on += [where] if where else []
+    return claim(f"{', '.join(on)}, {says}.", True, both.numbers)
 
 
 def on_real(first: str, second: str) -> list[Claim]:

@@ -10,7 +10,7 @@
 # # Linear probing
 
 # %% tags=["parameters"]
-params: str = "params/ablations-smoke.yaml"  # profile: which data and how long
+params: str = "params/real.yaml"  # profile: which data and how long
 other: str = ""  # another profile, whose results are shown beside; empty: none
 
 # %% tags=["hide-input"]
@@ -146,7 +146,7 @@ page.table(
 # ## Table 3, rerun
 #
 # Four kinds of encoders are probed: MCCGAA in both graphs; the same with the CLIP loss, which measures the noise floor
-# ({doc}`05_loss`); the MERL-style model without graph and channel attention; and the first variant's network as it is before any
+# ({doc}`/notebooks/05_loss`); the MERL-style model without graph and channel attention; and the first variant's network as it is before any
 # training. The last one is the control that Table 3 lacks: its row "Random Init" of Table 2 is scored by another protocol. A convolutional network of
 # random weights is not nothing. It is a bank of some hundred random filters with rectification and pooling, and such features
 # are known to carry a good part of what a trained network's do.
@@ -333,16 +333,10 @@ def at_share(share):
 
 def told(share, other):
     """Write what may be said of the first encoder and another, whichever it is."""
-    both = claims.weigh(at_share(share), method, other, **untrained_label)
-    pair = f"“{both.first}” and “{both.second}”"
-    says = {
-        None: f"{pair} are listed and not ranked",
-        0: f"{pair} cannot be told apart",
-        1: f"“{both.first}” is ahead of “{both.second}”",
-        -1: f"“{both.first}” is behind “{both.second}”",
-    }[both.ahead]
-    sentence = f"On {both.ecgs}, probed with {share} % of the labels, {says}."
-    return claims.claim(sentence, True, both.numbers)
+    where = f"probed with {share} % of the labels"
+    return claims.compare(
+        at_share(share), method, other, where=where, **untrained_label
+    )
 
 
 merls = found.frame[found.frame["metric"].str.startswith("auroc_1_merl")]

@@ -10,7 +10,7 @@
 # # Robustness and imbalance
 
 # %% tags=["parameters"]
-params: str = "params/ablations-smoke.yaml"  # profile: which data and how long
+params: str = "params/real.yaml"  # profile: which data and how long
 other: str = ""  # another profile, whose results are shown beside; empty: none
 
 # %% tags=["hide-input"]
@@ -331,7 +331,7 @@ page.glue("correlation", float(correlation), "+.2f")
 # Two numbers per run carry the verdicts on section 5, and both were fixed before any result was seen: what noise changes, as the mean over
 # all kinds and levels, and the mean AUROC over the classes under one per cent. Each is compared seed by seed with the
 # MERL-style baseline and set against the noise floor of that very number, measured between the first method and the same with the CLIP loss,
-# which is the same mathematics ({doc}`05_loss`). A property of the architecture would have to show in both.
+# which is the same mathematics ({doc}`/notebooks/05_loss`). A property of the architecture would have to show in both.
 
 # %% tags=["remove-input"]
 names = [
@@ -340,19 +340,6 @@ names = [
     for name in one.table("robustness") or one.variants
 ]
 method, plain = names[0], "merl" if "merl" in names else names[-1]
-
-
-def told(both, more, less, alike):
-    """Write what may be said of two methods, whichever it is."""
-    pair = f"“{both.first}” and “{both.second}”"
-    says = {
-        None: f"{alike} of {pair} is listed and not ranked",
-        0: f"{alike} of {pair} cannot be told apart",
-        1: f"“{both.first}” {more} “{both.second}”",
-        -1: f"“{both.first}” {less} “{both.second}”",
-    }[both.ahead]
-    sentence = f"On {both.ecgs}, {says}."
-    return claims.claim(sentence, True, both.numbers)
 
 
 def noise_change(found):
@@ -381,18 +368,27 @@ def rare_classes(found):
 
 
 results = {kind: lab.results(kind) for kind in ("robustness", "imbalance")}
-hurt = claims.weigh(noise_change(results["robustness"]), method, plain)
-scarce = claims.weigh(rare_classes(results["imbalance"]), method, plain, "rare")
+hurt = claims.compare(
+    noise_change(results["robustness"]),
+    method,
+    plain,
+    more="loses less to noise than",
+    less="loses more to noise than",
+    of="what noise costs the scores",
+)
+scarce = claims.compare(
+    rare_classes(results["imbalance"]),
+    method,
+    plain,
+    more="recognises classes under one per cent better than",
+    less="recognises classes under one per cent worse than",
+    of="the AUROC on classes under one per cent",
+)
 mains = change(first, kinds["mains"]).abs().to_numpy().max()
 costs = {k: change(first, kinds[k]).to_numpy().min() for k in NOISES}
 worse = [k for k in costs if costs[k] == min(costs.values())]
 claims.show(
-    told(
-        hurt,
-        "loses less to noise than",
-        "loses more to noise than",
-        "what noise costs the scores",
-    ),
+    hurt,
     claims.claim(
         "Mains hum costs no method a point: the band-pass takes it before any model sees it.",
         mains < 1,
@@ -403,12 +399,7 @@ claims.show(
         set(worse) < {"muscle", "motion"},
         ", ".join(f"{k} {v:+.1f}" for k, v in costs.items()) + " at its worst level",
     ),
-    told(
-        scarce,
-        "recognises classes under one per cent better than",
-        "recognises classes under one per cent worse than",
-        "the AUROC on classes under one per cent",
-    ),
+    scarce,
     claims.claim(
         "Most classes under one per cent have three test positives or fewer.",
         (rare["positives"] <= 3).mean() > 0.5 if len(rare) else None,

@@ -167,3 +167,41 @@ def test_shown_claims_are_kept_for_the_press_and_say_what_does_not_hold(monkeypa
     first, second = shown["text/html"].split("</li>")[:2]
     assert "Two &lt; three. <small>(2 &amp; 3)</small>" in first
     assert "does not hold here" in second and "does not hold" not in first
+
+
+@pytest.mark.parametrize(
+    ("plain", "says"),
+    [
+        (
+            [60.0, 60.2, 60.1, 60.3, 60.2],
+            "“ours” loses less than “plain” by 10.0 points",
+        ),
+        (
+            [80.0, 80.2, 80.1, 80.3, 80.2],
+            "“ours” loses more than “plain” by 10.0 points",
+        ),
+        (OURS, "the cost of “ours” and “plain” cannot be told apart."),
+        (OURS[:2], "the cost of “ours” and “plain” is listed and not ranked."),
+    ],
+)
+def test_what_is_compared_can_be_named(tmp_path, monkeypatch, plain, says):
+    n = len(plain)
+    values = {"ours": OURS[:n], "clip": CLIP[:n], "plain": plain}
+    one = claims.compare(
+        found(tmp_path, monkeypatch, **values),
+        "ours",
+        "plain",
+        where="at 6 dB",
+        more="loses less than",
+        less="loses more than",
+        of="the cost",
+    )
+    assert one.sentence.startswith("On real ECGs, at 6 dB, ") and says in one.sentence
+    assert one.holds
+
+
+def test_a_row_that_is_no_variant_is_called_what_it_is(tmp_path, monkeypatch):
+    values = {"ours": OURS, "clip": CLIP, "random": [50.0, 50.2, 50.1, 50.3, 50.2]}
+    results = found(tmp_path, monkeypatch, **values)
+    one = claims.compare(results, "ours", "random", random="the same, untrained")
+    assert "“ours” is ahead of “the same, untrained” by 20.0 points" in one.sentence
