@@ -1,6 +1,7 @@
 """What the benchmarks of `bench/` recorded, as tables and figures of the book.
 
-Their numbers are of speed alone: signals are random, and no model comes out of them.
+Signals are random where speed alone is measured, and no model comes out of that. What
+is compared between machines is trained on real ECGs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mccgaa.profile import Profile
 from mccgaa_book.checkout import checkout
 
 EPOCHS, RECORDS = 20, 771_693  # of the paper's pretraining, section 4.1
@@ -46,6 +48,27 @@ def on_one_gpu() -> pd.DataFrame:
             "hours": EPOCHS * RECORDS / speed / 3600,
         }
     ).rename_axis("loop")
+
+
+def on_cpu_and_gpu() -> pd.DataFrame:
+    """Zero-shot AUROC of runs of one seed that were made on a CPU and on a GPU.
+
+    Returns:
+        One row per variant of params/real.yaml, means over its tasks x 100: on a CPU in
+        float32, on the GPU in bfloat16, and there at 500 Hz.
+    """
+    pairs = pd.DataFrame(recorded("science")["pairs"]).set_index("variant")
+    path = checkout() / "bench" / "h200" / "real-500.csv"
+    faster = pd.read_csv(path).groupby("variant")["value"].mean()
+    names = {k: v.label for k, v in Profile.load("params/real.yaml").variants.items()}
+    found = pd.DataFrame(
+        {
+            "CPU, float32": pairs["plain"],
+            "GPU, bfloat16": pairs["fast"],
+            "GPU, 500 Hz": faster,
+        }
+    ).reindex([name for name in names if name in pairs.index])
+    return found.rename(index=names).rename_axis("variant")
 
 
 def growth() -> pd.DataFrame:

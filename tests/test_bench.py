@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -138,3 +139,30 @@ def test_a_made_up_store_repeats_its_records():
     assert (out[2] == store.some[999 % 256]).all()
     assert (out[0] != out[3]).any()
     assert store.signals.shape == (1000, 12, 7)
+
+
+def test_science_pairs_runs_and_sets_them_beside_the_spread_over_seeds(tmp_path):
+    science = load("science")
+    index = pd.MultiIndex.from_product(
+        [["a", "b", "c"], ["0", "1"]], names=["variant", "seed"]
+    )
+    plain = pd.Series([70.0, 72.0, 60.0, 62.0, 65.0, 67.0], index)
+    near = plain[plain.index.get_level_values("seed") == "0"] + [1.0, -1.0, 0.3]
+    found = science.compare(plain, near)
+    assert found["difference"] == pytest.approx(0.1) and found["within"]
+    assert found["spread_over_seeds"] == pytest.approx(2**0.5, abs=0.01)
+    assert len(found["pairs"]) == 3 and found["seeds"] == 2
+    far = science.compare(plain, near + 3)
+    assert not far["within"]
+    with pytest.raises(SystemExit, match="1 runs"):
+        science.compare(plain, near[:1])
+
+
+def test_science_reads_means_over_tasks_of_the_test_split(tmp_path):
+    path = tmp_path / "zeroshot.csv"
+    path.write_text(
+        "variant,seed,split,task,class,metric,value\n"
+        "a,0,test,super,,auroc,70\na,0,test,sub,,auroc,80\na,0,val,sub,,auroc,1\n"
+        "a,0,test,sub,MI,auroc,2\na,0,test,sub,,auprc,3\n,,test,sub,,records,9\n"
+    )
+    assert load("science").means(path).to_dict() == {("a", "0"): 75.0}

@@ -1,13 +1,16 @@
-"""The book's table of speed is what the benchmark recorded."""
+"""What the book says of speed is what the benchmarks recorded."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mccgaa_book import speed
+
+BENCH = Path(__file__).parents[2] / "bench"
 
 
 def test_ways_are_set_beside_the_usual_loop(
@@ -32,3 +35,22 @@ def test_ways_are_set_beside_the_usual_loop(
 def test_the_recorded_ways_are_those_of_the_table() -> None:
     ways = speed.on_one_gpu()
     assert (ways > 0).all(axis=None)
+
+
+def test_runs_of_cpu_and_gpu_are_those_of_the_recorded_results():
+    table = speed.on_cpu_and_gpu()
+    assert len(table) == 5 and not table.isna().any().any()
+    published = pd.read_csv(BENCH.parent / "results/real/zeroshot.csv")
+    macro = published[published["class"].isna() & (published["metric"] == "auroc")]
+    macro = macro[(macro["split"] == "test") & (macro["variant"] == "pair")]
+    mean = macro[macro["seed"].astype(float) == 0]["value"].mean()
+    assert table.loc["MCCGAA, pair graph", "CPU, float32"] == pytest.approx(
+        mean, abs=0.01
+    )
+
+
+def test_growth_has_what_its_figure_draws():
+    rows = speed.growth()
+    assert {"records", "batch", "sampling_rate", "processes"} == set(rows["axis"])
+    assert {"epoch_seconds", "peak_mb"} <= set(rows)
+    assert rows["records"].max() == 1_000_000
