@@ -25,6 +25,7 @@ from statistics import median
 
 import torch
 from machine import cpu_model
+from threadpoolctl import threadpool_limits
 
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare_windows
@@ -119,6 +120,7 @@ def onnx(path: Path) -> dict[str, float]:
 def measure(turns: int) -> dict:
     """Measure everything, and say on which machine."""
     torch.set_num_threads(1)
+    threadpool_limits(1)  # scipy's and numpy's threads count as CPU seconds, too
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_tree(folder / "ptbxl", "ptbxl", 1, jobs=1, progress=False)

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from machine import cpu_model
 
+import mccgaa.attention  # noqa: F401, takes seconds, which are no part of an epoch
 from mccgaa.config import (
     EncoderConfig,
     GafaConfig,
