@@ -386,6 +386,8 @@ scarce = claims.compare(
 )
 mains = change(first, kinds["mains"]).abs().to_numpy().max()
 costs = {k: change(first, kinds[k]).to_numpy().min() for k in NOISES}
+crossed = change(first, kinds["swapped"])
+by_cable = crossed.min(axis=1)
 worse = [k for k in costs if costs[k] == min(costs.values())]
 claims.show(
     hurt,
@@ -398,6 +400,13 @@ claims.show(
         "Muscle noise and electrode motion, which lie in the band of the heart itself, cost most.",
         set(worse) < {"muscle", "motion"},
         ", ".join(f"{k} {v:+.1f}" for k, v in costs.items()) + " at its worst level",
+    ),
+    claims.claim(
+        "The cable of the right arm exchanged with another limb's costs more than any noise.",
+        crossed.loc[crossed.index.str.contains("RA")].to_numpy().max()
+        < min(costs.values()),
+        ", ".join(f"{k.removeprefix('swapped ')} {v:+.1f}" for k, v in by_cable.items())
+        + f"; the worst noise {min(costs.values()):+.1f}",
     ),
     scarce,
     claims.claim(
