@@ -95,8 +95,9 @@ def section(folder: Path) -> str:
     for found in _published(folder, "zeroshot"):
         profile = Profile.load(find(found.stamp["profile"]))
         kind = results.SYNTHETIC if found.synthetic else results.REAL
+        rate = profile.run_config().model.input.sampling_rate
         macro = results.tested(found.frame)
-        lines += _rows(macro, f"**{kind}**", _new(profile), profile)
+        lines += _rows(macro, f"**{kind}**, {rate} Hz", _new(profile), profile)
     for found in _published(folder, "transfer"):
         profile = Profile.load(find(found.stamp["profile"]))
         frame = found.frame[

@@ -44,12 +44,13 @@ def test_every_row_says_its_evidence_and_what_was_new_real_ones_first():
     assert all(len(row) == len(head) and row[1] for row in rows)
     evidence = list(dict.fromkeys(row[0] for row in rows))
     assert evidence == [
-        "**real**",
-        "**synthetic**",
+        "**real**, 100 Hz",
+        "**real**, 500 Hz",
+        "**synthetic**, 100 Hz",
         "**synthetic** training, **real** test split",
         "paper, printed",
     ]
-    real = next(row for row in rows if row[0] == "**real**")
+    real = next(row for row in rows if row[0] == "**real**, 100 Hz")
     assert "texts made from labels" in real[1]
 
 
