@@ -17,14 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mccgaa.config import RunConfig
 from mccgaa.model import MCCGAA
-from mccgaa.plus.augment import augment
-from mccgaa.plus.average import Average
 from mccgaa.runtime import autocast, seed_step, world
 from mccgaa.settings import require
-from mccgaa.start import Start
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what goes beyond the paper is loaded where a setting asks for it
+    from mccgaa.plus.average import Average
     from mccgaa.replay import Replay
+    from mccgaa.start import Start
 
 
 class Learner:
@@ -67,7 +66,11 @@ class Learner:
             weight_decay=settings.weight_decay,
             fused=True,  # one pass over the weights, on a CPU too
         )
-        self.average = Average(self.model, settings.ema) if settings.ema else None
+        self.average: Average | None = None
+        if settings.ema:
+            from mccgaa.plus.average import Average
+
+            self.average = Average(self.model, settings.ema)
         self.replay: Replay | None = None  # takes the steps, where there is one
 
     def new_model(self) -> MCCGAA:
@@ -106,19 +109,26 @@ class Learner:
             else:
                 group["lr"] = lr
         self.module.train()
-        given = self.config.model.input
-        signals = augment(
+        if settings.augment:
+            signals = self.augmented(signals)
+        take = self.replay or self.plain_step
+        losses = take(signals, *texts)
+        if self.average:
+            self.average.update(self.model, step)
+        return losses
+
+    def augmented(self, signals: Tensor) -> Tensor:
+        """Vary signals (B, D, T) as the settings say."""
+        from mccgaa.plus.augment import augment
+
+        settings, given = self.config.pretrain, self.config.model.input
+        return augment(
             signals,
             settings.augment,
             settings.augmentations,
             given.sampling_rate,
             standardised=given.standardised,
         )
-        take = self.replay or self.plain_step
-        losses = take(signals, *texts)
-        if self.average:
-            self.average.update(self.model, step)
-        return losses
 
     def plain_step(self, signals: Tensor, *texts: Tensor) -> Tensor:
         """Go forward, backward and one step down, at the learning rate that is set."""

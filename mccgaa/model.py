@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +25,6 @@ from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.gafa import Gafa
 from mccgaa.gather import ALONE, Group, gather, mean
-from mccgaa.known_texts import KnownTexts
 from mccgaa.loss import (
     SIGLIP_BIAS,
     STATEMENT_BIAS,
@@ -36,6 +35,9 @@ from mccgaa.loss import (
 from mccgaa.runtime import is_finite, world
 from mccgaa.settings import from_dict, require, to_dict
 from mccgaa.text import TextEncoder, TextProjection
+
+if TYPE_CHECKING:
+    from mccgaa.known_texts import KnownTexts
 
 FILES = ("config.json", "model.safetensors")
 MAX_LOGIT_SCALE = 100.0  # of a learned 1 / tau

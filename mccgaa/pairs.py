@@ -19,7 +19,6 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.knowledge import VOCABULARIES, Knowledge, f_query, named_in
 from mccgaa.plus.statements import Statements, Targets, digest, split_report
-from mccgaa.plus.unseen import find_unseen
 from mccgaa.runtime import pick_device, rank_zero_first, world
 from mccgaa.text import TextEncoder
 
@@ -327,6 +326,8 @@ def load_pairs(
     left_out = np.zeros(len(store), dtype=bool)
     facts = None
     if settings.unseen:
+        from mccgaa.plus.unseen import find_unseen
+
         unseen = find_unseen(store, settings.unseen, knowledge)
         left_out, facts = unseen.records, unseen.facts(store.indices(split="train"))
     if settings.records:

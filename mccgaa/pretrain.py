@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,7 +39,9 @@ from mccgaa.runtime import (
     process_group,
     world,
 )
-from mccgaa.start import Start
+
+if TYPE_CHECKING:
+    from mccgaa.start import Start
 
 WORTH_COMPILING = 10_000  # steps: compiling takes a minute
 FLUSH = 50  # steps between two looks at the losses: each look waits for the device
@@ -83,8 +85,11 @@ def pretrain(
         WriteError: the disk is full, or `out` cannot be written.
     """
     chosen = pick_device(device)
-    start = Start(config.pretrain.start) if config.pretrain.start else None
-    if start:
+    start = None
+    if config.pretrain.start:
+        from mccgaa.start import Start
+
+        start = Start(config.pretrain.start)
         start.check_unseen(config.pretrain.unseen)
     with process_group(chosen) as (_, processes):
         config = replace(identified(config, pairs, start), processes=processes)

@@ -222,7 +222,7 @@ def test_the_thin_package_holds_the_method_its_services_and_rooms_and_nothing_el
 
 # What training loads at most: modules, and their lines of code. Raise it only for what
 # the method needs; what goes beyond the paper is loaded where a setting asks for it.
-CEILING = (29, 3900)
+CEILING = (24, 3500)
 
 # All that training needs of the data's modules.
 READING = {"mccgaa.data.store", "mccgaa.data.splits"}

@@ -377,7 +377,7 @@ def test_augmentation_reaches_training_and_not_the_held_out_part(
         calls.append((settings, more))
         return signals * 0
 
-    monkeypatch.setattr(learner, "augment", augment)
+    monkeypatch.setattr("mccgaa.plus.augment.augment", augment)
     names = ("noise", "shift")
     rate = RUN.model.input.sampling_rate
     loop = trainer(with_(RUN, augment=0.7, augmentations=names), pairs, tmp_path)
