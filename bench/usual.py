@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from throughput import PlainEncoder
+from plain import PlainEncoder
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 

@@ -38,8 +38,8 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 def plain_network(config: EncoderConfig) -> torch.nn.Module:
     """The network of the benchmark: plain Conv1d, written on its own."""
-    path = Path(__file__).parents[1] / "bench" / "throughput.py"
-    spec = importlib.util.spec_from_file_location("throughput", path)
+    path = Path(__file__).parents[1] / "bench" / "plain.py"
+    spec = importlib.util.spec_from_file_location("plain", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.PlainEncoder(config)
