@@ -191,7 +191,7 @@ class Learner:
         """Go back to where `state` was called."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:  # a recorded step left tensors
-            group["lr"], group["capturable"] = float(group["lr"]), False
+        for group in self.optimizer.param_groups:  # a recorded step left a tensor
+            group["lr"] = float(group["lr"])
         if self.average:
             self.average.model.load_state_dict(state["average"])

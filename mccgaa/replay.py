@@ -46,7 +46,6 @@ class Replay:
         for group in optimizer.param_groups:
             lr = torch.as_tensor(group["lr"], dtype=torch.float32)
             group["lr"] = lr.to(device)
-            group["capturable"] = True
 
     def __call__(self, *given: Tensor) -> Tensor:
         """Take a step.
@@ -84,6 +83,7 @@ class Replay:
         """Record a step. Nothing is computed; the weights stay as they are."""
         self.inputs = tuple(t.clone() for t in given)
         graph = torch.cuda.CUDAGraph()
+        self._capturable(True)
         try:
             with (
                 # Entered here, too: torch stays on it where the end of a capture fails.
@@ -100,3 +100,9 @@ class Replay:
             self.inputs, self.losses = (), None
             self.optimizer.zero_grad(set_to_none=True)
             print(f"Training goes on without a CUDA graph: {self.why}", file=sys.stderr)
+        self._capturable(False)
+
+    def _capturable(self, whether: bool) -> None:
+        """Tell the optimiser that it is recorded; in a plain step it would warn."""
+        for group in self.optimizer.param_groups:
+            group["capturable"] = whether

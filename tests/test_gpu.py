@@ -134,6 +134,7 @@ def test_compiled_steps_are_plain_steps(pairs, augment, capsys):
 
 
 @pytest.mark.parametrize("augment", [0.0, 0.5])
+@pytest.mark.filterwarnings("error:.*capturable")
 def test_recorded_steps_are_plain_steps_dropout_included(pairs, augment):
     found, weights = [], []
     for recorded in (False, True):

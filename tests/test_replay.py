@@ -179,11 +179,12 @@ def test_a_learner_takes_the_same_steps_by_replay(steps, monkeypatch, fails):
     config = replace(RUN, pretrain=settings)
     plain, other = Learner(config, CPU), Learner(config, CPU)
     other.record()
-    replay = other.replay
-    assert replay is not None and other.optimizer.param_groups[0]["capturable"]
+    replay, (group,) = other.replay, other.optimizer.param_groups
+    rate = group["lr"]  # what recorded kernels read
     step, record = replay.step, replay._record
 
     def watched(*given: Tensor) -> Tensor:
+        assert group["capturable"] == steps.capturing
         if steps.capturing:
             if fails:
                 step(*given)  # as far as it went
@@ -217,6 +218,7 @@ def test_a_learner_takes_the_same_steps_by_replay(steps, monkeypatch, fails):
         lr = 1e-3 / (t + 1)
         losses = [one.step(t, lr, signals, vectors) for one in (plain, other)]
         torch.testing.assert_close(*losses)
+        assert fails or (group["lr"] is rate and float(rate) == pytest.approx(lr))
     assert (replay.graph is None) == fails
     # Together: a weight whose gradient is rounding alone goes its own way.
     begun, wanted, mine = (
@@ -235,7 +237,6 @@ def test_a_run_that_was_recorded_goes_on_where_nothing_is(steps):
     other.load(copy.deepcopy(learner.state()))
     (group,) = other.optimizer.param_groups
     assert type(group["lr"]) is float and group["lr"] == pytest.approx(1e-3)
-    assert group["capturable"] is False
     losses = [one.step(2, 1e-3, signals, vectors) for one in (learner, other)]
     torch.testing.assert_close(*losses)
 
