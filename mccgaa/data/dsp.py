@@ -98,15 +98,16 @@ def _run(system: System, x: Array) -> Array:
     blocks = -(-length // BLOCK)
     u = np.zeros((n, blocks * BLOCK))
     u[:, :length] = x
-    u = u.reshape(-1, BLOCK)  # (n blocks, L)
-    states = (u @ system.driven).reshape(n, blocks, -1)  # behind each block
+    # One product per block, of all signals: BLAS would share a larger one out to threads,
+    # which then wait for more in a loop and hold up torch's.
+    u = u.reshape(n, blocks, BLOCK).swapaxes(0, 1)  # (blocks, n, L)
+    states = u @ system.driven  # (blocks, n, S) behind each block
     before = np.outer(x[:, 0], system.rest)  # (n, S)
     for i in range(blocks):
-        after = states[:, i] + before @ system.step
-        states[:, i], before = before, after
-    y = u @ system.direct
-    y += states.reshape(len(u), -1) @ system.seen
-    return y.reshape(n, -1)[:, :length]
+        after = states[i] + before @ system.step
+        states[i], before = before, after
+    y = u @ system.direct + states @ system.seen  # (blocks, n, L)
+    return y.swapaxes(0, 1).reshape(n, blocks * BLOCK)[:, :length]
 
 
 def resample(x: NDArray[np.floating], up: int, down: int) -> Array:
