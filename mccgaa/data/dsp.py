@@ -98,8 +98,8 @@ def _run(system: System, x: Array) -> Array:
     blocks = -(-length // BLOCK)
     u = np.zeros((n, blocks * BLOCK))
     u[:, :length] = x
-    # One product per block, of all signals: BLAS would share a larger one out to threads,
-    # which then wait for more in a loop and hold up torch's.
+    # One product per block, of all signals: BLAS would share a larger one out to
+    # threads, which then wait for more in a loop and hold up torch's.
     u = u.reshape(n, blocks, BLOCK).swapaxes(0, 1)  # (blocks, n, L)
     states = u @ system.driven  # (blocks, n, S) behind each block
     before = np.outer(x[:, 0], system.rest)  # (n, S)
