@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from benchmark import BENCH, load
 
 from mccgaa.attention import GraphAttention
 from mccgaa_book.speed import on_one_gpu
-
-BENCH = Path(__file__).parents[1] / "bench"
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +75,6 @@ def test_the_readme_says_what_was_recorded_on_a_gpu():
         assert f"{100 * limit[name]:.0f} %" in text, name
     assert f"{60 * table['hours'].iloc[-1]:.1f} minutes" in text
     assert recorded["facts"]["device"].split()[-1] in text
-
-
-def load(name: str) -> ModuleType:
-    """Import a script of bench/, which is no package."""
-    sys.path.insert(0, str(BENCH))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(BENCH))
 
 
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])

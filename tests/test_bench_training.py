@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from benchmark import load
 
 ROOT = Path(__file__).parents[1]
-
-
-def load(name: str) -> ModuleType:
-    """Import a script of bench/, which is no package."""
-    sys.path.insert(0, str(ROOT / "bench"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
-
-
 bench, run, _ = load("training"), load("run"), load("usual")
 SETTING = replace(bench.QUICK[0], length=100, batch=4, records=8)
 

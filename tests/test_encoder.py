@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from benchmark import load
 from fake_device import fake_gpu
 from torch import Tensor
 
@@ -38,11 +37,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 def plain_network(config: EncoderConfig) -> torch.nn.Module:
     """The network of the benchmark: plain Conv1d, written on its own."""
-    path = Path(__file__).parents[1] / "bench" / "plain.py"
-    spec = importlib.util.spec_from_file_location("plain", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PlainEncoder(config)
+    return load("plain").PlainEncoder(config)
 
 
 def naive_convolution(x: Tensor, w: Tensor, stride: int) -> Tensor:
