@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,7 @@ def labelled(
         StoreError: the store has no labels of findings, no record in these splits, or
             signals that are not the model's input.
     """
-    import torch
-
+    from mccgaa.device_reader import encoded
     from mccgaa.pairs import check_input
 
     check_input(store, classifier.model.config.input)
@@ -60,11 +60,9 @@ def labelled(
         )
     codes = {code: entry.name for code, entry in known.items()}
     names = [e.name for e in listed(classifier.knowledge) if e.name in codes.values()]
-    parts = [
-        classifier.score(torch.from_numpy(store.batch(some)), names).numpy()
-        for some in np.split(rows, range(batch_size, len(rows), batch_size))
-    ]
-    cosine = np.concatenate(parts)  # (n, C)
+    score, device = partial(classifier.score, names=names), classifier.model.device
+    found = encoded(score, store, rows, device, batch_size, disable=True)
+    cosine = found.numpy()  # (n, C)
     given = store.records["statements"].iloc[rows]
     carried = [{codes.get(c) for c in (y if y is not None else ())} for y in given]
     labels = np.array([[name in one for name in names] for one in carried])  # (n, C)
