@@ -67,8 +67,6 @@ VARIANTS = {
     "pooled": "as eager, with adaptive pooling for the maximum of eq 9",
     "compile": "the package as it is in a long run: its encoder compiled",
     "unfused": "as compile, but of the encoder's plain forward",
-    "whole": "as compile, with GAFA and losses compiled, too",
-    "tuned": "as compile, its kernels tuned on the device",
 }
 PLAIN = ("eager", "pooled")  # not by torch.compile, which takes minutes
 
@@ -565,20 +563,13 @@ def apply(variant: str, learner: Learner) -> None:
         for module in learner.model.encoder.modules():
             if isinstance(module, ChannelAttention):
                 module.weights = types.MethodType(pooled, module)
-    if variant == "whole":
-        features = partial(fast_encoder.features, learner.model.encoder)
-        learner.model.local = partial(learner.model.local, features=features)
-        learner.module = torch.compile(learner.model, dynamic=False)
-    elif variant not in PLAIN:
-        from torch._inductor import config as inductor  # takes a second
-
+    if variant not in PLAIN:
         said = io.StringIO()
         plain = mock.patch.object(
             fast_encoder, "features", lambda encoder, x: encoder.features(x)
         )
         with (
             contextlib.redirect_stderr(said),
-            inductor.patch(coordinate_descent_tuning=variant == "tuned"),
             plain if variant == "unfused" else contextlib.nullcontext(),
         ):
             works = learner.compile()
