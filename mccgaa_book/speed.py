@@ -34,7 +34,7 @@ def on_one_gpu() -> pd.DataFrame:
     """Ways of pretraining at 12 x 5000, with CAM and GAFA, on one GPU.
 
     Returns:
-        One row per way: `pairs per second`, `times the usual loop`, and `hours` that
+        One row per way: `pairs per second`, `times the usual loop`, and `minutes` that
         the paper's 20 epochs of 771,693 pairs would take.
     """
     found = recorded("gpu")
@@ -45,7 +45,7 @@ def on_one_gpu() -> pd.DataFrame:
         {
             "pairs per second": speed.round().astype(int),
             "times the usual loop": speed / speed.iloc[0],
-            "hours": EPOCHS * RECORDS / speed / 3600,
+            "minutes": EPOCHS * RECORDS / speed / 60,
         }
     ).rename_axis("loop")
 

@@ -33,7 +33,7 @@ from mccgaa_book.lab import Lab
 from mccgaa_book.plots import results as plots
 from mccgaa_book.plots import style
 from mccgaa_book.plots.growth import growth
-from mccgaa_book.results import over_seeds
+from mccgaa_book.results import over_seeds, published
 
 lab = Lab(params)
 page.start(lab)
@@ -574,8 +574,8 @@ page.glue("days", 20 * printed / rate / 86400, ".1f")
 # ### At the paper's size
 #
 # The paper used six GPUs. `bench/gpu.py` pretrains on one, with CAM, GAFA and 12 x 5,000 samples, from a store of the paper's
-# size in the GPU's memory; beside it runs a loop as one would first write it, which calls the text encoder in every step. The
-# signals are random numbers, which is all that speed asks for.
+# size in the GPU's memory. The *usual loop* beside it is written as one would write it first, with a data loader and a text
+# encoder that runs in every step. The signals are random numbers, which is all that a measurement of speed needs.
 
 # %% tags=["first-copy"]
 gpu = speeds.recorded("gpu")
@@ -583,40 +583,39 @@ ways = speeds.on_one_gpu()
 page.table(
     ways,
     "pretrain-gpu",
-    "Pretraining on one GPU: median pairs per second, and the hours that 20 epochs of "
-    "771,693 pairs would take.",
+    "Pretraining on one GPU, random signals: median pairs per second, and the minutes "
+    "that 20 epochs of 771,693 pairs would take.",
     digits=1,
 )
-last = ways.iloc[-1]
 page.glue("gpu", gpu["facts"]["device"])
-page.glue("gpu-minutes", 60 * last["hours"], ".0f")
+page.glue("gpu-minutes", ways["minutes"].iloc[-1], ".0f")
 page.glue("gpu-limit", gpu["limit"]["share_of_memory_limit"], ".0%")
-for name in ("eager", "compile"):
-    step = 1000 * 512 / gpu[f"train {name} 512"]["samples_per_second"]  # ms
-    page.glue(f"gpu-{name}", step, ".0f")
-    busy = gpu[f"profile {name}"]["device_ms_per_step"]
-    page.glue(f"gpu-{name}-busy", busy, ".0f")
+for way in ("eager", "compile", "compile+graph"):
+    step = 1000 * 512 / gpu[f"train {way} 512"]["samples_per_second"]  # ms
+    page.glue(f"gpu-{way}", step, ".0f")
+for way in ("eager", "compile"):
+    page.glue(f"gpu-{way}-busy", gpu[f"profile {way}"]["device_ms_per_step"], ".0f")
 
 # %% [markdown] tags=["first-copy"]
-# On one {glue:text}`gpu` the whole pretraining is a matter of {glue:text}`gpu-minutes` minutes. What held it back was not arithmetic. A
-# step of 512 pairs is hundreds of kernels. Step by step they take {glue:text}`gpu-eager` ms; the GPU is busy for
-# {glue:text}`gpu-eager-busy` of them, most of which it spends reading maps again that it has just written. Compiled, what follows a
-# convolution needs two passes over its map, and the GPU {glue:text}`gpu-compile-busy` ms; the host then needs longer to ask for the
-# kernels, and a step still takes {glue:text}`gpu-compile` ms. Recorded once as a CUDA graph, it is asked for at once: that is
-# {glue:text}`gpu-limit` of what the memory's bandwidth allows. `mccgaa pretrain` records by itself on a GPU, and compiles where
-# 10,000 steps or more are to be taken.
+# One {glue:text}`gpu` would do the whole pretraining in {glue:text}`gpu-minutes` minutes. Arithmetic is not what held it back.
+# A step of 512 pairs consists of hundreds of kernels. Launched one by one they take {glue:text}`gpu-eager` ms. The GPU is busy
+# for {glue:text}`gpu-eager-busy` of these, mostly with reading feature maps that it has just written. Compiled, everything that
+# follows a convolution passes over its feature map twice, and the GPU is busy for {glue:text}`gpu-compile-busy` ms only; but the host
+# needs longer than that to launch the kernels, and a step still takes {glue:text}`gpu-compile` ms. Recorded once as a CUDA graph,
+# they are all launched at once, and a step takes {glue:text}`gpu-compile+graph` ms: {glue:text}`gpu-limit` of the speed that the
+# memory's bandwidth allows. On a GPU `mccgaa pretrain` records its step by itself, and compiles where it has 10,000 steps or more to take.
 #
-# Speed is worth nothing if it changes what is learned. Five variants of the profile `real` were trained there once more, with
-# the same seed:
+# Speed is worth nothing if it changes what is learned. Five variants of the profile `real` were therefore trained there once
+# more, with the same seed:
 
 # %% tags=["first-copy"]
-same = speeds.on_cpu_and_gpu()
 science = speeds.recorded("science")
 page.table(
-    same,
+    speeds.on_cpu_and_gpu(),
     "pretrain-science",
-    "Real ECGs (PTB-XL subset): zero-shot AUROC x 100 of single runs, mean over four tasks, seed 0. "
-    "Listed, not ranked.",
+    "PTB-XL subset: zero-shot macro AUROC x 100 of single runs, mean over four tasks, "
+    "seed 0. Listed, not ranked.",
+    lab=published("zeroshot")[0],
     digits=1,
 )
 page.glue("science-by", science["difference"], "+.1f")
@@ -625,21 +624,37 @@ page.glue("science-high", science["high"], "+.1f")
 page.glue("science-spread", science["spread_over_seeds"], ".1f")
 
 # %% [markdown] tags=["first-copy"]
-# The runs of the GPU differ from those of the CPU by {glue:text}`science-by` points in the mean, with a 95 % interval of
-# {glue:text}`science-low` to {glue:text}`science-high`; between two seeds on one machine the standard deviation is
-# {glue:text}`science-spread`. At 500 Hz and otherwise equal settings no run scored higher than at 100 Hz; one seed ranks nothing.
-#
-# Time is linear in the number of records, and memory does not depend on it:
+# At 100 Hz the runs of the GPU differ from those of the CPU by {glue:text}`science-by` points in the mean, with a 95 % interval of
+# {glue:text}`science-low` to {glue:text}`science-high`. That is within what a seed changes: between two seeds on one machine the standard
+# deviation is {glue:text}`science-spread`. At 500 Hz and otherwise equal settings no run scored higher than at 100 Hz, but
+# one seed ranks nothing.
 
-# %% tags=["first-copy"] mystnb={"figure": {"name": "fig-growth", "caption": "Speed of an epoch and peak memory of pretraining a narrow network on one CPU thread, as one thing grows and the others are kept. Recorded by bench/growth.py."}, "image": {"alt": "Eight panels: pairs per second above, peak memory below, against records, batch, sampling rate and processes, which are on logarithmic axes. Against records both lines are nearly level from a thousand to a million."}}
-growth(speeds.growth())
+# %% tags=["first-copy"]
+rows = speeds.growth()
+by_records = rows[rows["axis"] == "records"].set_index("records")
+per_second = by_records.index / by_records["epoch_seconds"]
+page.glue("grow-slow", per_second.min(), ",.0f")
+page.glue("grow-fast", per_second.max(), ",.0f")
+page.glue(
+    "grow-memory", by_records["peak_mb"].max() / by_records["peak_mb"].min() - 1, ".0%"
+)
+
+# %% [markdown] tags=["first-copy"]
+# Nor does a large source need anything but time. From a thousand records to a million a whole epoch of a narrow network runs at
+# {glue:text}`grow-slow` to {glue:text}`grow-fast` ECGs per second on one thread, so its time is proportional to the number of
+# records, and the peak of memory rises by {glue:text}`grow-memory`. The batch and the sampling rate are what memory depends on:
+
+# %% tags=["first-copy"] mystnb={"figure": {"name": "fig-growth", "caption": "Speed of an epoch and peak memory of pretraining a narrow network on one CPU thread. One thing grows in each column; otherwise there are 10,000 records, batches of 64 and 25 Hz. Recorded by bench/growth.py, with random signals."}, "image": {"alt": "Six panels: ECGs per second above, peak memory below, against records, batch and sampling rate on logarithmic axes. Against records, from a thousand to a million, both lines are nearly level. A larger batch is faster up to 256 and needs more memory; a higher sampling rate is slower and needs more memory."}}
+with style.unmarked():
+    growth(rows)
 plt.show()
 
 # %% [markdown]
 # The same loop runs on many GPUs through torchrun:
 #
 # ```
-# torchrun --nproc-per-node 6 -m mccgaa.cli pretrain --params params/paper.yaml
+# torchrun --standalone --nproc-per-node 6 -m mccgaa.cli pretrain \
+#     --params params/paper.yaml --store stores/mimic-500 --out runs
 # ```
 #
 # ## What this page found

@@ -73,7 +73,7 @@ def test_the_readme_says_what_was_recorded_on_a_gpu():
     limit = recorded["limit"]
     for name in ("share_of_memory_limit", "share_of_both"):
         assert f"{100 * limit[name]:.0f} %" in text, name
-    assert f"{60 * table['hours'].iloc[-1]:.1f} minutes" in text
+    assert f"{table['minutes'].iloc[-1]:.1f} minutes" in text
     assert recorded["facts"]["device"].split()[-1] in text
 
 

@@ -121,6 +121,36 @@ def test_no_column_is_unstacked_unsorted(path):
     assert not re.search(r'\.unstack\("\w+", sort=False\)', code)
 
 
+def own_names(loop: ast.AST) -> set[str]:
+    """The names that a loop or a comprehension's part gives to what it goes through."""
+    return {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
+
+
+def read_names(node: ast.AST) -> set[str]:
+    """The names that a top-level statement takes from the cells before it."""
+    if isinstance(node, ast.FunctionDef | ast.Lambda):
+        return set()
+    loops = [node] if isinstance(node, ast.For) else getattr(node, "generators", [])
+    read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    names = {node.id} if read else set()
+    names = names.union(*map(read_names, ast.iter_child_nodes(node)))
+    return names.difference(*map(own_names, loops))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_no_loop_takes_a_name_that_later_cells_still_read(path):
+    """A `for name in ...` once gave a claim another model's name."""
+    assigned, lost = set(), set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        assert not lost & read_names(node), f"line {node.lineno}"
+        if isinstance(node, ast.For):
+            lost |= own_names(node) & assigned
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            stored = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+            stored = {n.id for n in stored if isinstance(n.ctx, ast.Store)}
+            assigned, lost = assigned | stored, lost - stored
+
+
 CONCLUDING = ("01", "02", "03", "04", "05", "06", "07", "08")
 EXERCISED = ("00", *CONCLUDING)
 
