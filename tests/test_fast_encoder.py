@@ -65,3 +65,11 @@ def test_in_bfloat16_it_is_as_exact_as_the_encoder():
     fast = found(fast_encoder.features, torch.float32)
     for a, b, c in zip(exact, plain, fast, strict=True):
         assert (c - a).norm() < 1.25 * (b - a).norm()
+
+
+def test_a_flat_channel_far_from_zero_has_no_negative_variance():
+    norm = torch.nn.BatchNorm2d(64)
+    y = torch.linspace(100, 5000, 64).expand(3, 77, 64)  # mean squares round
+    slope, offset = fast_encoder.line(norm, fast_encoder.moments(y, norm))
+    assert slope.isfinite().all() and offset.isfinite().all()
+    assert (norm.running_var > 0).all()

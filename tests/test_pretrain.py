@@ -767,6 +767,45 @@ def test_training_is_timed_without_measuring_and_saving(pairs, tmp_path, monkeyp
     assert speed.tolist() == pytest.approx([8 / 20] * STEPS)
 
 
+def test_each_look_at_the_losses_counts_its_own_steps_and_no_store_on_its_way(
+    pairs, tmp_path, monkeypatch
+):
+    """A clock that each step moves by 20 s, and the way to the device by 1000."""
+    now = 0.0
+    step, reader = Trainer.train_step, module.DeviceReader
+
+    def train_step(self, *given):
+        nonlocal now
+        step(self, *given)
+        now += 20
+
+    def slow(*given):
+        nonlocal now
+        now += 1000
+        return reader(*given)
+
+    monkeypatch.setattr(module, "FLUSH", 2)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    monkeypatch.setattr(module, "DeviceReader", slow)
+    config = with_(RUN, epochs=1, checkpoint_every=99, checkpoint_minutes=99.0)
+    run = train(config, pairs, tmp_path)
+    speed = pd.read_csv(run / "history.csv")["samples_per_second"]
+    assert speed.tolist() == pytest.approx([8 / 20] * 5)
+    assert json.loads((run / "metrics.json").read_text())["seconds"] == 100
+
+
+def test_speed_is_that_of_all_processes_together(pairs, tmp_path, monkeypatch):
+    rows = []
+    monkeypatch.setattr(RunFolder, "append_history", lambda _, new: rows.extend(new))
+    loop = trainer(replace(RUN, processes=3), pairs, tmp_path)
+    loop.clock = 0.0
+    loop.train_step(0, *pairs.batch(np.array(TRAIN[:8])))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: 4.0)
+    loop.flush()
+    assert [row[-1] for row in rows] == [3 * 8 / 4]
+
+
 def test_a_bar_counts_steps_and_notes_are_kept(pairs, tmp_path, capsys):
     short = with_(RUN, epochs=1)
     run = pretrain(short, pairs, tmp_path, device="cpu", note={"tier": "toy"})
