@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -363,7 +363,7 @@ class MCCGAA(nn.Module):
             folder: made where it is not there.
 
         Raises:
-            OSError, SafetensorError: it cannot be written.
+            OSError: it cannot be written.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -371,7 +371,8 @@ class MCCGAA(nn.Module):
         settings = json.dumps(to_dict(self.config), indent=2, sort_keys=True)
         config_file.write_text(settings + "\n", encoding="utf-8")
         weights = {name: t.contiguous() for name, t in self.state_dict().items()}
-        save_file(weights, weights_file, metadata={"format": "pt"})
+        # Not save_file, which lets nobody but the owner read what it writes.
+        weights_file.write_bytes(save(weights, metadata={"format": "pt"}))
         (folder / "README.md").write_text(CARD, encoding="utf-8")
 
     @classmethod

@@ -493,6 +493,12 @@ def test_json_of_a_run_that_fails_is_as_it_was(run_folder, twin_store, tmp_path)
             "memory); lower the batch",
         ),
         (torch.OutOfMemoryError("CUDA out of memory."), 2, "The device failed (CUDA"),
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:537] Read error: reset by peer"),
+            2,
+            "Another process of this run ended",
+        ),
+        (RuntimeError("NCCL error\nCUDA failure"), 2, "(NCCL error); torchrun starts"),
         (RuntimeError("mat1 and mat2"), 1, "RuntimeError: mat1 and mat2. This is a"),
         (KeyError("merl"), 1, "KeyError: 'merl'. This is a fault of mccgaa"),
         (KeyboardInterrupt(), 130, "start the same command again to continue"),

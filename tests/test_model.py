@@ -404,6 +404,8 @@ def test_a_saved_model_comes_back_the_same(tmp_path: Path, learn_tau: bool) -> N
     model = make(config)
     model(*batch())  # moves the running statistics
     model.eval().save_pretrained(tmp_path)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1  # who may read the configuration may read the weights
     again = MCCGAA.from_pretrained(tmp_path)
     assert again.config == config
     assert not again.training

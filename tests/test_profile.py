@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mccgaa.cli import build_parser
 from mccgaa.config import ModelConfig, PretrainConfig, RunConfig
-from mccgaa.errors import ConfigError
+from mccgaa.data.datasets import open_store
+from mccgaa.errors import ConfigError, StoreError
 from mccgaa.profile import Profile
 
 PARAMS = Path(__file__).resolve().parents[1] / "params"
@@ -261,3 +263,40 @@ def test_the_paper_profile_has_what_the_paper_compares():
     assert exact.options["labels"] == "exact"
     assert published.options["labels"] == "published"
     assert exact.out != published.out and exact.root == published.root
+
+
+@pytest.mark.parametrize(
+    ("name", "store", "way"),
+    [
+        ("smoke", "pretrain", "mccgaa twin --out data/smoke --mimic 240 --ptbxl 240"),
+        ("plus", "csn", "mccgaa twin --out data/synthetic --mimic 3000"),
+        (
+            "real",
+            "ptbxl",
+            "mccgaa download ptbxl --root data/ptbxl --only-ids params/real-ids.txt",
+        ),
+        ("paper", "pretrain", "mccgaa download mimic --root data/mimic"),
+    ],
+)
+def test_a_profile_without_its_records_says_where_they_come_from(
+    name, store, way, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError) as raised:
+        open_store(Profile.load(PARAMS / f"{name}.yaml"), store)
+    text = str(raised.value)
+    assert text.startswith("There is no data/") and way in text
+    build_parser().parse_args(
+        text.rstrip(".").split("mccgaa ")[-1].split()
+    )  # it is a command
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_that_nothing_makes_are_only_said_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = "{dataset: own, root: mine/table.csv, out: stores/mine}"
+    found = profile(
+        tmp_path, old="{dataset: csn, root: data/csn, out: stores/csn}", new=own
+    )
+    with pytest.raises(StoreError, match=r"no mine/table\.csv, .* packs\.$"):
+        open_store(found, "csn")

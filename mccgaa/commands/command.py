@@ -18,6 +18,7 @@ DISCLAIMER = (
     "medical device or fit for diagnosis."
 )
 DEBUG = "MCCGAA_DEBUG"  # set in the environment, it shows the traceback of every error
+PEERS = ("gloo", "NCCL", "TCPStore")  # in messages of processes that train together
 
 Command = Callable[[argparse.Namespace], None]
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # what `add_argument` takes
@@ -59,6 +60,12 @@ def _sentence(error: Exception) -> tuple[str, bool]:
     if isinstance(error, OSError):
         why = error.strerror or text
         return f"{error.filename}: {why}." if error.filename else why, False
+    if isinstance(error, RuntimeError) and any(word in text for word in PEERS):
+        return (
+            f"Another process of this run ended, or cannot be reached "
+            f"({text.strip().splitlines()[0]}); torchrun starts all of them again as "
+            "often as its --max-restarts says, from the last checkpoint."
+        ), False
     if isinstance(error, RuntimeError) and ("CUDA" in text or "device" in text):
         advice = "lower the batch size, or choose another with --device."
         return f"The device failed ({text.strip().splitlines()[0]}); {advice}", False

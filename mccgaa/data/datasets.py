@@ -13,9 +13,10 @@ import pandas as pd
 from mccgaa.config import InputConfig
 from mccgaa.data import challenge, cpsc2018, csn, mimic, own, ptbxl
 from mccgaa.data.packing import pack
+from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError
-from mccgaa.profile import Profile
+from mccgaa.errors import ConfigError, StoreError
+from mccgaa.profile import Profile, StoreRecipe
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,20 @@ def open_or_pack(
     )
 
 
+def _way_to(recipe: StoreRecipe, profile: Profile) -> str:
+    """What makes the records of a store, as the end of a sentence on their absence."""
+    root = Path(recipe.root)
+    for mirror in (profile.twin or {}, *profile.twins):
+        if Path(mirror.get("out", root)) == root.parent:
+            options = " ".join(f"--{name} {value}" for name, value in mirror.items())
+            return f"; simulate them: mccgaa twin {options}"
+    if recipe.dataset not in DATASETS:
+        return ""
+    only = recipe.options.get("only_ids")
+    options = f" --only-ids {only}" if only else ""
+    return f"; fetch them: mccgaa download {recipe.dataset} --root {root}{options}"
+
+
 def open_store(profile: Profile, name: str = "pretrain") -> SignalStore:
     """Open a store of a profile, packing it first where it is absent.
 
@@ -103,9 +118,14 @@ def open_store(profile: Profile, name: str = "pretrain") -> SignalStore:
 
     Raises:
         ConfigError: the profile has no such store.
-        StoreError: as `open_or_pack`.
+        StoreError: neither the store nor its records are there; or as `open_or_pack`.
     """
     recipe = profile.recipe(name)
+    if not Path(recipe.root).exists() and not Path(recipe.out).exists():
+        raise StoreError(
+            f"There is no {recipe.root}, whose records {profile.path} packs"
+            f"{_way_to(recipe, profile)}."
+        )
     return open_or_pack(
         recipe.dataset,
         recipe.root,

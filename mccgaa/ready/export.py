@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from mccgaa.config import LEADS
@@ -187,7 +187,7 @@ def _write_texts(path: Path, model: MCCGAA, knowledge: Knowledge) -> None:
         embeddings = model.encode_text(vectors.float())  # (n, M)
     tensors = {"vectors": vectors, "embeddings": embeddings.cpu().half()}
     meta = {"texts": json.dumps(texts), "encoder": encoder.fingerprint}
-    save_file(tensors, path, metadata=meta)
+    path.write_bytes(save(tensors, metadata=meta))
 
 
 def _test(classifier: Classifier, store: SignalStore, bootstrap: int) -> Tested:
