@@ -490,7 +490,8 @@ page.table(
 #
 # "Existing methods lack systematic analysis of rare-class performance and the correlation between class
 # frequency and accuracy", says section 2.4; the conclusion credits "the robustness and imbalance
-# analyses conducted in this study". None is printed. Here is one.
+# analyses conducted in this study". None is printed. Here is one of imbalance;
+# {chapter}`11_robustness` has more of it, and one of robustness.
 
 # %% mystnb={"figure": {"name": "fig-rare", "caption": "AUROC x 100 against the share of a class in its task, one point per class, with 95 % score intervals."}, "image": {"alt": "Scatter plot on a logarithmic axis of share. Points of common classes lie close together with short intervals; left of the dotted line at one per cent they scatter over the whole height, with intervals from near zero to one hundred."}}
 plots.auroc_by_share(ours)

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from mccgaa.config import LEADS
 from mccgaa.data.record import Record
@@ -112,6 +113,7 @@ def frequency(table: pd.DataFrame) -> Figure:
         ax.plot(line, floor, ":", color=style.GREY)
         ax.axvline(100 * RARE, color=style.GREY, lw=0.8)
         ax.set(xscale="log", xlabel="frequency, per cent", ylim=(0, 101))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # 10, not a power
         ax.set_ylabel(f"{column.upper()} x 100")
     handles, names = axes[0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=3)
