@@ -11,7 +11,6 @@ from mccgaa_book.audit import encoder, leak, method
 from mccgaa_book.audit import log as audit
 from mccgaa_book.claims import Claim
 
-
 CHAPTERS = {*"1234567", "11"}  # what a printed claim may be treated in
 
 
