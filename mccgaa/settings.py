@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -148,10 +149,11 @@ def nest(cls: type, data: Any, rest: str, where: str) -> dict[str, Any]:
     return nested
 
 
+SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4: to YAML, a text
 KINDS = {  # what a setting's type is called
     bool: "true or false",
     int: "a whole number",
-    float: "a number (write 1.0e-4, not 1e-4)",
+    float: "a number",
     str: "a text",
     tuple: "a list, such as [0, 1]",
     dict: "names with values",
@@ -178,6 +180,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _coerce(args[0], value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and SCIENTIFIC.fullmatch(value):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(

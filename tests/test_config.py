@@ -60,9 +60,17 @@ def test_value_outside_the_choices_names_them():
         from_dict(GafaConfig, {"graph": "ring"})
 
 
-def test_number_that_yaml_reads_as_text_is_explained():
-    with pytest.raises(ConfigError, match=r"write 1\.0e-4"):
-        from_dict(RunConfig, {"pretrain": {"lr": "1e-4"}})
+@pytest.mark.parametrize("text", ["1e-4", "1.0E-4", "10.e-5", "+1e-04"])
+def test_a_number_that_yaml_reads_as_text_is_a_number(text):
+    config = from_dict(RunConfig, {"pretrain": {"lr": text}})
+    assert config.pretrain.lr == 1e-4 and isinstance(config.pretrain.lr, float)
+    assert config == from_dict(RunConfig, {"pretrain": {"lr": 1e-4}})
+
+
+@pytest.mark.parametrize("text", ["1e", "e-4", "1e-4 s", "nan", "fast"])
+def test_a_text_that_is_no_number_is_refused(text):
+    with pytest.raises(ConfigError, match=r"pretrain\.lr is "):
+        from_dict(RunConfig, {"pretrain": {"lr": text}})
 
 
 @pytest.mark.parametrize(

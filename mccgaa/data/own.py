@@ -77,6 +77,8 @@ def read_rows(
     root = Path(root)
     if root.is_dir():
         raise StoreError(f"{root} is a folder; give the CSV that lists your ECGs.")
+    if not root.exists():
+        raise StoreError(f"{root} does not exist; give the CSV that lists your ECGs.")
     table = read_table(root, ["path"])
     if "text" not in table and "labels" not in table:
         raise StoreError(

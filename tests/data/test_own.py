@@ -100,7 +100,7 @@ def test_what_is_wrong_with_the_table_is_refused(
 def test_a_folder_or_an_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder; give the CSV"):
         own.read_rows(tmp_path)
-    with pytest.raises(StoreError, match="does not exist"):
+    with pytest.raises(StoreError, match="does not exist; give the CSV"):
         own.read_rows(tmp_path / "mine.csv")
 
 
