@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -767,32 +768,53 @@ def test_training_is_timed_without_measuring_and_saving(pairs, tmp_path, monkeyp
     assert speed.tolist() == pytest.approx([8 / 20] * STEPS)
 
 
-def test_each_look_at_the_losses_counts_its_own_steps_and_no_store_on_its_way(
+def test_each_look_at_the_losses_counts_its_own_steps_and_nothing_on_its_way(
     pairs, tmp_path, monkeypatch
 ):
-    """A clock that each step moves by 20 s, and the way to the device by 1000."""
+    """A clock that a step moves by 20 s, and what goes to the device by 1000."""
     now = 0.0
-    step, reader = Trainer.train_step, module.DeviceReader
+    step = Trainer.train_step
 
     def train_step(self, *given):
         nonlocal now
         step(self, *given)
         now += 20
 
-    def slow(*given):
+    def late(make, *given):
         nonlocal now
         now += 1000
-        return reader(*given)
+        return make(*given)
 
+    for name in ("DeviceReader", "DeviceTexts"):
+        monkeypatch.setattr(module, name, partial(late, getattr(module, name)))
     monkeypatch.setattr(module, "FLUSH", 2)
     monkeypatch.setattr(module.time, "perf_counter", lambda: now)
     monkeypatch.setattr(Trainer, "train_step", train_step)
-    monkeypatch.setattr(module, "DeviceReader", slow)
     config = with_(RUN, epochs=1, checkpoint_every=99, checkpoint_minutes=99.0)
     run = train(config, pairs, tmp_path)
     speed = pd.read_csv(run / "history.csv")["samples_per_second"]
     assert speed.tolist() == pytest.approx([8 / 20] * 5)
     assert json.loads((run / "metrics.json").read_text())["seconds"] == 100
+
+
+def test_a_continued_run_counts_the_seconds_that_it_took_before(
+    pairs, tmp_path, monkeypatch
+):
+    save = RunFolder.save
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, facts, state):
+        save(self, facts, state | {"seconds": 1000.0})
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunFolder, "save", killed)
+        train(RUN, pairs, tmp_path)
+    run = train(RUN, pairs, tmp_path)
+    seconds = json.loads((run / "metrics.json").read_text())["seconds"]
+    assert 1000 < seconds < 1100
 
 
 def test_speed_is_that_of_all_processes_together(pairs, tmp_path, monkeypatch):

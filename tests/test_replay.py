@@ -288,3 +288,4 @@ def test_where_nothing_can_be_recorded_a_sentence_says_so_and_steps_go_on(
         "Training goes on without a CUDA graph: operation not permitted\n"
     ), "once, and its first line alone"
     assert steps.done == 10
+    assert replay.inputs == () and replay.losses is None, "their memory is free"
