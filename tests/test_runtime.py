@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from mccgaa import runtime
 from mccgaa.errors import ConfigError
@@ -87,3 +88,32 @@ def test_outside_torchrun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with process_group(CPU) as found, rank_zero_first():
         assert found == world() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("here", "keys"),
+    [("2", ["attempt-0/met", "attempt-1/met"]), ("1", ["met"])],
+    ids=["one node", "two nodes"],
+)
+def test_processes_that_are_started_again_meet_in_a_place_of_their_own(
+    monkeypatch, here, keys
+):
+    """torchrun keeps a node's store, and in it where the dead were."""
+    kept, joined = dist.HashStore(), []
+
+    def join(backend, *, store, rank, world_size, timeout):
+        store.set("met", "yes")
+        joined.append((backend, rank, world_size))
+
+    monkeypatch.setattr(runtime, "rendezvous", lambda *_, **__: iter([(kept, 1, 2)]))
+    monkeypatch.setattr(runtime, "_set_pg_timeout", lambda _: None)
+    monkeypatch.setattr(dist, "init_process_group", join)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+    for attempt in ("0", "1"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
+        with process_group(CPU):
+            pass
+    assert joined == [("gloo", 1, 2)] * 2
+    assert kept.num_keys() == len(keys) and kept.check(keys)
