@@ -74,7 +74,8 @@ for name, (part, found) in zip("abcdefg", entries.items(), strict=True):
 # %% [markdown]
 # Chapters: {doc}`1 </notebooks/01_problem_and_data>`, {doc}`2 </notebooks/02_ecg_encoder>`,
 # {doc}`3 </notebooks/03_text_and_knowledge>`, {doc}`4 </notebooks/04_gafa>`, {doc}`5 </notebooks/05_loss>`,
-# {doc}`6 </notebooks/06_pretraining>`, {doc}`7 </notebooks/07_zero_shot>`.
+# {doc}`6 </notebooks/06_pretraining>`, {doc}`7 </notebooks/07_zero_shot>`,
+# 11 ({chapter}`11_robustness`).
 #
 # Which of the contradictions matter?
 #
