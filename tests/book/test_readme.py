@@ -45,7 +45,6 @@ def test_every_row_says_its_evidence_and_what_was_new_real_ones_first():
     evidence = list(dict.fromkeys(row[0] for row in rows))
     assert evidence == [
         "**real**, 100 Hz",
-        "**real**, 500 Hz",
         "**synthetic**, 100 Hz",
         "**synthetic** training, **real** test split",
         "paper, printed",
