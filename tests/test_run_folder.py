@@ -155,6 +155,18 @@ def test_a_damaged_checkpoint_and_a_lost_history_say_what_to_do(pairs, tmp_path)
         train(RUN, pairs, tmp_path)
 
 
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Command:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    folder = RunFolder(tmp_path)
+    folder.save({}, {"step": Command()})
+    with pytest.raises(RunError, match="not a readable checkpoint"):
+        folder.load({}, torch.device("cpu"))
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_snapshot_of_an_epoch_that_has_passed_is_refused(pairs, tmp_path):
     interrupt(pairs, tmp_path, after=9)  # past epoch 1 and step 8
     with pytest.raises(RunError, match="did not keep the weights of epoch 1"):
