@@ -500,6 +500,13 @@ def test_json_of_a_run_that_fails_is_as_it_was(run_folder, twin_store, tmp_path)
         ),
         (RuntimeError("NCCL error\nCUDA failure"), 2, "(NCCL error); torchrun starts"),
         (RuntimeError("mat1 and mat2"), 1, "RuntimeError: mat1 and mat2. This is a"),
+        (
+            ModuleNotFoundError("No module named 'sklearn'", name="sklearn"),
+            2,
+            "sklearn is not installed. The experiments and the book need more than the "
+            'rest; install it with: pip install "mccgaa[book]".',
+        ),
+        (ModuleNotFoundError("No module", name="mccgaa.x"), 1, "a fault of mccgaa"),
         (KeyError("merl"), 1, "KeyError: 'merl'. This is a fault of mccgaa"),
         (KeyboardInterrupt(), 130, "start the same command again to continue"),
         (BrokenPipeError(), 0, ""),

@@ -1,5 +1,6 @@
 """One set of versions: pyproject.toml has the ranges, constraints.txt the pins."""
 
+import ast
 import json
 import os
 import re
@@ -51,6 +52,27 @@ def conda_pip() -> list[str]:
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     entries = yaml.safe_load(text)["dependencies"]
     return next(entry["pip"] for entry in entries if isinstance(entry, dict))
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names that a file imports, at its top or later."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name.partition(".")[0] for name in found}
+
+
+def test_the_package_imports_what_a_plain_installation_has():
+    files = [f for top in ("mccgaa", "mccgaa_twin") for f in (ROOT / top).rglob("*.py")]
+    names = set().union(*map(imported, files)) - sys.stdlib_module_names
+    named = {"yaml": "pyyaml"}
+    names = {canonicalize_name(named.get(n, n)) for n in names if n[:6] != "mccgaa"}
+    plain = {canonicalize_name(Requirement(r).name) for r in PROJECT["dependencies"]}
+    # Both are asked for, with the extra that brings them, where they are missing.
+    assert names - plain == {"matplotlib", "onnx"}
 
 
 def test_every_declared_dependency_is_pinned_within_its_bounds():

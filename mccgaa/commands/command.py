@@ -57,6 +57,13 @@ def _sentence(error: Exception) -> tuple[str, bool]:
     text = str(error)
     if isinstance(error, MccgaaError | ValueError):
         return text, False
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith(
+        "mccgaa"
+    ):
+        return (
+            f"The package {error.name} is not installed. The experiments and the book "
+            'need more than the rest; install it with: pip install "mccgaa[book]".'
+        ), False
     if isinstance(error, OSError):
         why = error.strerror or text
         return f"{error.filename}: {why}." if error.filename else why, False

@@ -8,6 +8,7 @@ PTB-XL comes with ten folds. For CPSC2018 and Chapman the literature shares one 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -33,20 +34,27 @@ def published(n: int) -> list[str]:
         "train", "val" or "test" for each position; with fewer than three records
         there is no validation, and a single record is a test.
     """
-    from sklearn.model_selection import train_test_split  # a second to import
-
     side = np.full(n, "train", dtype=object)
     if n == 1:
         side[:] = "test"
     if n > 1:
-        rest, test = train_test_split(
-            np.arange(n), test_size=TEST_SHARE, random_state=SEED
-        )
+        rest, test = _drawn(np.arange(n), TEST_SHARE)
         side[test] = "test"
         if len(rest) > 1:
-            _, val = train_test_split(rest, test_size=VAL_SHARE, random_state=SEED)
+            _, val = _drawn(rest, VAL_SHARE)
             side[val] = "val"
     return side.tolist()
+
+
+def _drawn(positions: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a share of positions, as scikit-learn's `train_test_split` does.
+
+    Returns:
+        The others and the drawn, each in the order of the draw.
+    """
+    order = np.random.RandomState(SEED).permutation(len(positions))
+    count = math.ceil(share * len(positions))
+    return positions[order[count:]], positions[order[:count]]
 
 
 def by_fold(folds: Mapping[str, int], table: Path | str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.model_selection import train_test_split
 
 from mccgaa.data import splits
 from mccgaa.errors import StoreError
@@ -24,6 +25,17 @@ def test_the_rule_is_sklearns_and_the_published_tables() -> None:
     order = np.random.RandomState(42).permutation(6877)
     assert set(np.flatnonzero(split == "test")) == set(order[:1376])
     val = order[1376:][np.random.RandomState(42).permutation(5501)[:551]]
+    assert set(np.flatnonzero(split == "val")) == set(val)
+
+
+@pytest.mark.parametrize("n", [*range(2, 40), 999])
+def test_the_rule_is_sklearns_for_any_number_of_records(n: int) -> None:
+    rest, test = train_test_split(np.arange(n), test_size=0.2, random_state=42)
+    val = []
+    if len(rest) > 1:
+        _, val = train_test_split(rest, test_size=0.1, random_state=42)
+    split = np.array(splits.published(n))
+    assert set(np.flatnonzero(split == "test")) == set(test)
     assert set(np.flatnonzero(split == "val")) == set(val)
 
 
