@@ -542,7 +542,7 @@ class Stepper:
         self.step = 0
         self.learner.replay = None
         if graph and bench.on_gpu:
-            self.learner.record()
+            self.learner.capture()
 
     def __call__(self) -> Tensor:
         """Take a step; its losses (3,) stay on the device."""

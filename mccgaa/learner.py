@@ -139,7 +139,7 @@ class Learner:
         self.optimizer.step()
         return torch.stack([output.loss, output.cma, output.uma]).detach()  # (3,)
 
-    def record(self) -> None:
+    def capture(self) -> None:
         """Let a CUDA graph take the steps, on one GPU."""
         from mccgaa.replay import Replay  # for GPUs alone
 
@@ -191,7 +191,7 @@ class Learner:
         """Go back to where `state` was called."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:  # a recorded step left a tensor
+        for group in self.optimizer.param_groups:  # a captured step left a tensor
             group["lr"] = float(group["lr"])
         if self.average:
             self.average.model.load_state_dict(state["average"])

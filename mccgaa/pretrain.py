@@ -188,8 +188,8 @@ class Trainer:
         _ = self.reader  # takes the store to the device, if it fits
         if self.worth_compiling:
             self.compiled = self.learner.compile()
-        if self.can_be_recorded:
-            self.learner.record()
+        if self.can_be_captured:
+            self.learner.capture()
         steps = bar(
             total=self.total_steps,
             initial=self.step,
@@ -232,7 +232,7 @@ class Trainer:
         return alone_on_gpu and self.total_steps - self.step >= WORTH_COMPILING
 
     @property
-    def can_be_recorded(self) -> bool:
+    def can_be_captured(self) -> bool:
         """Whether a step can be a CUDA graph, which the host asks for at once.
 
         What differs from step to step cannot: the statements of a batch may be any
@@ -396,7 +396,7 @@ class Trainer:
                 "precision": self.precision,
                 "store_on": self.reader.where,
                 "compiled": self.compiled,
-                "recorded": bool(self.learner.replay and self.learner.replay.graph),
+                "captured": bool(self.learner.replay and self.learner.replay.graph),
             },
         }
         if self.start:

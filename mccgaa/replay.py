@@ -1,4 +1,4 @@
-"""A training step as one CUDA graph: recorded once, then replayed.
+"""A training step as one CUDA graph: captured once, then replayed.
 
 A step of a small batch is a thousand kernels of a few microseconds each, and the host
 needs longer to ask for them than the device to run them. A graph is asked for once.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM = 3  # plain steps before a step is recorded; in them libraries choose algorithms
+WARM = 3  # plain steps before a step is captured; in them libraries choose algorithms
 
 
 class Replay:
@@ -20,13 +20,13 @@ class Replay:
 
     A replayed step is the plain one: its kernels, its weights, and its dropout, which
     reads torch's generator as it is when the step is asked for. A step whose tensors
-    have other shapes than the recorded one is plain.
+    have other shapes than the captured one is plain.
 
     Args:
         step: takes a plain step: tensors on the device to one there. It never waits
             for the device.
         optimizer: that it takes it with. Its learning rate becomes a tensor on the
-            device, which the recorded kernels read.
+            device, which the captured kernels read.
         device: a GPU.
     """
 
@@ -38,10 +38,10 @@ class Replay:
     ) -> None:
         self.step, self.optimizer, self.device = step, optimizer, device
         self.taken = 0  # plain steps
-        self.inputs: tuple[Tensor, ...] = ()  # read by the recorded step
+        self.inputs: tuple[Tensor, ...] = ()  # read by the captured step
         self.losses: Tensor | None = None  # written by it
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.why = ""  # it cannot be recorded
+        self.why = ""  # it cannot be captured
         self.stream = torch.cuda.Stream(device)
         for group in optimizer.param_groups:
             lr = torch.as_tensor(group["lr"], dtype=torch.float32)
@@ -57,7 +57,7 @@ class Replay:
             What it returns.
         """
         if self.graph is None and not self.why and self.taken >= WARM:
-            self._record(*given)
+            self._capture(*given)
         if self.graph is None or not self._fits(given):
             self.taken += 1
             return self._aside(lambda: self.step(*given))
@@ -79,8 +79,8 @@ class Replay:
         here.wait_stream(self.stream)
         return result
 
-    def _record(self, *given: Tensor) -> None:
-        """Record a step. Nothing is computed; the weights stay as they are."""
+    def _capture(self, *given: Tensor) -> None:
+        """Capture a step. Nothing is computed; the weights stay as they are."""
         self.inputs = tuple(t.clone() for t in given)
         graph = torch.cuda.CUDAGraph()
         self._capturable(True)
@@ -103,6 +103,6 @@ class Replay:
         self._capturable(False)
 
     def _capturable(self, whether: bool) -> None:
-        """Tell the optimiser that it is recorded; in a plain step it would warn."""
+        """Tell the optimiser that it is captured; in a plain step it would warn."""
         for group in self.optimizer.param_groups:
             group["capturable"] = whether

@@ -135,12 +135,12 @@ def test_compiled_steps_are_plain_steps(pairs, augment, capsys):
 
 @pytest.mark.parametrize("augment", [0.0, 0.5])
 @pytest.mark.filterwarnings("error:.*capturable")
-def test_recorded_steps_are_plain_steps_dropout_included(pairs, augment):
+def test_captured_steps_are_plain_steps_dropout_included(pairs, augment):
     found, weights = [], []
     for recorded in (False, True):
         learner = Learner(with_(precision="fp32", augment=augment, ema=0.9), GPU)
         if recorded:
-            learner.record()
+            learner.capture()
         signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
         losses = [
             learner.step(t, 1e-3 / (t + 1), signals, vectors / 10) for t in range(8)
@@ -154,14 +154,14 @@ def test_recorded_steps_are_plain_steps_dropout_included(pairs, augment):
     assert fewer.isfinite().all() and fewer[0] != found[1][-1, 0]
 
 
-def test_a_step_is_recorded_while_threads_pin_memory(pairs):
+def test_a_step_is_captured_while_threads_pin_memory(pairs):
     learner, done, kept = Learner(with_(), GPU), threading.Event(), []
 
     def pin() -> None:
         while not done.is_set() and len(kept) < 10_000:
             kept.append(torch.empty(2**16 + len(kept), pin_memory=True))
 
-    learner.record()
+    learner.capture()
     signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
     with ThreadPoolExecutor(1) as pool:
         pinned = pool.submit(pin)
@@ -175,13 +175,13 @@ def test_a_step_is_recorded_while_threads_pin_memory(pairs):
 
 
 @pytest.mark.parametrize("where", ["device", "host"])
-def test_a_short_run_is_recorded_and_goes_on_plainly_on_a_cpu(pairs, tmp_path, where):
+def test_a_short_run_is_captured_and_goes_on_plainly_on_a_cpu(pairs, tmp_path, where):
     run = pretrain(with_(epochs=2, store_on=where), pairs, tmp_path, device="cuda")
     facts = json.loads((run / "metrics.json").read_text())["facts"]
-    assert facts["recorded"] and not facts["compiled"]
+    assert facts["captured"] and not facts["compiled"]
     config = with_(epochs=2)
     learner, other = Learner(config, GPU), Learner(config, torch.device("cpu"))
-    learner.record()
+    learner.capture()
     signals, vectors = (t.to(GPU) for t in pairs.batch(pairs.train[:8]))
     for t in range(5):
         learner.step(t, 1e-3, signals, vectors)

@@ -506,19 +506,19 @@ def test_long_runs_on_one_gpu_are_worth_compiling(
         ),
     ],
 )
-def test_steps_on_one_gpu_are_recorded_where_all_are_alike(
+def test_steps_on_one_gpu_are_captured_where_all_are_alike(
     pairs, tmp_path, settings, model, processes, expected
 ):
     config = with_(RUN, **settings)
     loop = trainer(config, pairs, tmp_path)
-    assert not loop.can_be_recorded, "a CPU records nothing"
+    assert not loop.can_be_captured, "a CPU records nothing"
     loop.config = replace(config, model=replace(config.model, **model))
     loop.device, loop.processes = torch.device("cuda", 0), processes
-    assert loop.can_be_recorded is expected
+    assert loop.can_be_captured is expected
 
 
 @pytest.mark.parametrize("graph", [None, object()])
-def test_a_run_is_recorded_from_its_first_step_and_says_whether_it_was(
+def test_a_run_is_captured_from_its_first_step_and_says_whether_it_was(
     pairs, tmp_path, monkeypatch, graph
 ):
     begun, taken = [], []
@@ -537,12 +537,12 @@ def test_a_run_is_recorded_from_its_first_step_and_says_whether_it_was(
             group["lr"] = torch.tensor(group["lr"])
         self.replay = Stand(self)
 
-    monkeypatch.setattr(Trainer, "can_be_recorded", True)
-    monkeypatch.setattr(Learner, "record", record)
+    monkeypatch.setattr(Trainer, "can_be_captured", True)
+    monkeypatch.setattr(Learner, "capture", record)
     run = train(with_(RUN, epochs=1), pairs, tmp_path)
     assert begun == [0] and taken == [2] * 5
     facts = json.loads((run / "metrics.json").read_text())["facts"]
-    assert facts["recorded"] is (graph is not None)
+    assert facts["captured"] is (graph is not None)
 
 
 @pytest.mark.parametrize(("processes", "fast"), [(1, True), (2, False)])

@@ -119,7 +119,7 @@ def walk(take, steps: Steps, replay: Replay | None = None) -> list[Tensor]:
         else:
             steps.optimizer.param_groups[0]["lr"] = 1 / (t + 1)
         if replay and replay.graph is None and replay.taken == WARM:
-            replay._record(x, torch.tensor(2.0))
+            replay._capture(x, torch.tensor(2.0))
             if replay.graph:
                 connect(replay, steps)
         found.append(take(x, torch.tensor(2.0)))
@@ -137,17 +137,17 @@ def test_replayed_steps_are_plain_steps(steps):
     assert len({t.data_ptr() for t in found}) == 10, "each step has losses of its own"
 
 
-def test_a_step_is_recorded_once_the_plain_ones_are_taken(steps, monkeypatch):
+def test_a_step_is_captured_once_the_plain_ones_are_taken(steps, monkeypatch):
     replay = Replay(steps, steps.optimizer, CPU)
     given = torch.ones(4, 3), torch.tensor(1.0)
     recorded = []
 
     def record(*given: Tensor) -> None:
         recorded.append((replay.taken, given))
-        Replay._record(replay, *given)
+        Replay._capture(replay, *given)
         connect(replay, steps)
 
-    monkeypatch.setattr(replay, "_record", record)
+    monkeypatch.setattr(replay, "_capture", record)
     for _ in range(WARM + 2):
         replay(*given)
     assert recorded == [(WARM, given)] and steps.done == WARM
@@ -178,10 +178,10 @@ def test_a_learner_takes_the_same_steps_by_replay(steps, monkeypatch, fails):
     settings = replace(RUN.pretrain, augment=0.5, ema=0.9)
     config = replace(RUN, pretrain=settings)
     plain, other = Learner(config, CPU), Learner(config, CPU)
-    other.record()
+    other.capture()
     replay, (group,) = other.replay, other.optimizer.param_groups
     rate = group["lr"]  # what recorded kernels read
-    step, record = replay.step, replay._record
+    step, record = replay.step, replay._capture
 
     def watched(*given: Tensor) -> Tensor:
         assert group["capturable"] == steps.capturing
@@ -209,7 +209,7 @@ def test_a_learner_takes_the_same_steps_by_replay(steps, monkeypatch, fails):
         replay.graph.replay = again
 
     replay.step = watched
-    monkeypatch.setattr(replay, "_record", recorded)
+    monkeypatch.setattr(replay, "_capture", recorded)
     generator = torch.Generator().manual_seed(0)
     for t in range(WARM + 3):
         given = config.model.input.length, config.model.text.dim
@@ -228,9 +228,9 @@ def test_a_learner_takes_the_same_steps_by_replay(steps, monkeypatch, fails):
     assert (mine - wanted).norm() < 0.02 * (wanted - begun).norm()
 
 
-def test_a_run_that_was_recorded_goes_on_where_nothing_is(steps):
+def test_a_run_that_was_captured_goes_on_where_nothing_is(steps):
     learner, other = Learner(RUN, CPU), Learner(RUN, CPU)
-    learner.record()
+    learner.capture()
     signals, vectors = torch.randn(8, 12, 64), torch.randn(8, 8)
     for t in range(2):
         learner.step(t, 1e-3, signals, vectors)
@@ -246,11 +246,11 @@ def test_recording_changes_no_weight(steps):
     for _ in range(WARM):
         replay(torch.ones(4, 3), torch.tensor(1.0))
     before = steps.weight.detach().clone()
-    replay._record(torch.ones(4, 3), torch.tensor(1.0))
+    replay._capture(torch.ones(4, 3), torch.tensor(1.0))
     assert replay.graph is not None and torch.equal(steps.weight, before)
 
 
-def test_threads_may_pin_memory_while_a_step_is_recorded(steps):
+def test_threads_may_pin_memory_while_a_step_is_captured(steps):
     replay = Replay(steps, steps.optimizer, CPU)
     walk(replay, steps, replay)
     assert steps.mode == "thread_local", "or their calls would end the capture and them"
@@ -274,7 +274,7 @@ def test_a_batch_of_another_size_is_a_plain_step(steps):
     assert not torch.equal(steps.weight, before)
 
 
-def test_where_nothing_can_be_recorded_a_sentence_says_so_and_steps_go_on(
+def test_where_nothing_can_be_captured_a_sentence_says_so_and_steps_go_on(
     steps, capsys
 ):
     steps.fails = True

@@ -132,7 +132,7 @@ class BaselineTrainer(Trainer):
         return False
 
     @property
-    def can_be_recorded(self) -> bool:
+    def can_be_captured(self) -> bool:
         """No: views are drawn within a step."""
         return False
 

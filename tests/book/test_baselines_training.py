@@ -168,7 +168,7 @@ def test_its_steps_are_plain_on_a_gpu_however_long_the_run():
     loop, own = object.__new__(trainer.BaselineTrainer), config("simclr")
     loop.config = replace(own, pretrain=replace(own.pretrain, compile="on"))
     loop.device, loop.processes = torch.device("cuda", 0), 1
-    assert not loop.worth_compiling and not loop.can_be_recorded
+    assert not loop.worth_compiling and not loop.can_be_captured
 
 
 def test_a_store_of_another_rate_is_refused(store, tmp_path):
