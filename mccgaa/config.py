@@ -111,6 +111,7 @@ class TextConfig:
     max_length: int = 256  # tokens
     hidden: int = 256  # width of the projection's hidden layer
     style: Style = "name"  # how f_query words an entry
+    precision: Literal["bf16", "fp32"] = later("fp32")  # of the frozen encoder
 
     def __post_init__(self) -> None:
         preset = TEXT_PRESETS.get(self.encoder)

@@ -31,7 +31,7 @@ from mccgaa.text_cache import VectorCache
 WEIGHTS = "*.safetensors"
 READS = (WEIGHTS, "*.json", "vocab*", "merges*", "*.model")  # what an encoder needs
 PART = 4096  # texts per part of the cache: what an interruption can cost
-PRECISION = torch.float32  # of the frozen encoder
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}  # of `config.precision`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,8 @@ class TextEncoder:
             sha = _sha256(file)
             self._check_weights(file, sha)
             digest.update(f"{file.relative_to(self.folder)} {sha}\n".encode())
-        settings = (self.config.pooling, self.config.max_length, PRECISION)
+        dtype = DTYPES[self.config.precision]
+        settings = (self.config.pooling, self.config.max_length, dtype)
         digest.update(" ".join(map(str, settings)).encode())
         return digest.hexdigest()[:16]
 
@@ -167,7 +168,7 @@ class TextEncoder:
                 self.folder,
                 trust_remote_code=False,
                 use_safetensors=True,
-                dtype=PRECISION,
+                dtype=DTYPES[self.config.precision],
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise TextError(

@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,10 +150,16 @@ def test_another_pooling_length_or_weight_has_another_cache(tiny, tmp_path):
     assert len(set(made)) == 4
 
 
-def test_another_precision_has_another_fingerprint(tiny, tmp_path, monkeypatch):
-    one = TextEncoder(settings(tiny), cache_dir=tmp_path).fingerprint
-    monkeypatch.setattr(text_module, "PRECISION", torch.bfloat16)
-    assert TextEncoder(settings(tiny), cache_dir=tmp_path).fingerprint != one
+def test_another_precision_has_another_fingerprint_and_rounds(tiny, tmp_path):
+    full, half = (
+        TextEncoder(replace(settings(tiny), precision=p), cache_dir=tmp_path)
+        for p in ("fp32", "bf16")
+    )
+    assert full.fingerprint != half.fingerprint
+    assert next(half.model.parameters()).dtype == torch.bfloat16
+    one, other = (encoder.encode(["sinus rhythm"]) for encoder in (full, half))
+    assert other.dtype == torch.float32 and not torch.equal(one, other)
+    torch.testing.assert_close(other, one, rtol=0.05, atol=0.05)
 
 
 def test_a_file_that_changes_in_place_changes_the_fingerprint(tiny, tmp_path):
