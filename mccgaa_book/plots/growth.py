@@ -26,7 +26,7 @@ def growth(rows: pd.DataFrame) -> Figure:
     Args:
         rows: one measurement per row, as `bench/growth.json` has them: `axis` names the
             column that it varies; `epoch_seconds`, `peak_mb`. Those of `processes` are
-            not drawn: they are timed by another clock.
+            not drawn: they are timed by another clock, and two make no line.
     """
     rows = rows.assign(speed=rows["records"] / rows["epoch_seconds"])
     fig, panels = plt.subplots(
