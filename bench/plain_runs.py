@@ -1,0 +1,107 @@
+"""Train and test a profile's variants with nothing of this package that is fast.
+
+The network is the text-book one in `Conv1d` (`plain.py`) and the graph is a list of
+edges that torch-geometric reads; data, order, losses, optimiser and test are those of
+`mccgaa run zeroshot`. `science.py` sets the results beside those of the fast paths,
+seed by seed. First weights are those of the package, and so is the form in which they
+are saved: runs differ in rounding alone, which many steps blow up.
+
+    python bench/plain_runs.py params/real.yaml --variants bipartite \
+        --runs runs-plain --out bench/plain
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from usual import UsualEncoder
+
+from mccgaa import model
+from mccgaa.config import EncoderConfig, GafaConfig
+from mccgaa.encoder import EcgEncoder
+from mccgaa.files import write_json
+from mccgaa.gafa import Gafa
+from mccgaa_book import experiments, results
+from mccgaa_book.lab import Lab
+
+
+class PlainEncoder(UsualEncoder):
+    """The plain network, whose weights are saved and read in the package's shapes."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        with torch.random.fork_rng(devices=[]):  # what follows draws as it would have
+            super().__init__(config)
+        self.register_state_dict_post_hook(_widen)
+        self.register_load_state_dict_pre_hook(_narrow)
+        self.load_state_dict(EcgEncoder(config).state_dict())
+
+
+class EdgeListGafa(Gafa):
+    """The package's graph, computed on a list of edges by torch-geometric."""
+
+    def __init__(self, config: GafaConfig, embedding_dim: int) -> None:
+        super().__init__(config, embedding_dim)
+        self.dense = False
+
+
+def _widen(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """Give kernels (O, C, k) of the encoder the package's shape, (O, C, 1, k)."""
+    for name in _own(state, prefix):
+        if state[name].dim() == 3:
+            state[name] = state[name].unsqueeze(2)
+
+
+def _narrow(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Take the height out of kernels that are read, (O, C, 1, k) to (O, C, k)."""
+    for name in _own(state, prefix):
+        if state[name].dim() == 4:
+            state[name] = state[name].squeeze(2)
+
+
+def _own(state: dict[str, Any], prefix: str) -> list[str]:
+    return [name for name in state if name.startswith(prefix)]
+
+
+def train(lab: Lab, variants: list[str], seeds: list[int]) -> None:
+    """Train on the plain path what is not there yet, into `lab.runs`."""
+    with (
+        mock.patch.object(model, "EcgEncoder", PlainEncoder),
+        mock.patch.object(model, "Gafa", EdgeListGafa),
+    ):
+        for seed in seeds:
+            for variant in variants:
+                lab.run(variant, seed)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, test with the package's own encoder, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("profile", type=Path, help="such as params/real.yaml")
+    parser.add_argument("--variants", nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: the profile's")
+    parser.add_argument(
+        "--runs", type=Path, required=True, help="a folder for its runs"
+    )
+    parser.add_argument("--out", type=Path, help="folder for zeroshot.csv; none: train")
+    args = parser.parse_args(arguments)
+    lab = Lab(args.profile)
+    lab.runs = args.runs
+    seeds = args.seeds or lab.seeds
+    train(lab, args.variants, seeds)
+    if args.out:
+        path = experiments.make(lab, "zeroshot", args.variants, seeds, args.out)
+        stamp = results.load("zeroshot", lab.profile.name, args.out).stamp
+        note = (
+            "trained by bench/plain_runs.py: Conv1d, and the graph as a list of edges"
+        )
+        write_json(path.with_suffix(".json"), stamp | {"note": note})
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
