@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PROFILE ?= synthetic
+SEEDS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -10,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install test lint reproduce book check bench mutants clean
 
 help: ## list the targets
-	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=synthetic]"
+	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=synthetic] [SEEDS='0 1 2']"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make the environment, with the pinned versions
@@ -33,7 +34,7 @@ test: lint ## install, lint, and run every test, in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 reproduce: install ## data, pretraining, every chapter, the book, and how it compares
-	$(BIN)/mccgaa run zeroshot pretraining --profile $(PROFILE)
+	$(BIN)/mccgaa run zeroshot pretraining --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
 	$(BIN)/mccgaa book execute --profile $(PROFILE)
 	@echo "The book: $$($(BIN)/mccgaa book build --profile $(PROFILE))"
 	$(BIN)/mccgaa compare --profile $(PROFILE)
