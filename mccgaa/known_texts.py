@@ -15,6 +15,8 @@ from mccgaa.config import TextConfig
 from mccgaa.errors import TextError, did_you_mean
 from mccgaa.text import TextEncoder
 
+VECTORS = "classes.safetensors"  # the file, in the folder of a model that has one
+
 
 class KnownTexts:
     """Vectors of texts that come with a model, so that these need no text encoder.
@@ -60,6 +62,14 @@ class KnownTexts:
                 f"{config.encoder!r}."
             )
         return cls(vectors, texts, config, device)
+
+    @classmethod
+    def of(
+        cls, folder: Path | str, config: TextConfig, device: str | torch.device = "cpu"
+    ) -> KnownTexts | None:
+        """Read those of a model's folder; None where it has none, as a run's."""
+        path = Path(folder) / VECTORS
+        return cls.read(path, config, device) if path.is_file() else None
 
     @cached_property
     def encoder(self) -> TextEncoder:

@@ -26,6 +26,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.device_reader import encoded
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.knowledge import Knowledge, f_query
+from mccgaa.known_texts import KnownTexts
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
@@ -50,13 +51,15 @@ class Scores:
 
 
 def load_model(run: Path | str, device: str | None = None) -> MCCGAA:
-    """Load the model of a finished run, in evaluation mode.
+    """Load the model of a finished run, or one that is ready, in evaluation mode.
 
     Args:
         run: its folder.
         device: as `runtime.pick_device`; the model is moved there.
     """
-    return MCCGAA.from_pretrained(run).to(pick_device(device)).eval()
+    model = MCCGAA.from_pretrained(run).to(pick_device(device)).eval()
+    model.text_encoder = KnownTexts.of(run, model.config.text, model.device)
+    return model
 
 
 @torch.no_grad()
@@ -133,6 +136,37 @@ def class_scores(
     return (x @ q.T).cpu().numpy()  # (n, C)
 
 
+def task_rows(
+    store: SignalStore,
+    tasks: Sequence[str],
+    knowledge: Knowledge,
+    split: str | None = "test",
+) -> dict[str, NDArray[np.int64]]:
+    """Find the rows of each task; arguments as in `score_tasks`.
+
+    Raises:
+        ConfigError: a task that the store does not have.
+        StoreError: no record of the task in this split.
+        KnowledgeError: a class that has no text.
+    """
+    unknown = [task for task in tasks if task not in store.meta["tasks"]]
+    if unknown:
+        raise ConfigError(
+            f"{store.path} has no task {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(store.meta['tasks']) or 'none'}."
+        )
+    rows = {task: store.indices(split=split, task=task) for task in tasks}
+    for task in tasks:
+        if not len(rows[task]):
+            raise StoreError(
+                f"{store.path} has no record of task {task!r} in split "
+                f"{split or 'all'!r}."
+            )
+        for name in store.classes(task):
+            knowledge.entry(task, name)
+    return rows
+
+
 def score_tasks(
     model: MCCGAA,
     store: SignalStore,
@@ -163,22 +197,11 @@ def score_tasks(
         ConfigError: a task that the store does not have, or as `class_scores` and
             `Prompting`.
         StoreError: no record of the task in this split, or as `embed`.
+        KnowledgeError: a class that has no text.
     """
     _check_graph(model, fused)
     wording = Prompting(prompts, reduction)
-    unknown = [task for task in tasks if task not in store.meta["tasks"]]
-    if unknown:
-        raise ConfigError(
-            f"{store.path} has no task {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(store.meta['tasks'])}."
-        )
-    rows = {task: store.indices(split=split, task=task) for task in tasks}
-    for task in tasks:
-        if not len(rows[task]):
-            raise StoreError(
-                f"{store.path} has no record of task {task!r} in split "
-                f"{split or 'all'!r}."
-            )
+    rows = task_rows(store, tasks, knowledge, split)
     index = np.unique(np.concatenate([[], *rows.values()])).astype(np.int64)
     style = model.config.text.style
     found = {}

@@ -305,6 +305,15 @@ def test_a_file_is_scored_as_the_same_record_in_a_store(twin_store, twin_tree):
     assert found.cosine == pytest.approx(expected, abs=1e-3)  # a store keeps int16
 
 
+def test_a_model_says_in_a_line_what_it_is(folder):
+    said = f"Classifier({str(folder)!r}, 4 classes, 100 Hz, 10 s, calibrated)"
+    assert repr(load(folder)) == said
+    assert repr(load()).startswith(f"Classifier({ready.DEFAULT!r}, ")
+    short = replace(NONE, input=replace(NONE.input, sampling_rate=50, duration=2.5))
+    said = "Classifier('unnamed', 4 classes, 50 Hz, 2.5 s, not calibrated)"
+    assert repr(Classifier(MCCGAA(short), BASE)) == said
+
+
 def test_blanking_a_part_costs_what_it_spoke_for():
     """A score that is lead V1's mean square in the third second."""
     model = toy({"block": 1.0})

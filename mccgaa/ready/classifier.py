@@ -34,9 +34,10 @@ from mccgaa.data.record import Record, read_record
 from mccgaa.data.transform import prepare_windows
 from mccgaa.errors import ConfigError, RunError, did_you_mean
 from mccgaa.knowledge import Entry, Knowledge
-from mccgaa.known_texts import KnownTexts
+from mccgaa.known_texts import VECTORS, KnownTexts
 from mccgaa.model import MCCGAA, locate
 from mccgaa.plus.prompting import Prompting, Wordings, texts_of
+from mccgaa.run_folder import METRICS
 from mccgaa.runtime import pick_device
 from mccgaa.settings import from_dict
 
@@ -44,7 +45,7 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 DEFAULT = "mccgaa-plus"  # what `load()` loads
 EXAMPLE = Path(__file__).parents[1] / "examples" / "ecg.hea"  # simulated
 
-VECTORS, KNOWLEDGE, SCORING = "classes.safetensors", "knowledge.json", "scoring.json"
+KNOWLEDGE, SCORING = "knowledge.json", "scoring.json"
 ONNX = "encoder.onnx"  # of the ECG encoder, for other programs; `load` does not read it
 LISTED = ("statements", "csn_statements")  # vocabularies that hold every finding
 
@@ -95,15 +96,29 @@ class Classifier:
         model: put into evaluation mode and frozen; it computes where it is.
         knowledge: what classes are called.
         scoring: how cosines become scores and probabilities.
+        name: what the model is called.
     """
 
     def __init__(
-        self, model: MCCGAA, knowledge: Knowledge, scoring: Scoring | None = None
+        self,
+        model: MCCGAA,
+        knowledge: Knowledge,
+        scoring: Scoring | None = None,
+        name: str = "unnamed",
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.knowledge = knowledge
         self.scoring = scoring or Scoring()
+        self.name = name
         self._asked: dict[tuple[str, ...], tuple[list[Wordings], Tensor]] = {}
+
+    def __repr__(self) -> str:
+        given = self.model.config.input
+        fits = "calibrated" if self.scoring.fitted else "not calibrated"
+        return (
+            f"Classifier({self.name!r}, {len(self.names)} classes, "
+            f"{given.sampling_rate} Hz, {given.duration:g} s, {fits})"
+        )
 
     def classify(
         self,
@@ -342,17 +357,13 @@ def load(
     """
     folder = folder_of(name)
     model = MCCGAA.from_pretrained(folder).to(pick_device(device))
-    if (folder / VECTORS).is_file():
-        model.text_encoder = KnownTexts.read(
-            folder / VECTORS, model.config.text, model.device
-        )
-    own = folder / KNOWLEDGE
-    base = Knowledge.load(knowledge or (own if own.is_file() else None))
+    model.text_encoder = KnownTexts.of(folder, model.config.text, model.device)
+    base = knowledge_of(folder, knowledge)
     scoring = read_scoring(folder)
     if prompting is not None and prompting != scoring.prompting:
         scoring = Scoring(prompting)  # what was fitted was fitted to other scores
     fold(model)
-    return Classifier(model, base, scoring)
+    return Classifier(model, base, scoring, str(name or shipped()[0]))
 
 
 def fold(model: MCCGAA) -> None:
@@ -368,6 +379,12 @@ def fold(model: MCCGAA) -> None:
         for i, (one, next_) in enumerate(pairwise(chain)):
             if isinstance(one, nn.Conv2d) and isinstance(next_, nn.BatchNorm2d):
                 chain[i], chain[i + 1] = fuse_conv_bn_eval(one, next_), nn.Identity()
+
+
+def knowledge_of(folder: Path, given: Path | str | None = None) -> Knowledge:
+    """The knowledge base to ask a model with: one given, its own, or the packaged."""
+    own = folder / KNOWLEDGE
+    return Knowledge.load(given or (own if own.is_file() else None))
 
 
 def read_scoring(folder: Path) -> Scoring:
@@ -396,4 +413,4 @@ def folder_of(name: Path | str | None) -> Path:
     name = names[0] if name is None else name
     if str(name) in names and not Path(name).is_dir():
         return SHIPPED / str(name)
-    return locate(name, also=(VECTORS, KNOWLEDGE, SCORING))
+    return locate(name, also=(VECTORS, KNOWLEDGE, SCORING, METRICS))
