@@ -107,6 +107,21 @@ def model_features(
     return features(Backbone(model), store, **options)
 
 
+def split_rows(store: SignalStore, task: str, split: str) -> NDArray[np.int64]:
+    """Find the records of a split that have a label in a task.
+
+    Raises:
+        StoreError: there is none.
+    """
+    rows = store.indices(split=split, task=task)
+    if not len(rows):
+        raise StoreError(
+            f"{store.path} has no record of task {task!r} in split {split!r}, "
+            "which probing needs; give a store with all three splits."
+        )
+    return rows
+
+
 @dataclass(frozen=True)
 class Part:
     """Features and labels of the records of one split: rows go together."""
@@ -133,12 +148,7 @@ class Part:
         Raises:
             StoreError: no record of the task in this split.
         """
-        rows = store.indices(split=split, task=task)
-        if not len(rows):
-            raise StoreError(
-                f"{store.path} has no record of task {task!r} in split {split!r}, "
-                "which probing needs; give a store with all three splits."
-            )
+        rows = split_rows(store, task, split)
         y, _ = store.labels(task, rows)
         x = x[rows]
         if "group" in store.records:

@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -18,13 +19,22 @@ from test_ready import BASE, STATEMENTS, ecg, unsettle
 from mccgaa.cli import main
 from mccgaa.config import EncoderConfig
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError, RunError
+from mccgaa.errors import (
+    ConfigError,
+    KnowledgeError,
+    RunError,
+    StoreError,
+    TextError,
+    WriteError,
+)
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.plus.prompting import Prompting
+from mccgaa.probe import model_features
 from mccgaa.ready.card import training_facts
 from mccgaa.ready.classifier import Classifier, Scoring, load
 from mccgaa.ready.export import export, lean, write_onnx
+from mccgaa.zeroshot import load_model, score_tasks
 
 SMALL = Knowledge(
     {
@@ -96,8 +106,41 @@ def test_what_is_exported_scores_as_the_run_in_half_the_bytes(run, ready):
     files = {path.name for path in ready.iterdir()}
     assert files == {
         *("README.md", "config.json", "model.safetensors", "classes.safetensors"),
-        *("knowledge.json", "scoring.json"),
+        *("knowledge.json", "scoring.json", "metrics.json"),
     }
+
+
+def test_a_ready_model_is_scored_by_its_name_as_the_run_that_it_is_of(
+    run, ready, twin_store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mccgaa.ready.classifier.SHIPPED", ready.parent)
+    store = SignalStore.open(twin_store)
+    tasks, how = list(store.meta["tasks"]), {"precision": "fp32"}
+    expected = score_tasks(load_model(run), store, tasks, knows(store), None, **how)
+    features = model_features(load_model(run), store)
+
+    def absent(*args, **options):
+        pytest.fail("a text encoder was loaded")
+
+    for module in ("known_texts", "model"):
+        monkeypatch.setattr(f"mccgaa.{module}.TextEncoder", absent)
+    model = load_model(ready)
+    found = score_tasks(model, store, tasks, knows(store), None, **how)
+    for task in tasks:
+        np.testing.assert_allclose(found[task].scores, expected[task].scores, atol=2e-3)
+    np.testing.assert_allclose(model_features(model, store), features, atol=2e-2)
+
+    out = tmp_path / "out.json"
+    words = ["--run", "tiny", "--store", str(twin_store), "--json", str(out)]
+    assert main(["zeroshot", *words, "--bootstrap", "0"]) == 0
+    said = json.loads(out.read_text())
+    assert said["tasks"].keys() == set(tasks)
+    assert said["knowledge"] == knows(store).fingerprint, "not the model's own"
+    assert said["run"]["store"] == store.meta["fingerprint"], "of its metrics.json"
+    assert main(["probe", *words, "--bootstrap", "0", "--tasks", "super"]) == 0
+    said = json.loads(out.read_text())
+    assert [row["share"] for row in said["results"]] == [1, 10, 100]
+    assert said["run"]["store"] == store.meta["fingerprint"]
 
 
 def test_the_vectors_are_of_every_wording_and_embed_as_the_model_does(ready):
@@ -239,7 +282,76 @@ def test_a_model_without_a_run_is_not_exported(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_onnx_that_is_absent_is_said_in_a_sentence(tmp_path, monkeypatch):
+def altered(store: Path, folder: Path, **meta: object) -> SignalStore:
+    """Copy a store, whose description then says something else."""
+    shutil.copytree(store, folder)
+    said = json.loads((folder / "store.json").read_text()) | meta
+    (folder / "store.json").write_text(json.dumps(said))
+    return SignalStore.open(folder)
+
+
+def test_what_can_be_checked_is_checked_before_anything_is_made(
+    run, twin_store, tmp_path, monkeypatch
+):
+    def work(*args, **options):
+        pytest.fail("something was made first")
+
+    monkeypatch.setattr("mccgaa.ready.export.write_folder", work)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    store, out = SignalStore.open(twin_store), tmp_path / "out"
+    slow = altered(twin_store, tmp_path / "slow", sampling_rate=50)
+    raw = altered(twin_store, tmp_path / "raw", transform="raw")
+    other = altered(twin_store, tmp_path / "other", source="mimic")
+    for place, options, error, said in (
+        (tmp_path / "file", {}, WriteError, "file"),
+        (tmp_path / "file" / "out", {}, WriteError, "file"),
+        (tmp_path / "full", {}, WriteError, "full is a folder of something else"),
+        (run, {}, WriteError, "is a folder of something else"),
+        (out, {"calibrate_on": slow}, StoreError, "slow has sampling_rate 50"),
+        (out, {"calibrate_on": raw}, StoreError, "raw has transform raw"),
+        (out, {"calibrate_on": other}, StoreError, "other has no record in val whose"),
+        (out, {"test_on": [store, slow]}, StoreError, "slow has sampling_rate 50"),
+        (out, {"test_on": [store]}, KnowledgeError, "has no vocabulary 'super'"),
+    ):
+        with pytest.raises(error, match=said):
+            export(run, place, knowledge=SMALL, **options)
+    missing = replace(STATEMENTS, text=replace(STATEMENTS.text, encoder="medcpt-x"))
+    monkeypatch.setattr(
+        "mccgaa.ready.export.MCCGAA.from_pretrained", lambda _: MCCGAA(missing)
+    )
+    monkeypatch.setattr("mccgaa.ready.export.locate", absent_encoder)
+    with pytest.raises(TextError, match="'medcpt-x' is not there"):
+        export(run, out)
+    assert (tmp_path / "file").read_text() == "mine" and not out.exists()
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+
+
+def absent_encoder(name: str) -> NoReturn:
+    raise TextError(f"Text encoder {name!r} is not there.")
+
+
+def test_a_model_is_exported_again_into_its_folder(run, tmp_path):
+    out = tmp_path / "out"
+    for knowledge in (BASE, SMALL):
+        export(run, out, knowledge=knowledge)
+        assert load(out).knowledge.fingerprint == knowledge.fingerprint
+
+
+def test_a_store_without_findings_is_tested_without_a_calibration_error(
+    run, twin_store, tmp_path
+):
+    store = SignalStore.open(twin_store)
+    other = altered(twin_store, tmp_path / "other", source="own")
+    base, out = knows(store), tmp_path / "out"
+    export(run, out, knowledge=base, calibrate_on=store, test_on=[other], bootstrap=9)
+    card = (out / "README.md").read_text()
+    assert "| own, simulated | super |" in card
+    assert "expected calibration error" not in card
+
+
+def test_onnx_that_is_absent_is_said_in_a_sentence(run, tmp_path, monkeypatch):
     real = builtins.__import__
 
     def absent(name, *args, **options):
@@ -250,6 +362,9 @@ def test_onnx_that_is_absent_is_said_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(ConfigError, match=r'pip install "mccgaa\[onnx\]"'):
         write_onnx(lean(MCCGAA(STATEMENTS)), tmp_path / "encoder.onnx")
+    monkeypatch.setattr("mccgaa.ready.export.write_folder", pytest.fail)
+    with pytest.raises(ConfigError, match="ONNX needs the package onnx"):
+        export(run, tmp_path / "out", onnx=True)
 
 
 def test_the_command_exports_and_classify_takes_its_folder(run, tmp_path, capsys):

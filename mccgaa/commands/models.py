@@ -21,6 +21,7 @@ from mccgaa.commands.command import (
     given,
     probability,
 )
+from mccgaa.errors import ConfigError
 from mccgaa.files import check_writable, write_json
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from mccgaa.knowledge import Knowledge
 
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
+TRAINED = arg(
+    "--run",
+    dest="model",
+    metavar="MODEL",
+    required=True,
+    help="a run's folder, a model that comes with the package, or a name on the "
+    "Hugging Face hub",
+)
 MODEL = arg(
     "--run",
     dest="model",
@@ -65,6 +74,11 @@ def _write(path: str, results: Any) -> None:
 def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
     """The tasks of --tasks, with or without commas; without it all of a store's."""
     tasks = [task for word in args.tasks for task in word.split(",") if task]
+    if not tasks and not store.meta["tasks"]:
+        raise ConfigError(
+            f"No record of {store.path} has labels, so there is no task to score; give "
+            "a store of labelled records."
+        )
     return tasks or list(store.meta["tasks"])
 
 
@@ -88,7 +102,7 @@ def worded_alike(
 
 
 @command(
-    RUN,
+    TRAINED,
     arg("--store", required=True, help="the packed records"),
     TASKS,
     arg("--split", default="test", choices=["train", "val", "test", "all"]),
@@ -106,7 +120,7 @@ def worded_alike(
     JSON,
 )
 def zeroshot(args: argparse.Namespace) -> None:
-    """Score a run on tasks by the similarity of ECGs and class texts.
+    """Score a model on tasks by the similarity of ECGs and class texts.
 
     No classifier is fitted to the tasks' labels; what pretraining has read of the
     classes is printed and written with the results. With --fused, which needs the
@@ -116,13 +130,14 @@ def zeroshot(args: argparse.Namespace) -> None:
     --json out.json
     """
     from mccgaa.data.check import open_verified
-    from mccgaa.knowledge import Knowledge
     from mccgaa.protocol import protocol
+    from mccgaa.ready.classifier import folder_of, knowledge_of
     from mccgaa.zeroshot import load_model, zero_shot
 
+    folder = folder_of(args.model)
     store = open_verified(args.store)
-    model = load_model(args.run_folder, args.device)
-    knowledge = Knowledge.load(args.knowledge)
+    model = load_model(folder, args.device)
+    knowledge = knowledge_of(folder, args.knowledge)
     tasks = named_tasks(args, store)
     names = ("fused", "prompts", "reduction", "precision", "bootstrap", "device")
     how = given(args, *names)
@@ -131,7 +146,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     for task in tasks:
         for note in worded_alike(knowledge, task, store.classes(task), args.prompts):
             print(f"note: {note}", file=sys.stderr)
-    found = protocol(args.run_folder, model, store, tasks, knowledge, **how)
+    found = protocol(folder, model, store, tasks, knowledge, **how)
     print(found["meaning"])
     for task, result in results.items():
         print(f"{task:10s} {result}")
@@ -141,7 +156,7 @@ def zeroshot(args: argparse.Namespace) -> None:
 
 
 @command(
-    RUN,
+    TRAINED,
     arg("--store", required=True, help="the packed records, with all three splits"),
     TASKS,
     arg("--shares", nargs="+", type=PER_CENT, default=[1, 10, 100], help=SHARES),
@@ -152,7 +167,7 @@ def zeroshot(args: argparse.Namespace) -> None:
     JSON,
 )
 def probe(args: argparse.Namespace) -> None:
-    """Score a run's frozen encoder by linear heads fitted to a store's labels.
+    """Score a model's frozen encoder by linear heads fitted to a store's labels.
 
     The recipe converged chooses everything on the validation split and scores the test
     split once. The recipe merl is the ancestor's: it reports the best epoch of the test
@@ -162,15 +177,21 @@ def probe(args: argparse.Namespace) -> None:
     1 10 100 --json out.json
     """
     from mccgaa.data.check import open_verified
-    from mccgaa.probe import model_features
+    from mccgaa.data.store import SPLITS
+    from mccgaa.probe import model_features, split_rows
     from mccgaa.probing import probe_tasks, protocol
+    from mccgaa.ready.classifier import folder_of
     from mccgaa.zeroshot import load_model
 
+    folder = folder_of(args.model)
     store = open_verified(args.store)
-    model = load_model(args.run_folder, args.device)
+    model = load_model(folder, args.device)
     tasks = named_tasks(args, store)
     how = given(args, "shares", "seed", "recipe", "bootstrap")
-    found = protocol(args.run_folder, store, **how)
+    found = protocol(folder, store, **how)
+    for task in tasks:
+        for split in SPLITS:
+            split_rows(store, task, split)  # before the records are encoded
     print(found["meaning"])
     x = model_features(model, store, device=args.device, progress=True)
     rows = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import StoreError
-from mccgaa.knowledge import VOCABULARIES
+from mccgaa.knowledge import VOCABULARIES, Knowledge
 from mccgaa.metrics import mean_by_record
 from mccgaa.ready.classifier import Classifier, Scoring, listed
 
@@ -25,6 +25,30 @@ class Labelled:
     names: list[str]  # C findings
     cosine: NDArray[np.float32]  # (n, C)
     labels: NDArray[np.bool_]  # (n, C)
+
+
+def findings(knowledge: Knowledge, store: SignalStore) -> dict[str, str]:
+    """The names of the findings that a store's labels are of, by their codes."""
+    vocabulary = VOCABULARIES.get(store.meta["source"], "")
+    known = knowledge.vocabularies.get(vocabulary, {})
+    return {code: entry.name for code, entry in known.items()}
+
+
+def labelled_rows(
+    knowledge: Knowledge, store: SignalStore, splits: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """Find the records of some splits whose labels are findings.
+
+    Raises:
+        StoreError: the store has no labels of findings, or no record in these splits.
+    """
+    rows = np.concatenate([store.indices(split=split) for split in splits])
+    if not findings(knowledge, store) or not len(rows):
+        raise StoreError(
+            f"{store.path} has no record in {' and '.join(splits)} whose labels are "
+            "findings of the knowledge base; probabilities need such records."
+        )
+    return rows
 
 
 def labelled(
@@ -50,15 +74,8 @@ def labelled(
     from mccgaa.pairs import check_input
 
     check_input(store, classifier.model.config.input)
-    vocabulary = VOCABULARIES.get(store.meta["source"], "")
-    known = classifier.knowledge.vocabularies.get(vocabulary, {})
-    rows = np.concatenate([store.indices(split=split) for split in splits])
-    if not known or not len(rows):
-        raise StoreError(
-            f"{store.path} has no record in {' and '.join(splits)} whose labels are "
-            "findings of the knowledge base; probabilities need such records."
-        )
-    codes = {code: entry.name for code, entry in known.items()}
+    rows = labelled_rows(classifier.knowledge, store, splits)
+    codes = findings(classifier.knowledge, store)
     names = [e.name for e in listed(classifier.knowledge) if e.name in codes.values()]
     score, device = partial(classifier.score, names=names), classifier.model.device
     found = encoded(score, store, rows, device, batch_size, disable=True)

@@ -20,7 +20,7 @@ from mccgaa.ready.classifier import (
     Classifier,
     Scoring,
 )
-from mccgaa.run_folder import read_metrics
+from mccgaa.run_folder import METRICS, read_metrics
 
 CARD = """---
 library_name: mccgaa
@@ -88,6 +88,7 @@ HOLDS = {
     "metadata: `vectors` of the text encoder, and `embeddings` to compare ECGs with",
     KNOWLEDGE: "the classes: names, synonyms, wordings, criteria, SNOMED-CT codes",
     SCORING: "how cosines become scores and probabilities",
+    METRICS: "what it was trained on, as its run says it",
     ONNX: "the ECG encoder: `signals` (ecgs, 12, samples) to `embedding`",
 }
 MAY_BE_READ = (

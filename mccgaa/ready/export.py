@@ -8,6 +8,7 @@ With ONNX the ECG encoder also runs where there is no PyTorch.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,13 +21,20 @@ from torch import Tensor, nn
 
 from mccgaa.config import LEADS
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError, RunError
-from mccgaa.files import write_folder, write_json
+from mccgaa.errors import ConfigError, RunError, WriteError
+from mccgaa.files import check_writable, write_folder, write_json
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
+from mccgaa.pairs import check_input
 from mccgaa.plus.prompting import Prompting
 from mccgaa.protocol import provenance
-from mccgaa.ready.calibration import calibrate, calibration_error, labelled
+from mccgaa.ready.calibration import (
+    calibrate,
+    calibration_error,
+    findings,
+    labelled,
+    labelled_rows,
+)
 from mccgaa.ready.card import MAY_BE_READ, Tested, training_facts, write_card
 from mccgaa.ready.classifier import (
     KNOWLEDGE,
@@ -36,9 +44,10 @@ from mccgaa.ready.classifier import (
     Classifier,
     Scoring,
 )
+from mccgaa.run_folder import METRICS
 from mccgaa.settings import to_dict
-from mccgaa.text import TextEncoder
-from mccgaa.zeroshot import zero_shot
+from mccgaa.text import TextEncoder, locate
+from mccgaa.zeroshot import task_rows, zero_shot
 
 
 def export(
@@ -74,8 +83,10 @@ def export(
     Raises:
         RunError: there is no such run.
         ConfigError: the package onnx is missing.
-        StoreError: a store that does not fit the model.
+        StoreError: a store that does not fit the model, or lacks labels or records.
+        KnowledgeError: a class of a store to test on is not in the knowledge base.
         TextError: the text encoder cannot be had.
+        WriteError: `out` cannot be written, or is a folder of something else.
     """
     out = Path(out)
     if not Path(run).is_dir():
@@ -83,12 +94,24 @@ def export(
             f"{run} is no folder; export needs that of a finished run, which says what "
             "the model was trained on (`mccgaa pretrain` prints it)."
         )
+    _check_place(out)
+    if onnx:
+        check_onnx()
     model = lean(MCCGAA.from_pretrained(run))
     knowledge = knowledge or Knowledge.load()
     facts = training_facts(Path(run))
+    locate(model.config.text.encoder)
+    for store in (*test_on, *([] if calibrate_on is None else [calibrate_on])):
+        check_input(store, model.config.input)
+    if calibrate_on is not None:
+        labelled_rows(knowledge, calibrate_on, _unread(calibrate_on, Path(run))[0])
+    for store in test_on:
+        task_rows(store, list(store.meta["tasks"]), knowledge)
     with write_folder(out) as folder:
         model.half().save_pretrained(folder)  # what is tested is what is shipped
         model = MCCGAA.from_pretrained(folder)
+        if (Path(run) / METRICS).is_file():
+            shutil.copy(Path(run) / METRICS, folder)
         _write_texts(folder / VECTORS, model, knowledge)
         (folder / KNOWLEDGE).write_text(
             json.dumps(knowledge.content, indent=1), encoding="utf-8"
@@ -106,16 +129,31 @@ def export(
     return out
 
 
-def _calibrate(classifier: Classifier, store: SignalStore, run: Path) -> Scoring:
-    """Fit probabilities to records that the run has not read, as far as it says."""
+def _check_place(out: Path) -> None:
+    """Refuse a place that cannot be written, or holds what is not to be replaced."""
+    check_writable(out / SCORING)
+    if out.is_dir() and any(out.iterdir()) and not (out / SCORING).is_file():
+        raise WriteError(
+            f"{out} is a folder of something else than an exported model, which alone "
+            "is replaced; give a new folder."
+        )
+
+
+def _unread(store: SignalStore, run: Path) -> tuple[tuple[str, ...], bool | None]:
+    """The splits to calibrate on, and whether the run has read "val", if it says."""
     found = {split: provenance(run, store, split)[0] for split in ("train", "val")}
     seen = {s: f["protocol"]["records_in_pretraining"] for s, f in found.items()}
     unread = all(known is False for known in seen.values())
-    splits = ("train", "val") if unread else ("val",)
+    return ("train", "val") if unread else ("val",), seen["val"]
+
+
+def _calibrate(classifier: Classifier, store: SignalStore, run: Path) -> Scoring:
+    """Fit probabilities to records that the run has not read, as far as it says."""
+    splits, seen = _unread(store, run)
     scoring = calibrate(classifier, store, splits)
-    if seen["val"] is None:
+    if seen is None:
         print(f"note: {store.path}, val split: {MAY_BE_READ}", file=sys.stderr)
-    fitted = {**scoring.fitted, "records_in_pretraining": seen["val"]}
+    fitted = {**scoring.fitted, "records_in_pretraining": seen}
     return replace(scoring, fitted=fitted)
 
 
@@ -142,6 +180,21 @@ class _Encoder(nn.Module):
         return self.model.encode_ecg(signals)
 
 
+def check_onnx() -> None:
+    """Refuse to write ONNX without its package.
+
+    Raises:
+        ConfigError: the package onnx is missing.
+    """
+    try:
+        import onnx  # noqa: F401  torch needs it, and says so in its own words
+    except ImportError as error:
+        raise ConfigError(
+            "ONNX needs the package onnx, which is not installed; install it with: "
+            'pip install "mccgaa[onnx]".'
+        ) from error
+
+
 def write_onnx(model: MCCGAA, path: Path) -> None:
     """Write the ECG encoder as ONNX: `signals` (B, 12, T) to `embedding` (B, M).
 
@@ -154,13 +207,7 @@ def write_onnx(model: MCCGAA, path: Path) -> None:
     Raises:
         ConfigError: the package onnx is missing.
     """
-    try:
-        import onnx  # noqa: F401  torch needs it, and says so in its own words
-    except ImportError as error:
-        raise ConfigError(
-            "ONNX needs the package onnx, which is not installed; install it with: "
-            'pip install "mccgaa[onnx]".'
-        ) from error
+    check_onnx()
     length = model.config.input.length
     signals = torch.randn(2, len(LEADS), length, generator=torch.manual_seed(0))
     with warnings.catch_warnings(), torch.no_grad():
@@ -204,7 +251,7 @@ def _test(classifier: Classifier, store: SignalStore, bootstrap: int) -> Tested:
         bootstrap=bootstrap,
     )
     error = None
-    if classifier.scoring.fitted:
+    if classifier.scoring.fitted and findings(classifier.knowledge, store):
         found = labelled(classifier, store, ("test",))
         logits = classifier.logits(torch.from_numpy(found.cosine), found.names)
         error = calibration_error(torch.sigmoid(logits).numpy(), found.labels)
