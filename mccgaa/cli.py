@@ -22,6 +22,7 @@ from mccgaa.commands.command import (
 )
 from mccgaa.commands.data import download, pack, pretrain, twin
 from mccgaa.commands.models import classify, evaluate, export, probe, zeroshot
+from mccgaa.commands.settings import settings
 from mccgaa.errors import ConfigError, MccgaaError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "pack",
     "pretrain",
     "probe",
+    "settings",
     "twin",
     "zeroshot",
 ]

@@ -50,7 +50,7 @@ class InputConfig:
 
     sampling_rate: int = 500  # Hz
     duration: float = 10.0  # seconds
-    transform: Transform = "raw"  # raw keeps mV
+    transform: Transform = "raw"  # raw keeps mV; the other filters, scales each lead
     scaling: Literal["none", "minmax"] = "none"  # minmax: record-global, to [0, 1]
 
     def __post_init__(self) -> None:
@@ -79,13 +79,13 @@ class EncoderConfig:
     zeros, and the network has no mask: it does not know that the lead is missing.
     """
 
-    depth: Literal[18, 34, 50, 101] = 18  # Table 5
-    leads: int = 12  # D
-    embedding_dim: int = 256  # M; Fig. 5 and 6 show 256
+    depth: Literal[18, 34, 50, 101] = 18  # layers of the ResNet (Table 5)
+    leads: int = 12  # D, of an ECG
+    embedding_dim: int = 256  # M, width of an embedding; Fig. 5 and 6 show 256
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the four stages
-    cam: Literal["channel", "none"] = "channel"  # none: ablation "w/o CAM"
-    gate: Gate = "sigmoid"  # eq 13 to the letter: double-sigmoid
-    pool: Literal["attention", "mean"] = "attention"  # text below eq 16 against eq 15
+    cam: Literal["channel", "none"] = "channel"  # attention; none: ablation "w/o CAM"
+    gate: Gate = "sigmoid"  # of the CAM; eq 13 to the letter: double-sigmoid
+    pool: Literal["attention", "mean"] = "attention"  # text below eq 16 | eq 15
     pool_heads: int = 4  # heads of the attention pooling
     positions: int = 64  # learned positions, interpolated to any input length
 
@@ -108,10 +108,10 @@ class TextConfig:
     encoder: str = "medcpt"  # preset, Hugging Face name, or folder
     dim: int | None = None  # d, the encoder's width; None: the preset's, else 768
     pooling: Pooling | None = None  # None: as the preset's authors do, else cls
-    max_length: int = 256  # tokens
+    max_length: int = 256  # tokens of a text; the rest is cut off
     hidden: int = 256  # width of the projection's hidden layer
     style: Style = "name"  # how f_query words an entry
-    precision: Literal["bf16", "fp32"] = later("fp32")  # of the frozen encoder
+    precision: Precision = later("fp32")  # of the frozen encoder
 
     def __post_init__(self) -> None:
         preset = TEXT_PRESETS.get(self.encoder)
@@ -137,9 +137,9 @@ class GafaConfig:
     output: int = 32  # F, width of layer 2 (Table 6)
     heads: int = 4  # N, heads of layer 1; layer 2 has one
     graph: Literal["pair", "bipartite", "none"] = "pair"  # eq 19 | prose | w/o GAT
-    threshold: float = 0.0  # eq 18, on f_sim = cosine / tau
+    threshold: float = 0.0  # eq 18: nodes above it are joined; on f_sim = cosine / tau
     neighbours: int | None = None  # k nearest instead of the threshold
-    tau: float = 0.07  # eq 17
+    tau: float = 0.07  # temperature of f_sim (eq 17)
     output_matrix: bool = False  # with W_O of eq 22 after each layer's joined heads
 
     def __post_init__(self) -> None:
@@ -160,12 +160,13 @@ class GafaConfig:
 class LossConfig:
     """Section 3.4 (eq 25-32)."""
 
+    # eq 30 | eq 29 to the letter | CLIP's | SigLIP's | reports as sets of findings
     kind: LossKind = "symmetric"
-    tau: float = 0.07  # eq 26
+    tau: float = 0.07  # temperature of the similarities (eq 26)
     learn_tau: bool = False  # learned and clamped at 1/tau <= 100
-    cma_weight: float = 1.0  # of L_cma
-    uma_weight: float = 1.0  # of L_uma
-    uma: Literal["maps", "dropout"] = "maps"  # eq 31 to the letter: dropout
+    cma_weight: float = 1.0  # of L_cma, ECGs beside texts (eq 32)
+    uma_weight: float = 1.0  # of L_uma, two views of an ECG (eq 32)
+    uma: Literal["maps", "dropout"] = "maps"  # the views; eq 31 to the letter: dropout
     dropout: tuple[float, float] = (0.1, 0.1)  # theta^1, theta^2 of eq 31
     balance: float = later(0.0)  # statements: weights follow count**-balance
 
@@ -202,31 +203,32 @@ class ModelConfig:
 class PretrainConfig:
     """Section 4.1: the optimiser, its schedule, and how the run is kept."""
 
-    epochs: int = 20  # section 4.1
+    epochs: int = 20  # passes over the training records (section 4.1)
     batch_size: int = 128  # pairs per process
-    lr: float = 1.0e-3  # section 4.1
-    min_lr: float = 1.0e-8  # section 4.1, where the cosine ends
-    weight_decay: float = 1.0e-8  # not given; MERL's
-    betas: tuple[float, float] = (0.9, 0.999)  # AdamW
-    precision: Precision = "bf16"  # autocast; loss is always fp32
-    text: Literal["report", "knowledge"] = "report"  # the text of each ECG
+    lr: float = 1.0e-3  # learning rate of the first step (section 4.1)
+    min_lr: float = 1.0e-8  # and of the last, along a cosine (section 4.1)
+    weight_decay: float = 1.0e-8  # of AdamW; not given: MERL's
+    betas: tuple[float, float] = (0.9, 0.999)  # of AdamW
+    precision: Precision = "bf16"  # of a step, by autocast; the loss is always fp32
+    text: Literal["report", "knowledge"] = "report"  # its report | its labels' names
     records: int = later(0)  # the first so many training records alone; 0: all
     min_count: int = later(3)  # training records that a statement must be of
     unseen: tuple[str, ...] = later(())  # classes left out with all of their records
     start: str | None = None  # folder of a model whose weights the run takes on
     ema: float = later(0.0)  # decay of the average of the weights; 0: none
-    selection: Literal["last", "best-retrieval"] = "last"  # never downstream labels
+    # whose weights are kept: those of the last epoch, or of the best on held-out pairs
+    selection: Literal["last", "best-retrieval"] = "last"
     augment: float = 0.0  # strength in [0, 1] of the signal augmentation; paper: none
     augmentations: tuple[Augmentation, ...] = later(())  # which; none: augment.simple
-    checkpoint_every: int = 1000  # steps
-    checkpoint_minutes: float = 5.0  # since the last; whichever of the two comes first
+    checkpoint_every: int = 1000  # steps between checkpoints
+    checkpoint_minutes: float = 5.0  # likewise; whichever of the two comes first
     snapshots: tuple[int, ...] = ()  # epochs whose weights are kept (Fig. 7)
     workers: int = 0  # threads that read batches ahead
-    store_on: StoreOn = "auto"  # see `DeviceReader`
+    store_on: StoreOn = "auto"  # where signals lie; auto: on the GPU if they fit
     # auto: long runs on one GPU; off: no step is a CUDA graph either
     compile: Literal["auto", "on", "off"] = "auto"
     chunk: int = later(0)  # ECGs encoded at a time, to save memory; 0: the whole batch
-    seed: int = 0  # weights, dropout, batch order
+    seed: int = 0  # weights, dropout, batch order; of --seed
 
     def __post_init__(self) -> None:
         check_choices(self, "pretrain")

@@ -221,6 +221,11 @@ class Profile:
                 "Settings start with model or pretrain, not "
                 f"{', '.join(sorted(unknown))}."
             )
+        if "seed" in settings["pretrain"]:
+            raise ConfigError(
+                "pretrain.seed is given by --seed, or by a profile's seeds; leave it "
+                "out of pretrain and --set."
+            )
         pretrain = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
         model = from_dict(ModelConfig, settings["model"], "model")
         return RunConfig(name=name, model=model, pretrain=replace(pretrain, seed=seed))

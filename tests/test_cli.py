@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -17,12 +18,12 @@ import yaml
 
 from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
-from mccgaa.config import METHOD, GafaConfig, RunConfig
+from mccgaa.config import METHOD, GafaConfig, ModelConfig, PretrainConfig, RunConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
-from mccgaa.settings import from_dict, load_yaml
+from mccgaa.settings import from_dict, from_pairs, load_yaml, to_dict
 
 NARROW = {"encoder": {"widths": [8, 8, 8, 8]}}
 INPUT = {"sampling_rate": 100, "transform": "bandpass-zscore"}
@@ -294,6 +295,8 @@ MISTAKES = {
     # arguments -> what the sentence says
     ("zeroshot", "--run", "RUN", "--store", "nowhere"): "no signal store",
     ("zeroshot", "--run", "nowhere", "--store", "STORE"): "nowhere is no folder",
+    ("zeroshot", "--run", "FOLDER", "--store", "STORE"): "FOLDER has no config.json",
+    ("probe", "--run", "FOLDER", "--store", "STORE"): "FOLDER has no config.json",
     ("zeroshot", *A_RUN, "sooper"): "no task 'sooper'; it has super, sub, form, rhythm",
     ("zeroshot", *A_RUN, "--device", "gpu"): "device 'gpu' is not available",
     ("zeroshot", *A_RUN, "--device", "cuda:99"): "device 'cuda:99' is not available",
@@ -330,6 +333,8 @@ MISTAKES = {
     (*TRAIN, "--set", "pretrain.batch_size=0"): "pretrain.batch_size is 0",
     (*TRAIN, "--set", "pretrain.checkpoint_every=0"): "checkpoint_every is 0",
     (*TRAIN, "--set", "pretrain.batch_size=4096"): "fewer than one batch",
+    (*TRAIN, "--set", "pretrain.seed=3"): "pretrain.seed is given by --seed",
+    ("settings", "--variant", "pair"): "give its --params, too",
     (*TRAIN, "--variant", "nicest"): "no variant 'nicest'; it has bipartite, pair",
     (*TRAIN, "--store", "nowhere"): "no signal store",
     (*TRAIN, "--device", "gpu"): "device 'gpu' is not available",
@@ -535,7 +540,7 @@ def test_developers_get_the_traceback(monkeypatch):
 def test_every_command_teaches_with_an_example(capsys):
     names = [function.__name__ for function, _ in COMMANDS]
     expected = "twin download pack pretrain zeroshot probe evaluate classify"
-    expected += " export run compare book"
+    expected += " export settings run compare book"
     assert names == expected.split()
     for name in names:
         with pytest.raises(SystemExit) as stopped:
@@ -573,6 +578,95 @@ def test_an_argument_takes_the_choices_of_its_setting():
     assert {name: taken[name] for name in wanted} == {
         name: known[hint] for name, hint in wanted.items()
     }
+
+
+def printed_settings(arguments: str, capsys: pytest.CaptureFixture) -> dict[str, str]:
+    """What `mccgaa settings` prints: KEY=VALUE -> its meaning, indented below."""
+    assert main(["settings", *arguments.split()]) == 0
+    found: dict[str, str] = {}
+    last = ""
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("    "):
+            found[last] = f"{found[last]} {line.strip()}".strip()
+        else:
+            last = line
+            found[last] = ""
+    return found
+
+
+def test_settings_are_listed_with_meaning_and_default_as_set_takes_them(capsys):
+    found = printed_settings("", capsys)
+    assert all(len(meaning) > 0 for meaning in found.values()), found
+    given = from_pairs(list(found))
+    model = from_dict(ModelConfig, given["model"], "model")
+    assert model == ModelConfig() and given["model"] == to_dict(model)
+    pretrain = from_dict(PretrainConfig, given["pretrain"], "pretrain")
+    assert pretrain == PretrainConfig()
+    assert list(given["pretrain"]) == list(to_dict(pretrain))
+    assert "steps between checkpoints" in found["pretrain.checkpoint_every=1000"]
+    meaning = found["pretrain.compile=auto"]  # said above it in the code
+    assert meaning.startswith("auto: long runs") and "[auto | on | off]" in meaning
+    assert "time-mask]" in found["pretrain.augmentations=[]"]
+    assert "[cls | mean | pooler]" in found["model.text.pooling=cls"]
+
+
+def test_some_settings_are_asked_for_by_any_part_of_their_name(profile, capsys):
+    assert list(printed_settings("tau", capsys)) == [
+        "model.gafa.tau=0.07",
+        "model.loss.tau=0.07",
+    ]
+    group = list(printed_settings("model.gafa", capsys))
+    assert group and all(name.startswith("model.gafa.") for name in group)
+    mine = f"gafa.graph --params {profile}"
+    assert list(printed_settings(mine, capsys)) == ["model.gafa.graph=bipartite"]
+    pair = f"{mine} --variant pair"
+    assert list(printed_settings(pair, capsys)) == ["model.gafa.graph=pair"]
+    for wrong, said in (("epoch", "Did you mean 'epochs'?"), ("tow", "'tow'. `mcc")):
+        assert main(["settings", wrong]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_fit_is_refused_before_its_texts_are_encoded(
+    profile, twin_store, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(twin_store, tmp_path / "slow")
+    meta = json.loads((twin_store / "store.json").read_text()) | {"sampling_rate": 50}
+    (tmp_path / "slow" / "store.json").write_text(json.dumps(meta))
+    monkeypatch.setattr("mccgaa.pairs.load_pairs", pytest.fail)
+    words = ["pretrain", "--params", str(profile), "--store", str(tmp_path / "slow")]
+    assert main(words) == 2
+    assert "slow has sampling_rate 50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["zeroshot", "probe"])
+def test_tasks_that_cannot_be_scored_are_refused_before_a_record_is_encoded(
+    run_folder, twin_store, tmp_path, command, monkeypatch, capsys
+):
+    monkeypatch.setattr("mccgaa.zeroshot.embed", pytest.fail)
+    monkeypatch.setattr("mccgaa.probe.model_features", pytest.fail)
+    base = tmp_path / "base.yaml"
+    base.write_text("super: {NORM: normal}")
+    words = [command, "--run", str(run_folder), "--store"]
+    asked = [*words, str(twin_store), "--tasks", "super", "sooper"]
+    assert main(asked) == 2
+    assert "no task 'sooper'" in capsys.readouterr().err
+    if command == "zeroshot":
+        assert main([*asked[:-1], "--knowledge", str(base)]) == 2
+        assert "no entry for class" in capsys.readouterr().err
+    bare = tmp_path / "bare"
+    shutil.copytree(twin_store, bare)
+    meta = json.loads((bare / "store.json").read_text()) | {"tasks": {}}
+    (bare / "store.json").write_text(json.dumps(meta))
+    assert main([*words, str(bare)]) == 2
+    told = capsys.readouterr()
+    assert f"No record of {bare} has labels" in told.err and not told.out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"mccgaa {version('mccgaa')}\n"
 
 
 def test_help_loads_no_heavy_package():

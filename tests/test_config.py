@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import subprocess
 import sys
 from dataclasses import dataclass, field, fields, replace
+from typing import get_args
 
 import pytest
 
+from mccgaa import choices
 from mccgaa.config import (
     METHOD,
     SILENT,
@@ -284,3 +288,14 @@ def test_later_settings_are_part_of_a_hash_only_when_they_change_something():
 
 def test_hash_of_the_default_run_is_that_of_earlier_versions():
     assert RunConfig().hash == "6e32003da1"
+
+
+def test_choices_that_have_a_name_are_not_written_out_again():
+    named = {get_args(hint) for hint in vars(choices).values() if get_args(hint)}
+    tree = ast.parse(inspect.getsource(sys.modules[RunConfig.__module__]))
+    written = [
+        ast.literal_eval(node.slice)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal"
+    ]
+    assert written and not named & set(written)

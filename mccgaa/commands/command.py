@@ -80,6 +80,16 @@ def _sentence(error: Exception) -> tuple[str, bool]:
     return f"{type(error).__name__}: {text}. This is a fault of mccgaa: {advice}", True
 
 
+class _Version(argparse.Action):
+    """Print the version, which takes time to look up, where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"mccgaa {version('mccgaa')}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
     parser = argparse.ArgumentParser(
@@ -87,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="A reproducible companion to MCCGAA: zero-shot ECG classification.",
         epilog=DISCLAIMER,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print it and exit")
     actions = parser.add_subparsers(required=True, metavar="COMMAND")
     for function, arguments in COMMANDS:
         text, _, example = (inspect.getdoc(function) or "").partition("\n\nExample:")
@@ -157,5 +168,8 @@ KNOWLEDGE = arg("--knowledge", help="a knowledge base of your own (YAML, JSON)")
 DEVICE = arg("--device", help="cpu, cuda, cuda:1 (default: a GPU if any)")
 JSON = arg("--json", help="write the results here")
 A_PROFILE = "a profile: a file, or the name of one in params/"
-SET_HELP = "override settings, such as pretrain.epochs=2 model.gafa.graph=none"
+SET_HELP = (
+    "override settings, such as pretrain.epochs=2 model.gafa.graph=none; `mccgaa "
+    "settings` says what each means"
+)
 SET = arg("--set", nargs="+", default=[], metavar="KEY=VALUE", help=SET_HELP)
