@@ -28,8 +28,9 @@ def test_a_work_leads_the_reader_to_it(key):
         "eprint": r"\d{4}\.\d{5}",
         "url": r"https://\S+",
     }
-    links = [form for name, form in forms.items() if name in entry]
-    assert links, f"{key} has no DOI, arXiv number or address"
+    assert {"doi", "url"} & set(entry), f"{key} has no DOI, and no address instead"
+    _, preprint, number = entry.get("doi", "").partition("10.48550/arXiv.")
+    assert not preprint or number == entry["eprint"], f"{key}: another paper's DOI"
     for name in forms.keys() & entry:
         assert re.fullmatch(forms[name], entry[name]), f"{key}: {entry[name]}"
 
