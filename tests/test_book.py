@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -125,13 +127,22 @@ def test_the_built_book_has_every_page_and_no_other_host_in_it(site):
 
 
 def test_every_link_within_the_book_leads_somewhere(site):
-    """Sphinx checks references, not plain links."""
+    """Sphinx checks references, not plain links, nor the places within pages."""
+    places = {}
+    for page in site.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        places[page] = set(re.findall(r'\s(?:id|name)="([^"]+)"', html))
     for name in FILES:
         page = site / f"{name}.html"
         html = page.read_text(encoding="utf-8")
-        for link in re.findall(r'<a [^>]*href="([^"#?]+)[^"]*"', html):
-            if not re.match(r"[a-z]+:", link):
-                assert (page.parent / link).exists(), f"{name} links to {link}"
+        for link in re.findall(r'<a [^>]*href="([^"]+)"', html):
+            path, _, place = unescape(link).partition("#")
+            if re.match(r"[a-z]+:", link):
+                continue
+            target = (page.parent / path.partition("?")[0]).resolve() if path else page
+            assert target.exists(), f"{name} links to {link}"
+            if place:
+                assert unquote(place) in places[target], f"{name} links to {link}"
 
 
 def test_every_page_renders_its_equations(visits):
