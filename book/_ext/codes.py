@@ -1,7 +1,8 @@
 """A Sphinx extension: codes of classes in tables say on hover what they mean.
 
 `AFIB` in a cell becomes an abbreviation of "atrial fibrillation", as the packaged
-knowledge base names it. A code that datasets use for different findings lists them all.
+knowledge base names it, and so does each code of a cell that lists some. A code that
+datasets use for different findings lists them all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sphinx.application import Sphinx
 
 from mccgaa.knowledge import Knowledge
 
-CELL = re.compile(r"(<t[dh][^>]*>)([^<>]{2,9})(</t[dh]>)")
+CELL = re.compile(r"(<t[dh][^>]*>)([^<>]{2,})(</t[dh]>)")
 NAMES = {"statements": "PTB-XL", "cpsc2018": "CPSC2018", "csn": "CSN"}
 
 
@@ -43,16 +44,19 @@ def explained(table: str, known: Mapping[str, str]) -> str:
     """Mark the codes in the cells of an HTML table as abbreviations.
 
     Args:
-        table: HTML; cells that hold more than a code are left alone.
+        table: HTML; cells that hold more than codes are left alone.
         known: code -> what it means.
     """
 
     def mark(cell: re.Match[str]) -> str:
-        code = html.unescape(cell[2])
-        if code not in known:
+        listed = cell[2].split(", ")
+        if not all(html.unescape(code) in known for code in listed):
             return cell[0]
-        title = html.escape(known[code])
-        return f'{cell[1]}<abbr title="{title}">{cell[2]}</abbr>{cell[3]}'
+        marked = [
+            f'<abbr title="{html.escape(known[html.unescape(code)])}">{code}</abbr>'
+            for code in listed
+        ]
+        return cell[1] + ", ".join(marked) + cell[3]
 
     return CELL.sub(mark, table)
 

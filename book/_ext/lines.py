@@ -2,11 +2,14 @@
 
 The theme sets every glued value in bold. That suits a number or a name; a value of many
 words is prose like what surrounds it. A number of a narrow page would break at its sign
-("3.7e-" and "09") or before its deviation ("79.2" and "± 1.2").
+("3.7e-" and "09"), before its deviation ("79.2" and "± 1.2") or before its unit ("95"
+and "%"). A percent sign has the same space before it everywhere: Python's format, which
+most numbers come from, writes none, and prose has one.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -17,6 +20,9 @@ NAME = 6  # words that a name or a short remark has at most
 SIGN = " \N{PLUS-MINUS SIGN} "
 CODE = (nodes.literal, nodes.literal_block, nodes.raw, nodes.math, nodes.math_block)
 UNBROKEN = SIGN.replace(" ", "\N{NO-BREAK SPACE}")
+PERCENT = re.compile(r"(?<=\d) ?%(?!\w)")
+BETWEEN_TAGS = re.compile(r">[^<>]+<")  # the text of a table's or a list's HTML
+OURS = ('class="table-card', 'class="found')  # HTML that `mccgaa_book` writes
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -34,12 +40,21 @@ def kind(value: str) -> str:
 
 
 def unbroken(tree: nodes.Element) -> None:
-    """Keep each number on one line with its deviation; code stays as it is."""
+    """Keep a number on one line with its deviation or percent sign, except in code."""
     for text in list(tree.findall(nodes.Text)):
-        if SIGN not in text or text.parent is None:  # the other extensions' HTML
-            continue
-        if not isinstance(text.parent, CODE):
-            text.parent.replace(text, nodes.Text(text.replace(SIGN, UNBROKEN)))
+        if text.parent is None or isinstance(text.parent, CODE):
+            continue  # without a parent: the other extensions' HTML
+        if (whole := _whole(text)) != text:
+            text.parent.replace(text, nodes.Text(whole))
+    for raw in tree.findall(nodes.raw):
+        html = raw.astext()
+        if any(mark in html for mark in OURS):
+            whole = BETWEEN_TAGS.sub(lambda found: _whole(found[0]), html)
+            raw.children = [nodes.Text(whole)]
+
+
+def _whole(text: str) -> str:
+    return PERCENT.sub("\N{NO-BREAK SPACE}%", text.replace(SIGN, UNBROKEN))
 
 
 def _set(app: Sphinx, doctree: nodes.document, page: str) -> None:

@@ -153,6 +153,15 @@ def test_codes_are_explained_and_other_cells_left_alone():
     assert "LAO/LAE</abbr>" in html
 
 
+def test_each_code_of_a_list_is_explained():
+    known = {"RVH": "right & thick", "PMI": "posterior"}
+    assert codes.explained("<td>RVH, PMI</td>", known) == (
+        '<td><abbr title="right &amp; thick">RVH</abbr>, '
+        '<abbr title="posterior">PMI</abbr></td>'
+    )
+    assert codes.explained("<td>RVH, none</td>", known) == "<td>RVH, none</td>"
+
+
 def test_a_docstring_becomes_paragraphs_lists_and_formulas():
     found = api.prose(
         """Do a thing.
@@ -380,6 +389,19 @@ def test_a_deviation_stays_beside_its_number_except_in_code():
     text += nodes.literal("", "a \u00b1 b")
     lines.unbroken(text)
     assert text.astext() == "79.2\u00a0\u00b1\u00a01.2 on them, a \u00b1 b"
+
+
+def test_a_percent_sign_has_one_space_before_it_in_prose_and_tables_alike():
+    page = new_document("page")
+    page += nodes.paragraph("", "9% and 95 % of 100 %s; 100%s. ")
+    page[0] += nodes.literal("", "{:.0%} 9%")
+    html = '<figure class="table-card"><td style="width: 50%">16.6%</td></figure>'
+    page += nodes.raw("", html, format="html")
+    page += nodes.raw("", "<style>p { width: 50% }</style>", format="html")
+    lines.unbroken(page)
+    assert page[0].astext() == ("9\u00a0% and 95\u00a0% of 100 %s; 100%s. {:.0%} 9%")
+    assert page[1].astext() == html.replace("16.6%", "16.6\u00a0%")
+    assert "50% }" in page[2].astext()
 
 
 @pytest.fixture(scope="module")
