@@ -103,7 +103,7 @@ def _any(words: dict[str, tuple[str, str]]) -> re.Pattern[str]:
     No part of a file's name or path is a word: params/twin.yaml.
     """
     names = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-    return re.compile(rf"(?<![\w/-])({names})s?(?![\w/-]|\.\w)")
+    return re.compile(rf"(?<![\w/-])({names})(?:e?s)?(?![\w/-]|\.\w)")
 
 
 def _in_prose(node: nodes.Node) -> bool:

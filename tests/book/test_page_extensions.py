@@ -288,14 +288,19 @@ def prose(*parts: nodes.Node) -> nodes.document:
     return page
 
 
-TWIN = {"twin": ("term-twin", "the mirror"), "noise floor": ("term-n", "apart")}
+TWIN = {
+    "twin": ("term-twin", "the mirror"),
+    "noise floor": ("term-n", "apart"),
+    "rare class": ("term-r", "below 1 %"),
+}
 
 
 def test_a_words_first_occurrence_in_prose_leads_to_the_glossary():
     page = prose(
         nodes.literal("", "twin"),
         nodes.Text(
-            " params/twin.yaml, twin.yaml, twins, twin, twin-like; a noise floor."
+            " params/twin.yaml, twin.yaml, twins, twin, twin-like; a noise floor,"
+            " rare classes."
         ),
     )
     words.link(page, TWIN, "../glossary.html")
@@ -305,8 +310,9 @@ def test_a_words_first_occurrence_in_prose_leads_to_the_glossary():
     assert links == [
         ("twins", "../glossary.html#term-twin", "the mirror"),
         ("noise floor", "../glossary.html#term-n", "apart"),
+        ("rare classes", "../glossary.html#term-r", "below 1 %"),
     ]
-    assert page.astext().endswith("twin.yaml, twins, twin, twin-like; a noise floor.")
+    assert page.astext().endswith("twin, twin-like; a noise floor, rare classes.")
 
 
 def test_a_word_inside_a_link_a_heading_or_a_stamp_is_left_alone():
