@@ -1,14 +1,16 @@
 """A Sphinx extension: figures and tables are numbered by their page, and linkable.
 
-Page `notebooks/04_gafa` has Fig. 4.1 and Table 4.1, `notebooks/real/07_zero_shot` has
-R7.1, `notebooks/A2_the_twin` A2.1. A table that `mccgaa_book.page.table` wrote can be
-referred to as `[](#table-NAME)`, its anchor on the page; on the second copy of a
+Page `notebooks/04_gafa` has Fig. 4.1 and Table 4.1, `notebooks/A2_the_twin` A2.1, and
+`notebooks/real/07_zero_shot`, a second copy, R7.1. The number is in the page's title
+too, also where the contents number none. A table that `mccgaa_book.page.table` wrote
+can be referred to as `[](#table-NAME)`, its anchor on the page; on the second copy of a
 chapter the anchor is `real-table-NAME`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -32,20 +34,24 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-merge-info", _merge)
     app.connect("env-check-consistency", _number)
     app.connect("doctree-resolved", _write_numbers)
+    app.connect("doctree-resolved", _number_titles)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
 
 
-def prefix(page: str) -> str:
-    """Write what the numbers of a page's figures and tables begin with.
+def prefix(page: str, pages: Collection[str]) -> str:
+    """Write the number of a page, with which those of its figures and tables begin.
 
     Args:
-        page: such as "notebooks/real/07_zero_shot", which gives "R7".
+        page: such as "notebooks/real/07_zero_shot", which gives "R7" beside a page
+            "notebooks/07_zero_shot", and "7" where there is none.
+        pages: all of the book.
     """
     path = PurePosixPath(page)
     found = re.match(r"([A-Z]?)0*(\d+)_", path.name)
     if path.parts[0] != "notebooks" or not found:
         return ""
-    second = "R" if path.parent.name == "real" and not found[1] else ""
+    first = f"notebooks/{path.name}"
+    second = path.parent.name[0].upper() if page != first and first in pages else ""
     return f"{second}{found[1]}{found[2]}"
 
 
@@ -86,7 +92,8 @@ def _merge(app: Sphinx, env: BuildEnvironment, pages: set[str], other: Any) -> N
 def _number(app: Sphinx, env: BuildEnvironment) -> None:
     """Give figures and tables their numbers, before any reference is resolved."""
     for page, kinds in env.toc_fignumbers.items():
-        head = (prefix(page),) if prefix(page) else ()
+        number = prefix(page, env.found_docs)
+        head = (number,) if number else ()
         for numbers in kinds.values():
             for place, name in enumerate(sorted(numbers, key=numbers.get), start=1):
                 numbers[name] = (*head, place)
@@ -94,11 +101,22 @@ def _number(app: Sphinx, env: BuildEnvironment) -> None:
     for page, anchors in _tables(env).items():
         for place, anchor in enumerate(anchors, start=1):
             name = label_of(page, anchor)
-            labels[name] = (page, anchor, f"Table {_shown(page, place)}")
+            labels[name] = (page, anchor, f"Table {_shown(env, page, place)}")
 
 
-def _shown(page: str, place: int) -> str:
-    return ".".join(filter(None, (prefix(page), str(place))))
+def _shown(env: BuildEnvironment, page: str, place: int) -> str:
+    return ".".join(filter(None, (prefix(page, env.found_docs), str(place))))
+
+
+def _number_titles(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Put a page's number into its title, where the contents have not."""
+    parts = [(page, doctree)]
+    parts += [(p["docname"], p) for p in doctree.findall(addnodes.start_of_file)]
+    for name, part in parts:
+        number = prefix(name, app.env.found_docs)
+        title = next(part.findall(nodes.title), None)
+        if number and title is not None and not app.env.toc_secnumbers.get(name):
+            title.insert(0, nodes.inline("", f"{number}. ", classes=["section-number"]))
 
 
 def _write_numbers(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -107,7 +125,7 @@ def _write_numbers(app: Sphinx, doctree: nodes.document, page: str) -> None:
     def numbered(found: re.Match[str], page: str) -> str:
         anchor = found["id"]
         place = _tables(app.env)[page].index(anchor) + 1
-        number = f"Table {_shown(page, place)}"
+        number = f"Table {_shown(app.env, page, place)}"
         link = f'<a class="table-number" href="#{anchor}">{number}</a> '
         return found[0] + link
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from docutils import nodes
 from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -45,6 +46,7 @@ STAMP = {
         ("notebooks/04_gafa", "4"),
         ("notebooks/00_ecg_in_five_minutes", "0"),
         ("notebooks/real/07_zero_shot", "R7"),
+        ("notebooks/real/11_robustness", "11"),
         ("notebooks/real/A4_transfer", "A4"),
         ("notebooks/plus/08_beyond", "8"),
         ("intro", ""),
@@ -52,7 +54,23 @@ STAMP = {
     ],
 )
 def test_numbers_begin_with_the_page(page, head):
-    assert numbered.prefix(page) == head
+    pages = {page, "notebooks/07_zero_shot"}
+    assert numbered.prefix(page, pages) == head
+
+
+def test_the_contents_name_a_chapter_by_the_number_of_its_tables():
+    """A sentence that leads to chapter 11 leads to what the contents call 11."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    entries = [
+        (entry["file"], entry.get("title", ""), part.get("numbered"))
+        for part in contents["parts"]
+        for entry in part["chapters"]
+    ]
+    pages = {name for name, *_ in entries}
+    for name, title, counted in entries:
+        number = numbered.prefix(name, pages)
+        if number and not counted:
+            assert title.startswith(f"{number}. "), name
 
 
 def test_the_second_copy_of_a_table_has_a_name_of_its_own():
@@ -279,6 +297,7 @@ def test_a_built_page_numbers_its_tables_and_links_to_them(tmp_path):
     assert 'href="#table-one">Table 4.1</a> Says.' in html
     assert '<abbr title="atrial fibrillation">AFIB</abbr>' in html
     assert html.count("Table 4.1") == 2  # the caption, and the reference
+    assert '<h1><span class="section-number">4. </span>' in html
 
 
 def prose(*parts: nodes.Node) -> nodes.document:
