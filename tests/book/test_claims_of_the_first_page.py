@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mccgaa_book import results
+from mccgaa_book import paper, results
+from mccgaa_book.audit import tables
+from mccgaa_book.speed import on_one_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 PROSE = [ROOT / "README.md", ROOT / "book" / "intro.md"]
@@ -56,3 +58,32 @@ def test_other_hospitals_are_named_with_the_numbers_of_both_shipped_models():
     macros, af = ([f.loc[one, "value"] for f in frames] for one in ("", "AF"))
     assert [*found.groups()] == [f"{value:.1f}" for value in macros]
     assert (macros[0] < macros[1]) and (af[0] > af[1])
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_what_disturbances_cost_is_said_as_measured(path):
+    prose = " ".join(path.read_text("utf-8").split())
+    said = re.search(r"motion.* costs (\d) to (\d), .* limb (\d+) to (\d+)\.", prose)
+    assert "less than one point" in prose and said
+    rows = results.with_task_mean(results.load("robustness", "real").frame)
+    means = rows[rows["task"] == "mean"].groupby(["metric", "variant"])["value"].mean()
+    cost = (means["auroc clean"] - means).unstack().rename(lambda m: m[len("auroc ") :])
+    filtered = cost.filter(regex="^(wander|muscle|mains) ", axis="index")
+    motion, cable = cost.loc["motion 0 dB"], cost.filter(regex="swapped RA", axis=0)
+    assert len(filtered) == 12 and filtered.to_numpy().max() < 1
+    ends = [motion.min(), motion.max(), cable.to_numpy().min(), cable.to_numpy().max()]
+    assert [int(number) for number in said.groups()] == [round(end) for end in ends]
+
+
+def test_the_papers_scale_is_said_in_numbers_of_ours():
+    text = (PROSE[0].read_text("utf-8"), PROSE[1].read_text("utf-8"))
+    readme, intro = (" ".join(page.split()) for page in text)
+    minutes = on_one_gpu()["minutes"].iloc[-1]
+    assert f"20 epochs, in {minutes:.0f} minutes (chapter 6)" in readme
+    pairs = paper.table(1).loc["MIMIC-ECG", "Samples"]
+    assert f"{pairs:,} pairs" in intro and "four hundred times larger" in intro
+    assert 400 <= pairs / 1786 < 450  # records of folds 1 to 8
+    means = tables.field()["mean"]
+    others = means[[name for name in means.index if not name.startswith("TAMER")]]
+    assert "lie within three points of it" in intro
+    assert (others - means["MCCGAA (2026)"]).abs().max() < 3
