@@ -61,6 +61,9 @@ return {
     + '.pst-scrollable-table-container, div.highlight pre')].filter(e =>
       e.scrollWidth > e.clientWidth + 1)
     .map(e => e.textContent.trim().slice(0, 40)),
+  pillars: innerWidth > 600 ? [] : [...document.querySelectorAll('.bd-article td')]
+    .filter(e => e.textContent.trim().length > 40 && e.clientWidth < 110)
+    .map(e => e.textContent.trim().slice(0, 40)),
   rerun: document.querySelector('.rerun pre')?.innerText || '',
   requests: performance.getEntriesByType('resource').length,
   described: document.querySelector('meta[name=description]')?.content || '',

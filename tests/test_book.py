@@ -30,7 +30,8 @@ WRONG = """<!doctype html><title>t</title><link rel="icon" href="data:,">
  xmlns='http://www.w3.org/2000/svg'/%3E"></figure>
 <p style="color: #ccc; background: #fff">faint</p><figure class="table-card" id="t">
 <div class="table-scroll" style="width: 90px; overflow: auto"><div style="width: 500px">
-cut off</div></div></figure></article>
+cut off</div></div></figure><table style="width: 99px"><tr><td>many words, one below
+the other, like a pillar</td></tr></table></article>
 <script src="http://cdn.invalid/mathjax.js"></script>
 <script>console.error("no leads")</script>"""
 
@@ -187,7 +188,7 @@ def test_the_browser_notices_what_a_page_does_wrong(tmp_path):
     assert visit.report["silent"]
     assert visit.report["wide"]
     assert visit.report["clipped"] and visit.report["uncued"] and visit.report["cut"]
-    assert visit.report["unlinked"]
+    assert visit.report["unlinked"] and visit.report["pillars"]
     assert not visit.report["described"] and visit.report["unnumbered"] == ["t"]
     assert any(barrier.startswith("image-alt") for barrier in visit.barriers)
     assert any(barrier.startswith("color-contrast") for barrier in visit.barriers)
@@ -214,6 +215,12 @@ def test_a_phone_shows_whole_figures_and_equations(visits):
         if width == 360 and visit.report["clipped"]
     }
     assert clipped == {}
+
+
+def test_a_phone_sets_no_sentence_as_a_pillar_of_words(visits):
+    """A table that is too wide scrolls; its columns keep a width to be read in."""
+    pillars = {name: v.report["pillars"] for (name, _), v in visits.items()}
+    assert {name: found for name, found in pillars.items() if found} == {}
 
 
 def test_a_figure_opens_in_full_size(visits):

@@ -36,7 +36,13 @@
     if (box.scrollWidth > box.clientWidth + 1) table.classList.add("tight");
   }
 
+  // A cell of many words is no pillar of single ones, on a phone: book.css gives it room.
+  function room(cell) {
+    cell.classList.toggle("wordy", cell.textContent.trim().length > 40);
+  }
+
   function all() {
+    document.querySelectorAll(".pst-scrollable-table-container td").forEach(room);
     document.querySelectorAll(".table-scroll").forEach(fit);
     document.querySelectorAll(BOXES).forEach(cue);
   }
