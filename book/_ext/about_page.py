@@ -21,6 +21,7 @@ from sphinx.application import Sphinx
 
 PREVIEW = "preview.png"  # in book/_theme
 LONGEST = 180  # characters of a description
+EARLIER = " (runs of an earlier version; a run that a page loads is another)"
 ICONS = (
     "fontawesome.js"  # 0.5 MB compressed; the theme's style sheet has the same icons
 )
@@ -65,7 +66,7 @@ def stamp_lines(stamp: dict[str, Any], root: Path) -> list[str]:
             earlier = str(told.get("note", "")).startswith("carried over")
             lines.append(
                 f"Numbers of {name}: {told['command']}"
-                + (" (of an earlier version)" if earlier else "")
+                + (EARLIER if earlier else "")
                 + f" · {told['device']} · {str(told['when'])[:10]}"
             )
     return lines

@@ -90,7 +90,7 @@ def test_a_stamp_says_what_made_the_page_and_its_numbers(tmp_path):
     made["note"] = "carried over from commit 0123456"
     (folder / "zeroshot.json").write_text(json.dumps(made))
     (_, earlier) = about_page.stamp_lines(STAMP, tmp_path)
-    assert "mccgaa run x (of an earlier version) · gpu" in earlier
+    assert "mccgaa run x (runs of an earlier version; a run that a page" in earlier
     dated = about_page.stamp_lines(STAMP | {"when": "2026-05-06T07:08"}, tmp_path)
     assert dated[0].endswith("12 s · 2026-05-06")
 
