@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare_windows
-from mccgaa.files import write_json
+from mccgaa.files import bar, write_json
 from mccgaa.ready.classifier import EXAMPLE, load
 from mccgaa.ready.export import write_onnx
 from mccgaa_twin.mirror import write_tree
@@ -57,7 +57,7 @@ def fresh(code: str) -> tuple[float, float]:
 def cold(turns: int) -> dict[str, dict[str, float]]:
     """Medians of fresh processes that take turns, after one of each unmeasured."""
     found = {name: [] for name in COMMANDS}
-    for turn in range(turns + 1):
+    for turn in bar(iterable=range(turns + 1), desc="new processes"):
         for name, code in COMMANDS.items():
             seconds = fresh(code)
             if turn:
@@ -128,7 +128,10 @@ def measure(turns: int) -> dict:
         rates = {"100": low, "500": EXAMPLE}
         found = {
             "cold": cold(turns),
-            "warm_ms": {rate: warm(path, 4 * turns) for rate, path in rates.items()},
+            "warm_ms": {
+                rate: warm(path, 4 * turns)
+                for rate, path in bar(iterable=rates.items(), desc="warm")
+            },
             "onnx": onnx(folder / "encoder.onnx"),
         }
     added = found["cold"]["classify"]["cpu_seconds"]

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from mccgaa.config import GafaConfig
-from mccgaa.files import write_json
+from mccgaa.files import bar, write_json
 from mccgaa.gafa import Gafa
 from mccgaa.runtime import pick_device
 
@@ -101,15 +101,16 @@ def main() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     rows = []
-    for graph in ("pair", "bipartite"):
-        for batch in arguments.batch:
-            row = measure(graph, batch, arguments.repeats, device)
-            rows.append(row)
-            print(
-                f"{graph}, batch {batch}: masks {row['masks_ms']:.1f} ms, edges "
-                f"{row['edges_ms']:.1f} ms, ratio {row['ratio']:.1f}; kept "
-                f"{row['masks_kept_mb']:.1f} and {row['edges_kept_mb']:.1f} MB"
-            )
+    cases = [(graph, n) for graph in ("pair", "bipartite") for n in arguments.batch]
+    for graph, batch in bar(iterable=cases, desc="graphs"):
+        row = measure(graph, batch, arguments.repeats, device)
+        rows.append(row)
+        print(
+            f"{graph}, batch {batch}: masks {row['masks_ms']:.1f} ms, edges "
+            f"{row['edges_ms']:.1f} ms, ratio {row['ratio']:.1f}; kept "
+            f"{row['masks_kept_mb']:.1f} and {row['edges_kept_mb']:.1f} MB",
+            flush=True,
+        )
     torch.set_num_threads(threads)
     gpu = device.type == "cuda"
     result = {

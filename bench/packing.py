@@ -39,7 +39,7 @@ from mccgaa.data.check import check
 from mccgaa.data.packing import pack
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.record import read_record
-from mccgaa.files import write_json
+from mccgaa.files import bar, write_json
 
 WANTED = 150  # records per second of one core
 WANTED_BYTES = 2e9  # at most, however many records
@@ -65,7 +65,7 @@ def write_records(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     names = [*LEADS[:4], "aVF", "aVL", *LEADS[6:]]
     t = np.arange(5000) / 500
-    for i in range(count):
+    for i in bar(iterable=range(count), desc="records"):
         beats = np.exp(-(((t % rng.uniform(0.6, 1.1)) - 0.3) ** 2) / 2e-4)
         signal = rng.uniform(-1.5, 1.5, 12) * beats[:, None]  # (T, 12)
         signal += rng.normal(0, 0.02, signal.shape)
@@ -100,7 +100,7 @@ def records_a_second(folder: Path, files: int) -> dict[str, float]:
     """Processor time of reading and preparing, by setting, and of reading alone."""
     items = [workers.Item(f"r{i}") for i in range(files)]
     found = {}
-    for name, config in SETTINGS.items():
+    for name, config in bar(iterable=SETTINGS.items(), desc="settings"):
         options = workers.Options(str(folder), config, seconds=10.0)
         workers.pack_chunk(items[:5], options)  # filters and caches are made once
         begin = time.process_time()
@@ -237,7 +237,7 @@ def measure_tables(count: int) -> dict[str, object]:
         folder, out = Path(scratch) / "in", Path(scratch) / "out"
         folder.mkdir()
         write_tables(folder, count)
-        for what in ("pack", "check"):
+        for what in bar(iterable=("pack", "check"), desc="tables"):
             script = [sys.executable, __file__, "--tables", what, str(folder), str(out)]
             done = subprocess.run(script, capture_output=True, text=True, check=True)
             peaks = json.loads(done.stdout.splitlines()[-1])
@@ -278,7 +278,10 @@ def measure_files(args: argparse.Namespace) -> dict[str, object]:
         folder = Path(scratch)
         write_records(folder, args.records)
         speed = records_a_second(folder, args.records)
-        memory = [peak_memory(folder, args.records, n) for n in args.sizes]
+        memory = [
+            peak_memory(folder, args.records, n)
+            for n in bar(iterable=args.sizes, desc="stores")
+        ]
     for name, value in speed.items():
         print(f"{name:26s} {value:8.1f} records per second of one core")
     for row in memory:

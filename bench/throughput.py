@@ -25,7 +25,7 @@ from torch import nn
 
 from mccgaa.config import EncoderConfig
 from mccgaa.encoder import EcgEncoder
-from mccgaa.files import write_json
+from mccgaa.files import bar, write_json
 
 WANTED = 1.6  # ratio below which the special form of the network is not worth having
 
@@ -70,7 +70,8 @@ def measure(batch: int = 64, length: int = 1000, steps: int = 15) -> dict:
     for _ in range(2):
         ours()
         plain()
-    pairs = [(ours(), plain()) for _ in range(steps)]
+    turns = bar(iterable=range(steps), desc="steps")
+    pairs = [(ours(), plain()) for _ in turns]
     mine, text_book = (statistics.median(times) for times in zip(*pairs, strict=True))
     return {
         "input": [config.leads, length],

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from machine import cpu_model
 
-from mccgaa.files import write_json
+from mccgaa.files import bar, write_json
 from mccgaa_twin.mirror import SOURCES, write_tree
 
 WANTED = 100.0  # records per second, of the datasets whose records last 10 s
@@ -53,7 +53,10 @@ def measure(records: int) -> dict:
         "sampling_rate": 500,
         "records": records,
         "processes": 1,
-        "sources": {source: rate(source, records) for source in SOURCES},
+        "sources": {
+            source: rate(source, records)
+            for source in bar(iterable=SOURCES, desc="datasets")
+        },
         "wanted": WANTED,
         "cpu": cpu_model(),
         "cores": os.cpu_count(),

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -152,3 +157,52 @@ def test_science_reads_means_over_tasks_of_the_test_split(tmp_path):
         "a,0,test,sub,MI,auroc,2\na,0,test,sub,,auprc,3\n,,test,sub,,records,9\n"
     )
     assert load("science").means(path).to_dict() == {("a", "0"): 75.0}
+
+
+def gafa_rows(script: ModuleType, path: Path) -> None:
+    with mock.patch.object(sys, "argv", ["gafa.py", "--batch", "4", f"--json={path}"]):
+        script.main()
+
+
+# script -> what is slow in it, what stands for that, what is run, its line's name
+LONG = {
+    "twin": ("rate", {"records_per_second": 1.0}, lambda s, _: s.measure(1), "dataset"),
+    "classify": ("fresh", (0.1, 0.1), lambda s, _: s.cold(1), "new processes"),
+    "throughput": ("stepper", lambda: 0.1, lambda s, _: s.measure(steps=2), "steps"),
+    "gafa": (
+        "measure",
+        dict.fromkeys(
+            ("masks_ms", "edges_ms", "ratio", "masks_kept_mb", "edges_kept_mb"), 1.0
+        ),
+        gafa_rows,
+        "graphs",
+    ),
+    "packing": (
+        "peak_memory",
+        dict.fromkeys(("records", "store_mb", "packer_mb", "workers_mb"), 1),
+        lambda s, _: s.measure_files(Namespace(records=6, sizes=[1, 2])),
+        "stores",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_benchmark_says_how_far_it_is_and_only_on_stderr(
+    name, monkeypatch, tmp_path, capsys
+):
+    script, (slow, found, work, line) = load(name), LONG[name]
+    monkeypatch.setattr(script, slow, lambda *args, **options: found)
+    work(script, tmp_path / "out.json")
+    told = capsys.readouterr()
+    assert line in told.err and "100%" in told.err
+    assert "%|" not in told.out and line not in told.out
+
+
+def test_measuring_tables_says_how_far_it_is(monkeypatch, capsys):
+    packing = load("packing")
+    monkeypatch.setattr(packing, "write_tables", lambda *args: None)
+    done = Namespace(stdout='a line\n{"imports_mb": 1, "read_mb": 2}\n')
+    monkeypatch.setattr(packing.subprocess, "run", lambda *args, **options: done)
+    assert packing.measure_tables(10)["read_mb"] == 2
+    told = capsys.readouterr()
+    assert "tables: 100%" in told.err and not told.out
