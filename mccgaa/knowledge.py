@@ -143,7 +143,8 @@ class Knowledge:
         if task not in self.vocabularies:
             raise KnowledgeError(
                 f"{self.source} has no vocabulary {task!r}; it has "
-                f"{', '.join(self.vocabularies)}."
+                f"{', '.join(self.vocabularies)}. Say what its classes mean in a "
+                "knowledge base of your own (command line: --knowledge)."
             )
         return list(self.vocabularies[task])
 
@@ -321,7 +322,8 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
         else:
             data = yaml.load(text, Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
-        raise KnowledgeError(f"{file} cannot be read: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise KnowledgeError(f"{file} cannot be read: {why}.") from error
     except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise KnowledgeError(f"{file} is not valid YAML or JSON: {error}") from error
     if not isinstance(data, dict) or not data:

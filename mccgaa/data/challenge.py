@@ -79,9 +79,14 @@ def read_rows(
         class. Patients are not known, so `subject_id` is the record's id.
 
     Raises:
-        StoreError: no header under `root`, or one name in two folders.
+        StoreError: no folder, no header under it, or one name in two folders.
     """
     root = Path(root)
+    if not root.is_dir():
+        raise StoreError(
+            f"{root} is no folder; give that of one hospital's records, or of several "
+            "with a folder each."
+        )
     headers = sorted(root.rglob("*.hea"))
     if not headers:
         raise StoreError(

@@ -232,6 +232,11 @@ class _Fetcher:
                     raise _Retry(f"its SHA-256 is not the one in {SUMS}")
                 part.replace(target)
                 return fetched
+            except requests.ConnectionError:
+                reason = (
+                    f"no connection to {self.base}; check the network, or name a "
+                    "mirror (command line: --host)"
+                )
             except (_Retry, requests.RequestException) as error:
                 reason = str(error)
             except OSError as error:

@@ -110,7 +110,8 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
         raise RecordError(f"{path} cannot be read ({error}).") from error
     except (ValueError, TypeError, OverflowError) as error:
         raise RecordError(
-            f"{path} is not a table of numbers with one column per lead ({error})."
+            f"{path} is not a table of numbers with one column per lead ({error}); "
+            "separate columns by commas, and write decimals with points."
         ) from error
     names = [str(name) for name in table.columns]
     if not any(lead_of(name) for name in names):

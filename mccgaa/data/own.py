@@ -80,6 +80,11 @@ def read_rows(
     if not root.exists():
         raise StoreError(f"{root} does not exist; give the CSV that lists your ECGs.")
     table = read_table(root, ["path"])
+    if not isinstance(table.index, pd.RangeIndex):
+        raise StoreError(
+            f"{root} has lines with more cells than its first; put texts that have "
+            "commas in quotes."
+        )
     if "text" not in table and "labels" not in table:
         raise StoreError(
             f"{root} has neither a column text nor a column labels; add what is known "

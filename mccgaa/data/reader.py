@@ -139,9 +139,10 @@ def read_table(path: Path, needs: Sequence[str], **options: Any) -> pd.DataFrame
     table.columns = [str(name).strip() for name in table.columns]
     missing = [name for name in needs if name not in table]
     if missing:
+        hint = " Separate its columns by commas." if len(table.columns) == 1 else ""
         raise StoreError(
             f"{path} has no column {', '.join(missing)}; "
-            f"its columns are {', '.join(table.columns)}."
+            f"its columns are {', '.join(table.columns)}.{hint}"
         )
     return table
 
@@ -163,8 +164,9 @@ def as_ids(only_ids: Ids | None) -> set[str] | None:
     try:
         lines = Path(only_ids).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise StoreError(
-            f"The list of ids {only_ids} cannot be read: {error}"
+            f"The list of ids {only_ids} cannot be read: {why}."
         ) from error
     ids = {name for line in lines for name in line.partition("#")[0].split()}
     if not ids:

@@ -190,6 +190,8 @@ class StoreWriter:
         everything = pd.concat([lost, unread], ignore_index=True)
         everything.to_csv(self.partial / "rejected.csv", index=False)
         if not self.kept:
+            for name in ("journal.jsonl", "settings.json"):  # begin afresh next time
+                (self.partial / name).unlink()
             raise StoreError(
                 f"None of {len(lost)} records could be packed; the first reason: "
                 f"{lost['reason'].iloc[0]} All are in {self.partial}/rejected.csv."

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import requests
 
 from mccgaa.data import mimic
 from mccgaa.data.download import DownloadReport, download
@@ -306,6 +307,19 @@ def test_a_full_disk_stops_at_once(
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(DownloadError, match="is full; free some space"):
         get(host, tmp_path)
+
+
+def test_a_host_that_does_not_answer_is_named_in_a_sentence(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **options: Any) -> NoReturn:
+        raise requests.ConnectionError("HTTPConnectionPool(...)")
+
+    monkeypatch.setattr(requests.Session, "get", refuse)
+    with pytest.raises(DownloadError, match=f"no connection to {host.url}") as found:
+        get(host, tmp_path, retries=1)
+    assert "--host) (2 attempts)" in str(found.value)
+    assert "Pool" not in str(found.value)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(host: Host, tmp_path: Path) -> None:

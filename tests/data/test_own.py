@@ -76,6 +76,8 @@ def test_a_part_is_taken_and_absent_ids_are_listed(tmp_path: Path) -> None:
     ("table", "sentence"),
     [
         ("file,text\na,b\n", "has no column path"),
+        ("path;text\na;b\n", r"are path;text\. Separate its columns by commas\."),
+        ("path,text\na,b, c\n", "more cells than its first; put texts that have"),
         ("path,note\na,b\n", "neither a column text nor a column labels"),
         ("path,text\n,b\n", "line 2: the path is empty"),
         ("path,text\na,b\na,c\n", "line 3: 'a' is there already"),

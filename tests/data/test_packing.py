@@ -254,14 +254,28 @@ def test_another_configuration_never_overwrites(tmp_path, dataset):
         packed(rows, tmp_path / "in", tmp_path / "mine")
 
 
-def test_a_partial_folder_of_another_configuration_is_refused(tmp_path, dataset):
+def test_where_nothing_could_be_packed_the_next_start_is_a_fresh_one(tmp_path, dataset):
     rows = dataset(tmp_path / "in", 3)
     header = tmp_path / "in" / "r0.hea"
     hidden = header.rename(tmp_path / "kept")
     with pytest.raises(StoreError, match="None of 1 records could be packed"):
         packed(rows[:1], tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    assert "r0" in (tmp_path / "out.partial" / "rejected.csv").read_text()
     hidden.rename(header)
+    assert len(packed(rows[:1], tmp_path / "in", tmp_path / "out")) == 1
+
+    header.rename(hidden)
+    with pytest.raises(StoreError, match="None of 1 records could be packed"):
+        packed(rows[:1], tmp_path / "in", tmp_path / "again")
+    hidden.rename(header)  # and other rows are asked for
+    assert len(packed(rows, tmp_path / "in", tmp_path / "again")) == 3
+
+
+def test_a_partial_folder_of_another_configuration_is_refused(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 3)
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "settings.json").write_text('{"rows": "others"}')
     with pytest.raises(StoreError, match=r"begun with other settings.*delete it"):
         packed(rows, tmp_path / "in", tmp_path / "out")
 

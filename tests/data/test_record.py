@@ -551,6 +551,10 @@ def test_a_table_has_one_column_a_lead(tmp_path, ecg):
     (tmp_path / "x.csv").write_text("I,II\n1,a\n")
     with pytest.raises(RecordError, match="table of numbers"):
         read_record(tmp_path / "x.csv", sampling_rate=500)
+    for rows in ("I,II\n0,1,0,2\n", "I;II\n0,1;0,2\n", "I;II\n0.1;0.2\n"):
+        (tmp_path / "x.csv").write_text(rows)
+        with pytest.raises(RecordError, match="commas, and write decimals with points"):
+            read_record(tmp_path / "x.csv", sampling_rate=500)
     (tmp_path / "x.csv").write_text("")
     with pytest.raises(RecordError, match="table of numbers"):
         read_record(tmp_path / "x.csv", sampling_rate=500)
