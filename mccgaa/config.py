@@ -57,7 +57,8 @@ class InputConfig:
         check_choices(self, "input")
         check_range("input.sampling_rate", self.sampling_rate, 1)
         seconds = self.duration
-        require(0 < seconds < math.inf, "input.duration", seconds, "more than 0")
+        hour = "more than 0 seconds, and an hour (3600) at most"
+        require(0 < seconds <= 3600, "input.duration", seconds, hour)
 
     @property
     def length(self) -> int:

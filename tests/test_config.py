@@ -259,6 +259,7 @@ def test_dotted_names_of_settings_are_those_of_the_yaml():
         ({"sampling_rate": 0}, r"input\.sampling_rate is 0; expected 1 or more"),
         ({"duration": 0.0}, r"input\.duration is 0\.0; expected more than 0"),
         ({"duration": float("inf")}, r"input\.duration is inf"),
+        ({"duration": 10_000.0}, "is 10000.0; expected .* an hour"),  # milliseconds
         ({"transform": "z"}, r"input\.transform is 'z'; expected one of raw"),
         ({"scaling": "max"}, r"input\.scaling is 'max'; expected one of none, minmax"),
     ],

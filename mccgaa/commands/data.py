@@ -25,12 +25,13 @@ from mccgaa.commands.command import (
 from mccgaa.data.physionet import DATASETS
 from mccgaa.errors import ConfigError, StoreError
 
+SIZE = "records (if no size is given: 1500 of ptbxl and 3000 of mimic)"
 JOBS = arg("--jobs", type=at_least(1), help="processes (default: all cores)")
 
 
 @command(
     arg("--out", required=True, help="folder to write"),
-    *(arg(f"--{name}", type=at_least(0), help="records") for name in DATASETS),
+    *(arg(f"--{name}", type=at_least(0), help=SIZE) for name in DATASETS),
     arg("--scale", type=float, help="all at this share of the published size (1: all)"),
     SEED,
     JOBS,
@@ -49,6 +50,10 @@ def twin(args: argparse.Namespace) -> None:
             raise ConfigError(f"--scale is {args.scale}; expected a share above 0.")
         for name, dataset in DATASETS.items():
             sizes.setdefault(name, max(1, round(args.scale * dataset.records)))
+    if sizes and not any(sizes.values()):
+        raise ConfigError("The twin would have no record; give a size above 0.")
+    if sizes:  # what is not named is left out
+        sizes = dict.fromkeys(DATASETS, 0) | sizes
     write_twin(args.out, seed=args.seed, variety=args.variety, jobs=args.jobs, **sizes)
     print(args.out)
 
