@@ -219,7 +219,7 @@ class Profile:
         if unknown:
             raise ConfigError(
                 "Settings start with model or pretrain, not "
-                f"{', '.join(sorted(unknown))}."
+                f"{', '.join(sorted(unknown))}; `mccgaa settings` lists all of them."
             )
         if "seed" in settings["pretrain"]:
             raise ConfigError(

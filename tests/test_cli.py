@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import shutil
 import subprocess
@@ -19,11 +20,13 @@ import yaml
 from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
 from mccgaa.config import METHOD, GafaConfig, ModelConfig, PretrainConfig, RunConfig
+from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.settings import from_dict, from_pairs, load_yaml, to_dict
+from mccgaa_twin.mirror import write_twin
 
 NARROW = {"encoder": {"widths": [8, 8, 8, 8]}}
 INPUT = {"sampling_rate": 100, "transform": "bandpass-zscore"}
@@ -297,6 +300,7 @@ MISTAKES = {
     ("zeroshot", "--run", "nowhere", "--store", "STORE"): "nowhere is no folder",
     ("zeroshot", "--run", "FOLDER", "--store", "STORE"): "FOLDER has no config.json",
     ("probe", "--run", "FOLDER", "--store", "STORE"): "FOLDER has no config.json",
+    ("zeroshot", "--run", "mccgaa-pluss", "--store", "STORE"): "mean 'mccgaa-plus'?",
     ("zeroshot", *A_RUN, "sooper"): "no task 'sooper'; it has super, sub, form, rhythm",
     ("zeroshot", *A_RUN, "--device", "gpu"): "device 'gpu' is not available",
     ("zeroshot", *A_RUN, "--device", "cuda:99"): "device 'cuda:99' is not available",
@@ -754,6 +758,26 @@ def test_twin_writes_all_four_trees_at_a_share_of_their_published_size(tmp_path)
     assert len(list(out.joinpath("ptbxl").rglob("*_hr.hea"))) == 22
     assert len(list(out.joinpath("cpsc2018").rglob("A*.mat"))) == 7
     assert len(list(out.joinpath("mimic").rglob("*.hea"))) == 5
+
+
+def test_a_twin_has_the_datasets_that_are_named(tmp_path, monkeypatch, capsys):
+    sizes = {}
+    monkeypatch.setattr("mccgaa_twin.mirror.write_twin", lambda _, **o: sizes.update(o))
+    out = ["twin", "--out", str(tmp_path / "twin")]
+    assert main([*out, "--csn", "2"]) == 0
+    named = {name: sizes[name] for name in DATASETS}
+    assert named == {"ptbxl": 0, "mimic": 0, "cpsc2018": 0, "csn": 2}
+    sizes.clear()
+    assert main(out) == 0
+    assert not set(sizes) & set(DATASETS)  # the defaults, of which the help speaks
+    known = inspect.signature(write_twin).parameters
+    with pytest.raises(SystemExit):
+        main(["twin", "--help"])
+    ptbxl, mimic = (known[name].default for name in ("ptbxl", "mimic"))
+    said = f"{ptbxl} of ptbxl and {mimic} of mimic"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert main([*out, "--ptbxl", "0"]) == 2
+    assert "would have no record" in capsys.readouterr().err
 
 
 def test_the_100_hz_copy_of_ptbxl_can_be_packed(twin_tree, tmp_path, capsys):

@@ -134,8 +134,10 @@ def test_a_folder_without_a_record_that_can_be_scored_is_refused(
     with pytest.raises(StoreError, match=r"holds no \.hea file"):
         evaluate_folder(classifier, tmp_path)
     broken = found.rejected[0]["record_id"]
-    with pytest.raises(StoreError, match=r"No record under .* can be scored"):
+    with pytest.raises(StoreError, match=r"No record under .* can be scored.*[^.]\.$"):
         evaluate_folder(classifier, folder, only_ids=[broken])
+    with pytest.raises(StoreError, match="nowhere is no folder"):
+        evaluate_folder(classifier, tmp_path / "nowhere")
 
 
 def test_the_command_writes_results_with_their_protocol(folder, tmp_path, capsys):

@@ -192,8 +192,8 @@ def probe(args: argparse.Namespace) -> None:
     for task in tasks:
         for split in SPLITS:
             split_rows(store, task, split)  # before the records are encoded
-    print(found["meaning"])
     x = model_features(model, store, device=args.device, progress=True)
+    print(found["meaning"])
     rows = []
     for row in probe_tasks(x, store, tasks, **how):
         print(f"{row.task:10s} {row.share:3d} % {row.recipe:14s} {row.result}")

@@ -413,4 +413,7 @@ def folder_of(name: Path | str | None) -> Path:
     name = names[0] if name is None else name
     if str(name) in names and not Path(name).is_dir():
         return SHIPPED / str(name)
-    return locate(name, also=(VECTORS, KNOWLEDGE, SCORING, METRICS))
+    try:
+        return locate(name, also=(VECTORS, KNOWLEDGE, SCORING, METRICS))
+    except RunError as error:
+        raise RunError(f"{error}{did_you_mean(str(name), names)}") from error

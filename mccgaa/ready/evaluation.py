@@ -141,7 +141,7 @@ def evaluate_folder(
     if not kept:
         raise StoreError(
             f"No record under {root} can be scored; the first was left out since "
-            f"{rejected[0]['reason'] if rejected else 'there is none'}"
+            f"{rejected[0]['reason'].rstrip('.') if rejected else 'there is none'}."
         )
     rows = rows.iloc[kept]
     labels = np.array([[c in one for c in CLASSES] for one in rows[TASK]], np.uint8)
