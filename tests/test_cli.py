@@ -25,6 +25,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
+from mccgaa.ready.classifier import shipped
 from mccgaa.settings import from_dict, from_pairs, load_yaml, to_dict
 from mccgaa_twin.mirror import write_twin
 
@@ -554,6 +555,16 @@ def test_every_command_teaches_with_an_example(capsys):
         assert f"example: mccgaa {name}" in help_text
         example = help_text.partition("example: mccgaa ")[2].replace("'", "")
         assert build_parser().parse_args(example.split()).run.__name__ == name
+
+
+@pytest.mark.parametrize("command", ["zeroshot", "probe", "evaluate", "classify"])
+def test_help_names_the_models_that_come_with_the_package(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # argparse breaks lines at hyphens
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert f"the package: {' or '.join(shipped())}" in help_text
+    assert ("(default: mccgaa-plus)" in help_text) == (command in "evaluate classify")
 
 
 def test_an_argument_takes_the_choices_of_its_setting():

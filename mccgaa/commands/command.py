@@ -161,7 +161,7 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 # Arguments of commands in more than one module.
-SEED = arg("--seed", type=at_least(0), default=0)
+SEED = arg("--seed", type=at_least(0), default=0, help="of what is drawn (0)")
 ONLY_IDS = arg("--only-ids", help="file of record ids, one per line")
 LEADS = arg("--allow-missing-leads", action="store_true", help="take them as zeros")
 KNOWLEDGE = arg("--knowledge", help="a knowledge base of your own (YAML, JSON)")

@@ -25,13 +25,12 @@ from mccgaa.commands.command import (
 from mccgaa.data.physionet import DATASETS
 from mccgaa.errors import ConfigError, StoreError
 
-SIZE = "records (if no size is given: 1500 of ptbxl and 3000 of mimic)"
 JOBS = arg("--jobs", type=at_least(1), help="processes (default: all cores)")
 
 
 @command(
     arg("--out", required=True, help="folder to write"),
-    *(arg(f"--{name}", type=at_least(0), help=SIZE) for name in DATASETS),
+    *(arg(f"--{name}", type=at_least(0), help="records") for name in DATASETS),
     arg("--scale", type=float, help="all at this share of the published size (1: all)"),
     SEED,
     JOBS,
@@ -39,6 +38,9 @@ JOBS = arg("--jobs", type=at_least(1), help="processes (default: all cores)")
 )
 def twin(args: argparse.Namespace) -> None:
     """Write a synthetic mirror of the datasets, as PhysioNet lays them out.
+
+    It has the datasets whose sizes are given; if none is, 1500 of ptbxl and 3000 of
+    mimic.
 
     Example: mccgaa twin --out data/synthetic --ptbxl 1500 --mimic 3000 --seed 0
     """

@@ -31,20 +31,13 @@ if TYPE_CHECKING:
     from mccgaa.knowledge import Knowledge
 
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
-TRAINED = arg(
-    "--run",
-    dest="model",
-    metavar="MODEL",
-    required=True,
-    help="a run's folder, a model that comes with the package, or a name on the "
-    "Hugging Face hub",
+A_MODEL = (
+    "a run's folder, a name on the Hugging Face hub, or a model that comes with the "
+    "package: mccgaa-plus or mccgaa-plus-twin"
 )
+TRAINED = arg("--run", dest="model", metavar="MODEL", required=True, help=A_MODEL)
 MODEL = arg(
-    "--run",
-    dest="model",
-    metavar="MODEL",
-    help="a model that comes with the package (the default), a run's folder, or a name "
-    "on the Hugging Face hub",
+    "--run", dest="model", metavar="MODEL", help=f"{A_MODEL} (default: mccgaa-plus)"
 )
 TASKS = arg("--tasks", nargs="+", default=[], help="default: all that the store has")
 BOOTSTRAP = arg(
@@ -53,6 +46,7 @@ BOOTSTRAP = arg(
 REDUCTION_HELP = "of the cosines with them (default: max)"
 PER_CENT = at_least(1, 100)
 SHARES = "per cent of the training split (default: 1 10 100)"
+TO_WRITE = "folder to write; its name is the model's, and one there is replaced"
 RECIPE = "how the head is fitted (default: converged)"
 
 
@@ -326,7 +320,7 @@ def classify(args: argparse.Namespace) -> None:
 
 @command(
     RUN,
-    arg("--out", required=True, help="folder to write; its name is the model's"),
+    arg("--out", required=True, help=TO_WRITE),
     arg("--calibrate", metavar="STORE", help="records to fit probabilities to"),
     arg("--test", nargs="+", default=[], metavar="STORE", help="scored for the card"),
     arg("--onnx", action="store_true", help="write the ECG encoder as ONNX, too"),
