@@ -321,6 +321,16 @@ MISTAKES = {
     ("classify", "FILE", "--run", "RUN", *AFIB): "FILE",
     ("classify", "ECG", "--run", "RUN", *AFIB, "--json", "FOLDER"): "it is a folder",
     ("classify", "ECG", "--run", "RUN", *AFIB, "--device", "gpu"): "device 'gpu'",
+    ("classify", "ECG", "--run", "RUN", "--json", "FILE"): "would replace FILE, which",
+    ("classify", "", "--run", "RUN"): "is a folder; name a file in it",
+    (
+        *("classify", "ECG", "--run", "RUN", "--classes"),
+        *("sinus rhythm", "atrial", "fibrillation"),
+    ): "in quotes: 'atrial fibrillation'.",
+    (
+        *("classify", "ECG", "--run", "RUN", "--classes"),
+        "atrial fibrillation, sinus rhythm",
+    ): "quotes of its own: 'atrial fibrillation' 'sinus rhythm'.",
     ("pack", "ptbxl", "--root", "FOLDER", "--out", "FOLDER/s"): "ptbxl_database",
     ("pack", "ptbxl", "--root", "TREE", "--out", "FILE/s"): "FILE/s",
     ("pack", "ptbxl"): "pack needs a dataset, --root and --out",

@@ -8,9 +8,10 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from mccgaa.errors import MccgaaError
+from mccgaa.errors import ConfigError, MccgaaError
 from mccgaa.files import check_writable
 
 DISCLAIMER = (
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         if getattr(args, "json", None) is not None:
-            check_writable(args.json)
+            _check_json(args.json)
         args.run(args)
     except KeyboardInterrupt:
         print("stopped; start the same command again to continue.", file=sys.stderr)
@@ -50,6 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {sentence}", file=sys.stderr)
         return 1 if ours else 2
     return 0
+
+
+def _check_json(path: str) -> None:
+    """Refuse a file that cannot be written, or may be the user's own."""
+    if Path(path).is_file() and not path.endswith(".json"):
+        raise ConfigError(
+            f"--json would replace {path}, which is no .json file; give another name."
+        )
+    check_writable(path)
 
 
 def _sentence(error: Exception) -> tuple[str, bool]:

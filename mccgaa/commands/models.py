@@ -95,6 +95,30 @@ def worded_alike(
     return said
 
 
+def check_quotes(classes: Sequence[str], knowledge: Knowledge) -> None:
+    """Refuse the words of one class given as several, and several classes as one.
+
+    Raises:
+        ConfigError: with the class, or the classes, that may be meant.
+    """
+    for start in range(len(classes)):
+        for end in range(start + 2, len(classes) + 1):
+            words, whole = classes[start:end], " ".join(classes[start:end])
+            if knowledge.find(whole) and not all(map(knowledge.find, words)):
+                raise ConfigError(
+                    f"{' and '.join(map(repr, words))} are separate classes; put a "
+                    f"class of several words in quotes: {whole!r}."
+                )
+    for name in classes:
+        parts = [part.strip() for part in name.split(",")]
+        known = all(map(knowledge.find, parts)) and not knowledge.find(name)
+        if len(parts) > 1 and known:
+            raise ConfigError(
+                f"{name!r} is one class; put each in quotes of its own: "
+                f"{' '.join(map(repr, parts))}."
+            )
+
+
 @command(
     TRAINED,
     arg("--store", required=True, help="the packed records"),
@@ -295,9 +319,10 @@ def classify(args: argparse.Namespace) -> None:
         check_plot(args.plot)
     how = given(args, "prompts", "reduction")
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
-    record = read_record(args.record or EXAMPLE, **reading)
+    record = read_record(EXAMPLE if args.record is None else args.record, **reading)
     how = {"prompting": Prompting(**how)} if how else {}
     model = load(args.model, device=args.device, knowledge=args.knowledge, **how)
+    check_quotes(args.classes or (), model.knowledge)
     findings = model.classify(record, args.classes)
     least = args.threshold or 0.0
     shown = [f for f in findings if f.chance >= least][: args.top]

@@ -121,7 +121,8 @@ def evaluate_folder(
     rejected = left_out(rows).to_dict("records")
     texts, ask = _wordings(classifier)
     kept, scores = [], []
-    for i in bar(iterable=range(len(rows)), desc="score", disable=not progress):
+    quiet = not (progress and len(rows))
+    for i in bar(iterable=range(len(rows)), desc="score", disable=quiet):
         of = rows.iloc[i]
         try:
             path = Path(root) / of["path"]
