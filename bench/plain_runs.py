@@ -29,6 +29,8 @@ from mccgaa.gafa import Gafa
 from mccgaa_book import experiments, results
 from mccgaa_book.lab import Lab
 
+NOTE = "trained with Conv1d layers, and the graph as a list of edges"
+
 
 class PlainEncoder(UsualEncoder):
     """The plain network, whose weights are saved and read in the package's shapes."""
@@ -96,10 +98,10 @@ def main(arguments: list[str] | None = None) -> None:
     if args.out:
         path = experiments.make(lab, "zeroshot", args.variants, seeds, args.out)
         stamp = results.load("zeroshot", lab.profile.name, args.out).stamp
-        note = (
-            "trained by bench/plain_runs.py: Conv1d, and the graph as a list of edges"
-        )
-        write_json(path.with_suffix(".json"), stamp | {"note": note})
+        words = ["python bench/plain_runs.py", args.profile, "--variants"]
+        words += [*args.variants, "--seeds", *seeds]
+        stamp |= {"command": " ".join(map(str, words)), "note": NOTE}
+        write_json(path.with_suffix(".json"), stamp)
         print(path)
 
 

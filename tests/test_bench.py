@@ -206,3 +206,22 @@ def test_measuring_tables_says_how_far_it_is(monkeypatch, capsys):
     assert packing.measure_tables(10)["read_mb"] == 2
     told = capsys.readouterr()
     assert "tables: 100%" in told.err and not told.out
+
+
+def test_pages_say_how_far_two_ways_of_training_were_apart():
+    readme = (BENCH / "README.md").read_text(encoding="utf-8").split("\n\n")
+    book = (BENCH.parent / "book" / "reproducing.md").read_text(encoding="utf-8")
+    for name in ("science", "science-plain"):
+        path = BENCH / f"{name}.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        texts = [part for part in readme if f"`{name}.json`" in part]
+        if name == "science-plain":
+            texts += [part for part in book.split("\n\n") if "plain_runs.py" in part]
+            assert len(texts) == 2
+        assert texts
+        for said in (" ".join(text.split()) for text in texts):
+            assert f"differs by {found['difference']:.2f} " in said
+            interval = f"{found['low']:.1f} to {found['high']:.1f}"
+            assert f"(95 % interval {interval})" in said
+            assert f"{found['spread_over_seeds']:.1f}" in said
+        assert found["within"], "they say that the science is the same"

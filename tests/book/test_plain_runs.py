@@ -63,5 +63,6 @@ def test_a_plain_run_takes_the_plain_parts_and_is_the_same_run_up_to_rounding(
 def test_its_results_say_how_they_were_trained(project, plain):
     plain.main(RUN)
     stamp = pd.read_json("out/zeroshot.json", typ="series")
-    assert "plain_runs" in stamp["note"]
+    assert stamp["command"].endswith("small.yaml --variants bipartite --seeds 0")
+    assert "plain_runs" in stamp["command"] and "Conv1d" in stamp["note"]
     assert len(load("science").means(project / "out" / "zeroshot.csv")) == 1
