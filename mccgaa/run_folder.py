@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -111,6 +110,8 @@ class RunFolder:
 
     def write_epochs(self, rows: Sequence[dict[str, float]]) -> None:
         """Write epochs.csv."""
+        import pandas as pd  # of which a model in use has no need
+
         with write_whole(self.path / "epochs.csv") as file:
             pd.DataFrame(rows).to_csv(file, index=False)
 
