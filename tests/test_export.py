@@ -34,6 +34,7 @@ from mccgaa.probe import model_features
 from mccgaa.ready.card import training_facts
 from mccgaa.ready.classifier import Classifier, Scoring, load
 from mccgaa.ready.export import export, lean, write_onnx
+from mccgaa.ready.folded import fold
 from mccgaa.zeroshot import load_model, score_tasks
 
 SMALL = Knowledge(
@@ -251,8 +252,10 @@ def test_a_lean_model_embeds_as_the_whole_one():
     assert lean(whole).tau == whole.tau and lean(whole).bias == whole.bias
 
 
-@pytest.mark.parametrize("scaling", ["none", "minmax"])
-def test_onnx_embeds_as_torch_for_any_number_of_ecgs(tmp_path, scaling):
+@pytest.mark.parametrize(
+    ("scaling", "folded"), [("none", False), ("minmax", False), ("none", True)]
+)
+def test_onnx_embeds_as_torch_for_any_number_of_ecgs(tmp_path, scaling, folded):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(2)
@@ -261,6 +264,8 @@ def test_onnx_embeds_as_torch_for_any_number_of_ecgs(tmp_path, scaling):
     config = replace(config, input=replace(config.input, scaling=scaling))
     model = lean(MCCGAA(config))
     unsettle(model)
+    if folded:
+        fold(model)
     write_onnx(model, tmp_path / "encoder.onnx")
     session = runtime.InferenceSession(
         tmp_path / "encoder.onnx", providers=["CPUExecutionProvider"]

@@ -398,32 +398,6 @@ def test_a_damaged_part_of_a_model_is_named(folder, tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("changes", "ecgs"),
-    [
-        ({"cam": "channel"}, 2),
-        ({"cam": "none", "depth": 50}, 2),
-        ({"widths": (8, 8, 256, 256)}, 18),  # where `fast_conv` has its own way
-    ],
-)
-def test_folding_batch_normalisation_changes_nothing(changes, ecgs):
-    torch.manual_seed(3)
-    encoder = replace(NONE.encoder, **changes)
-    model = MCCGAA(replace(NONE, encoder=encoder)).eval()
-    for name, value in model.encoder.named_parameters():
-        if name.endswith(("weight", "bias")):
-            value.data += 0.1 * torch.randn_like(value)
-    unsettle(model)
-    x = torch.randn(ecgs, 12, 1000).cumsum(2) / 10  # each its own way
-    with torch.no_grad():
-        expected = model.encode_ecg(x)
-        assert expected.std(0).max() > 0.01, "the ECG is not lost on the way"
-        ready.fold(model)
-        np.testing.assert_allclose(model.encode_ecg(x), expected, atol=1e-4)
-    kinds = {type(part) for part in model.encoder.modules()}
-    assert nn.BatchNorm2d not in kinds
-
-
 def test_a_runs_model_is_asked_with_the_packaged_knowledge_base(folder, tmp_path):
     MCCGAA(NONE).save_pretrained(tmp_path)
     model = load(tmp_path)

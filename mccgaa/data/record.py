@@ -233,7 +233,9 @@ def _derive(signal: np.ndarray, present: np.ndarray) -> tuple[str, ...]:
         signal: (12, T) in mV, without infinite values.
         present: (12,) bool.
     """
-    if not (present[_I] and present[_II]) or _disagreeing(signal, present):
+    if present.all() or not (present[_I] and present[_II]):
+        return ()
+    if _disagreeing(signal, present):
         return ()  # I and II, or another one, may not be what they are called
     limbs = _limbs(signal)
     absent = tuple(lead for lead in limbs if not present[LEADS.index(lead)])
@@ -341,7 +343,8 @@ def _quality(
     rails = (used == low[:, None]) | (used == high[:, None])
     rails[flat] = False
     least = max(2, round(_RAIL_SECONDS * sampling_rate))
-    resting = sum(_in_runs(lead, least) for lead in rails if lead.sum() >= least)
+    # One lead behind the other, with a gap that no run passes.
+    resting = _in_runs(np.pad(rails, ((0, 0), (0, 1))).ravel(), least)
     return Quality(
         nan_share=float(nan.mean()) if any_nan else 0.0,
         flat_leads=tuple(n for n, is_flat in zip(names, flat, strict=True) if is_flat),

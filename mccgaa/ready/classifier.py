@@ -19,15 +19,14 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from mccgaa.config import LEADS
 from mccgaa.data.record import Record, read_record
@@ -37,6 +36,7 @@ from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.known_texts import VECTORS, KnownTexts
 from mccgaa.model import MCCGAA, locate
 from mccgaa.plus.prompting import Prompting, Wordings, texts_of
+from mccgaa.ready.folded import fold
 from mccgaa.run_folder import METRICS
 from mccgaa.runtime import pick_device
 from mccgaa.settings import from_dict
@@ -160,7 +160,7 @@ class Classifier:
         rows = zip(names, texts, cosine.tolist(), share, probability, strict=True)
         return sorted((Finding(*row) for row in rows), key=lambda f: -f.chance)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of all findings in the knowledge base; equal concepts once."""
         return tuple(entry.name for entry in listed(self.knowledge))
@@ -364,21 +364,6 @@ def load(
         scoring = Scoring(prompting)  # what was fitted was fitted to other scores
     fold(model)
     return Classifier(model, base, scoring, str(name or shipped()[0]))
-
-
-def fold(model: MCCGAA) -> None:
-    """Fold each batch normalisation into the convolution before it, in place.
-
-    For a model that is not trained any more that is the same function, up to rounding,
-    with fewer passes over memory.
-    """
-    chains = [
-        part for part in model.encoder.modules() if isinstance(part, nn.Sequential)
-    ]
-    for chain in chains:
-        for i, (one, next_) in enumerate(pairwise(chain)):
-            if isinstance(one, nn.Conv2d) and isinstance(next_, nn.BatchNorm2d):
-                chain[i], chain[i + 1] = fuse_conv_bn_eval(one, next_), nn.Identity()
 
 
 def knowledge_of(folder: Path, given: Path | str | None = None) -> Knowledge:

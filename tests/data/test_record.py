@@ -188,6 +188,14 @@ def test_clipping_is_reported(tmp_path, ecg, wfdb_writer):
     assert record.quality.clipped_share == pytest.approx(40 / 12_000)
 
 
+def test_a_rail_does_not_go_on_from_one_lead_to_the_next(tmp_path, ecg, wfdb_writer):
+    signal = ecg(2, 500)
+    signal[1, -6:] = 3.0  # 12 ms each, one behind the other
+    signal[2, :6] = 3.0
+    record = read_record(wfdb_writer(tmp_path, "r", signal))
+    assert record.quality.clipped_share == 0
+
+
 def test_missing_leads_are_refused_or_filled_and_masked(tmp_path, ecg, wfdb_writer):
     signal = ecg(2, 500, leads=11)
     header = wfdb_writer(tmp_path, "r", signal, leads=LEADS[:11])
