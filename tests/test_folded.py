@@ -110,7 +110,7 @@ def test_attention_without_keys_is_attention(length: int) -> None:
     torch.manual_seed(0)
     pool = AttentionPool(6, heads=2, positions=5).double()
     features = 2 * random(1, 6, length)
-    found = folded.attend(pool, features[0].t())
+    found = folded.attend(pool, features[0].t(), *folded.asked(pool, length))
     torch.testing.assert_close(found, naive_attention_pool(features, pool))
 
 

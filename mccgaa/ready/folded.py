@@ -12,12 +12,15 @@ one ECG allows:
   are views of its weights. oneDNN would bring the weights of each layer into an order
   of its own at every call, which for 63 moments costs as much as it gains.
 - Attention with one query needs no keys: with q^T (W m + b) = (W^T q)^T m + q^T b the
-  query goes through W once, and the softmax does not see q^T b. Its weights add up to
-  one, so the values' layer comes after the mean that they weigh.
+  query goes through W once and for all, and the softmax does not see q^T b. Its weights
+  add up to one, so the values' layer comes after the mean that they weigh.
+
+So a folded encoder is not to be given other weights.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -67,8 +70,15 @@ class FoldedEncoder(EcgEncoder):
                 rows = residual(block, rows)
         rows = convolve(self.project, rows)  # (T', M)
         if isinstance(self.head, AttentionPool):
-            return unit(attend(self.head, rows))
+            if len(rows) not in self._asked:
+                self._asked[len(rows)] = asked(self.head, len(rows))
+            return unit(attend(self.head, rows, *self._asked[len(rows)]))
         return self.pool(rows.t()[None])
+
+    @cached_property
+    def _asked(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """What `asked` says of each number of moments that there was."""
+        return {}
 
     def _is_quick(self, x: Tensor) -> bool:
         """Whether this is one ECG that nothing stands in the quick way of."""
@@ -88,16 +98,16 @@ class FoldedEncoder(EcgEncoder):
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Convolve rows (T, C) with a 1 x k kernel: (ceil(T / stride), O)."""
     step = conv.step if isinstance(conv, PointwiseConv) else conv.stride[1]
-    matrices = conv.weight.squeeze(2).permute(2, 1, 0)  # (k, C, O)
-    middle = len(matrices) // 2
+    matrices = conv.weight.squeeze(2).permute(2, 1, 0).unbind()  # k of (C, O)
+    length, middle = x.shape[0], len(matrices) // 2
     y = torch.addmm(conv.bias, x[::step], matrices[middle])
-    for j, matrix in enumerate(matrices):
-        shift = j - middle
+    for shift, matrix in enumerate(matrices, start=-middle):
         first = max(0, -(shift // step))  # the first output that sees this sample
-        seen = x[first * step + shift :: step]
-        count = min(len(seen), len(y) - first)
+        start = first * step + shift
+        count = -(-min(length, length - shift) // step) - first
         if shift and count > 0:
-            y[first : first + count].addmm_(seen[:count], matrix)
+            seen = x[start : start + step * count : step]
+            y[first : first + count].addmm_(seen, matrix)
     return y
 
 
@@ -116,16 +126,23 @@ def residual(block: Block, x: Tensor) -> Tensor:
     return torch.addcmul(x, alpha, y).relu_()
 
 
-def attend(pool: AttentionPool, rows: Tensor) -> Tensor:
-    """Pool rows (T', M) to (1, M), as `pool` does."""
-    position = F.interpolate(pool.position.t()[None], size=len(rows), mode="linear")
-    moments = rows + position[0].t()  # (T', M)
+def asked(pool: AttentionPool, length: int) -> tuple[Tensor, Tensor]:
+    """Position (T', M) and question (heads, M) of `attend`, for T' = `length`."""
+    position = F.interpolate(pool.position.t()[None], size=length, mode="linear")
     query = pool.to_query(pool.query).view(pool.heads, 1, -1)  # (heads, 1, M / heads)
-    query = query * query.shape[2] ** -0.5
-    key, value = (
-        layer.weight.unflatten(0, (pool.heads, -1))
-        for layer in (pool.to_key, pool.to_value)
-    )  # (heads, M / heads, M)
-    weights = ((query @ key).squeeze(1) @ moments.t()).softmax(1)  # (heads, T')
-    seen = (weights @ moments).unsqueeze(2)  # (heads, M, 1)
-    return pool.out((value @ seen).view(1, -1) + pool.to_value.bias)
+    key = pool.to_key.weight.unflatten(0, (pool.heads, -1))  # (heads, M / heads, M)
+    question = (query @ key).squeeze(1) * query.shape[2] ** -0.5
+    return position[0].t().contiguous(), question
+
+
+def attend(
+    pool: AttentionPool, rows: Tensor, position: Tensor, question: Tensor
+) -> Tensor:
+    """Pool rows (T', M) to (1, M), as `pool` does."""
+    moments = rows + position  # (T', M)
+    weights = (question @ moments.t()).softmax(1)  # (heads, T')
+    value = pool.to_value(weights @ moments)  # (heads, M): all channels for each head
+    value = value.unflatten(
+        1, (pool.heads, -1)
+    ).diagonal()  # (M / heads, heads): its own
+    return pool.out(value.t().reshape(1, -1))
