@@ -56,9 +56,12 @@ class Prompting:
         Returns:
             (n, C) in [-1, 1].
         """
-        place = {text: i for i, text in enumerate(texts_of(classes))}
-        words = [place[w] for members in classes for said in members for w in said]
-        each = cosine[:, words]  # (n, wordings), class by class and member by member
+        return self.of_wordings(cosine[:, places(classes)], classes)
+
+    def of_wordings(
+        self, each: NDArray[np.floating], classes: Sequence[Wordings]
+    ) -> NDArray[np.floating]:
+        """Do as `reduce`, of cosines (n, wordings) in the order of `places`."""
         sizes = [sum(map(len, members)) for members in classes]
         if self.reduction == "best-member":
             each = _means(each, [len(said) for members in classes for said in members])
@@ -66,6 +69,12 @@ class Prompting:
         if self.reduction == "mean":
             return _means(each, sizes)
         return np.maximum.reduceat(each, _starts(sizes), axis=1)  # (n, C)
+
+
+def places(classes: Sequence[Wordings]) -> list[int]:
+    """Find each wording in `texts_of(classes)`: class by class, member by member."""
+    place = {text: i for i, text in enumerate(texts_of(classes))}
+    return [place[w] for members in classes for said in members for w in said]
 
 
 def _starts(sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -35,7 +35,7 @@ from mccgaa.errors import ConfigError, RunError, did_you_mean
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.known_texts import VECTORS, KnownTexts
 from mccgaa.model import MCCGAA, locate
-from mccgaa.plus.prompting import Prompting, Wordings, texts_of
+from mccgaa.plus.prompting import Prompting, Wordings, places, texts_of
 from mccgaa.ready.folded import fold
 from mccgaa.run_folder import METRICS
 from mccgaa.runtime import pick_device
@@ -182,8 +182,8 @@ class Classifier:
         """
         worded, q = self._ask(tuple(names))
         x = self.model.encode_ecg(signals).float()  # (B, M)
-        cosine = (x @ q.T).cpu().numpy()  # (B, texts)
-        return torch.from_numpy(self.scoring.prompting.reduce(cosine, worded))
+        cosine = (x @ q.T).cpu().numpy()  # (B, wordings)
+        return torch.from_numpy(self.scoring.prompting.of_wordings(cosine, worded))
 
     def logits(self, cosine: Tensor, names: Sequence[str]) -> Tensor:
         """Turn cosines (..., C) of classes into log-odds; see `Scoring`."""
@@ -266,13 +266,13 @@ class Classifier:
 
     @torch.inference_mode()
     def _ask(self, names: tuple[str, ...]) -> tuple[list[Wordings], Tensor]:
-        """Word classes, and embed the texts of all wordings (T, M), once."""
+        """Word classes, and embed all of their wordings (wordings, M), once."""
         if names not in self._asked:
             style, how = self.model.config.text.style, self.scoring.prompting
             entries = [self.knowledge.find(name) or Entry(name, name) for name in names]
             worded = [how.of(entry, self.knowledge, style) for entry in entries]
-            q = self.model.encode_text(texts_of(worded)).float()  # (T, M)
-            self._asked[names] = worded, q
+            q = self.model.encode_text(texts_of(worded)).float()  # (texts, M)
+            self._asked[names] = worded, q[places(worded)]
         return self._asked[names]
 
 
