@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fake_device import fake_gpu
 
 from mccgaa import fast_encoder
 from mccgaa.config import EncoderConfig
@@ -65,6 +66,33 @@ def test_in_bfloat16_it_is_as_exact_as_the_encoder():
     fast = found(fast_encoder.features, torch.float32)
     for a, b, c in zip(exact, plain, fast, strict=True):
         assert (c - a).norm() < 1.25 * (b - a).norm()
+
+
+def test_leads_of_zeros_fill_what_a_gpu_reads_at_once(monkeypatch):
+    seen, conv2d = [], fast_encoder.F.conv2d
+
+    def watched(x: torch.Tensor, weight: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append((x.shape[1], weight.shape[1], x.shape[3]))
+        return conv2d(x, weight, *rest)
+
+    encoder = EcgEncoder(replace(NARROW, leads=10)).eval()
+    x = torch.randn(2, 10, 163)
+    with torch.no_grad():
+        want = encoder.features(x)
+        monkeypatch.setattr(fast_encoder.F, "conv2d", watched)
+        for leads in (10, 16):
+            with fake_gpu() as gpu:
+                place = gpu if leads == 16 else "cpu"
+                got = fast_encoder.features(encoder.to(place), x.to(place))
+            assert seen[0] == (leads, leads, 163)
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+            seen.clear()
+
+
+def test_what_the_next_layer_keeps_is_as_narrow_as_it_came():
+    norm = torch.nn.BatchNorm2d(4)
+    y = torch.randn(3, 7, 4, dtype=torch.bfloat16)
+    assert fast_encoder.activate(y, norm).dtype == torch.bfloat16
 
 
 def test_a_flat_channel_far_from_zero_has_no_negative_variance():

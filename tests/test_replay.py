@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fake_device import fake_gpu
 from torch import Tensor
 from toys import RUN
 
@@ -67,6 +68,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
     @contextlib.contextmanager
     def stream(one: Stream) -> Iterator[None]:
+        assert isinstance(one, Stream)
         before = list(found.streams)
         found.streams.append(one)
         try:
@@ -78,7 +80,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     def graph(
         recorded: Graph, stream: Stream, capture_error_mode: str = "global"
     ) -> Iterator[None]:
-        assert isinstance(stream, Stream)
+        assert isinstance(recorded, Graph) and isinstance(stream, Stream)
         found.mode = capture_error_mode
         found.streams.append(stream)
         found.capturing = True
@@ -263,6 +265,25 @@ def test_a_capture_that_ends_badly_leaves_its_stream_and_steps_go_on(steps, caps
     assert replay.graph is None and steps.done == 10
     assert steps.streams == []
     assert "without a CUDA graph: operation failed" in capsys.readouterr().err
+
+
+def test_a_capture_that_fails_without_a_word_is_named_by_its_kind(steps, monkeypatch):
+    replay = Replay(steps, steps.optimizer, CPU)
+
+    def fail(*_: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    monkeypatch.setattr(replay, "step", fail)
+    replay._capture(torch.ones(4, 3), torch.tensor(1.0))
+    assert replay.graph is None and replay.why == "NotImplementedError"
+
+
+def test_the_learning_rate_that_kernels_read_lies_on_the_device():
+    optimizer = Steps().optimizer
+    with fake_gpu() as gpu:
+        Replay(lambda x: x, optimizer, gpu)
+        rate = optimizer.param_groups[0]["lr"]
+        assert rate.device == gpu and rate.dtype == torch.float32
 
 
 def test_a_batch_of_another_size_is_a_plain_step(steps):

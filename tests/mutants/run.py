@@ -95,6 +95,8 @@ MODULES = {  # module -> the tests that must notice
     ],
     "held_out": ["test_pretrain.py", "test_statement_runs.py"],
     "device_reader": ["test_device_reader.py"],
+    "fast_encoder": ["test_fast_encoder.py"],
+    "replay": ["test_replay.py"],
     "run_folder": ["test_run_folder.py", "test_pretrain.py"],
     "zeroshot": ["test_zeroshot.py", "test_prompting.py"],
     "metrics": ["test_metrics.py"],
