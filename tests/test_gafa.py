@@ -370,7 +370,15 @@ def test_processes_together_fuse_what_one_fuses(
     gafa = make(graph, neighbours=neighbours)
     x, q = embeddings(6, 1), embeddings(6, 2)
     whole = gafa(x, q)
+    rows, attend = set(), GraphAttention._attend_rows
+
+    def watched(layer, own, others, mask):
+        rows.add((len(own), len(others)))
+        return attend(layer, own, others, mask)
+
+    monkeypatch.setattr(GraphAttention, "_attend_rows", watched)
     parts = in_threads(gafa, x, q, processes, monkeypatch)
+    assert rows == (set() if neighbours else {(6 // processes, 6)}), "its own of all"
     for side, expected in enumerate(whole):
         joined = torch.cat([part[side] for part in parts])
         torch.testing.assert_close(joined, expected)

@@ -182,7 +182,8 @@ def test_a_store_of_another_input_is_refused(numbered):
             check_input(numbered, wrong)
 
 
-def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch):
+@pytest.mark.parametrize("device", ["cpu", None])
+def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch, device):
     seen = []
 
     class Encoder(NumberEncoder):
@@ -195,11 +196,11 @@ def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch):
 
     monkeypatch.setattr(module, "TextEncoder", Encoder)
     config = RunConfig(pretrain=PretrainConfig(text="knowledge"))
-    options = {"device": "cpu", "progress": False}
-    with fake_gpu():  # which is the default
+    options = {"device": device, "progress": False}
+    with fake_gpu() as gpu:  # which is the default
         pairs = load_pairs(store, config, Knowledge.load(), **options)
     assert pairs.encoder.config == config.model.text
-    assert pairs.encoder.device == torch.device("cpu")
+    assert pairs.encoder.device == (torch.device(device) if device else gpu)
     assert not seen
     assert pairs.vectors is pairs.vectors and pairs.vectors.shape[1] == 8
     assert seen == [(list(pairs.distinct), False)]

@@ -20,6 +20,7 @@ import torch
 from fake_device import fake_gpu
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from toys import (
     MODEL,
     RUN,
@@ -701,6 +702,36 @@ def test_pairs_per_second_count_reading_and_both_passes(pairs, tmp_path, monkeyp
     assert (8 / speed).sum() == pytest.approx(seconds, abs=0.06)
 
 
+class Asked(TorchDispatchMode):
+    """Notes what the host asks of a tensor's numbers, for which it would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2"):
+            self.found.append(name)
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("graph", ["pair", "bipartite", "none"])
+def test_a_step_asks_no_number_of_the_device(pairs, tmp_path, graph):
+    """`test_gpu.py` has the same on a GPU."""
+    model = replace(MODEL, gafa=replace(MODEL.gafa, graph=graph))
+    names = ("standard", "crop-resize", "hum", "time-mask")
+    config = with_(RUN, store_on="device", augment=0.5, augmentations=names, ema=0.9)
+    loop = trainer(replace(config, model=model), pairs, tmp_path)
+    steps = loop.batches(0)
+    with Asked() as asked:
+        loop.train_step(0, *next(steps))
+        loop.train_step(0, *next(steps))
+        assert asked.found == []
+        float(loop.waiting[0][-1][0])
+    assert asked.found == ["_local_scalar_dense"], "as a look at a loss does"
+
+
 def test_losses_are_fetched_every_few_steps_and_at_the_end_of_an_epoch(
     pairs, tmp_path, monkeypatch
 ):
@@ -711,6 +742,7 @@ def test_losses_are_fetched_every_few_steps_and_at_the_end_of_an_epoch(
         flushed.append(self.step)
         return flush(self)
 
+    assert module.FLUSH == 50
     monkeypatch.setattr(module, "FLUSH", 2)
     monkeypatch.setattr(Trainer, "flush", spy)
     train(with_(RUN, checkpoint_every=1000), pairs, tmp_path)

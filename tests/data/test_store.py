@@ -77,6 +77,19 @@ def test_raw_records_come_as_they_are_stored_in_the_order_asked_for(store):
         store.raw([0, 6])
 
 
+def test_raw_records_are_read_in_the_order_of_the_file(store, monkeypatch):
+    """A disk is read forwards, whatever the order of an epoch."""
+    read, take = [], np.take
+
+    def watched(array, index, **options):
+        read.append(list(index))
+        return take(array, index, **options)
+
+    monkeypatch.setattr(store_module.np, "take", watched)
+    store.raw([4, 0, 5, 0, 2])
+    assert read[0] == [0, 0, 2, 4, 5], "then they are put in the order asked for"
+
+
 def test_opening_a_store_needs_neither_packing_nor_readers():
     code = "import sys, mccgaa.data.store; print(*sys.modules)"
     done = subprocess.run(
