@@ -75,12 +75,13 @@ def whole_model(loss: LossConfig, graph: str) -> MCCGAA:
     return MCCGAA(replace(MODEL, loss=loss, gafa=GRAPHS[graph])).double().train()
 
 
-MODELS = [
-    (LossConfig(dropout=(0.5, 0.2)), "pair"),
-    (LossConfig(dropout=(0.5, 0.2), uma="dropout", kind="clip"), "neighbours"),
-    (LossConfig(kind="siglip", learn_tau=True, cma_weight=0.5), "bipartite"),
-    (LossConfig(kind="statements", learn_tau=True, uma_weight=0.0), "none"),
-    (LossConfig(kind="statements", learn_tau=True, uma_weight=0.0), "bipartite"),
+MODELS = [  # the last number: ECGs that a process encodes at a time
+    (LossConfig(dropout=(0.5, 0.2)), "pair", 0),
+    (LossConfig(dropout=(0.5, 0.2), uma="dropout", kind="clip"), "neighbours", 0),
+    (LossConfig(dropout=(0.5, 0.2)), "bipartite", 2),
+    (LossConfig(kind="siglip", learn_tau=True, cma_weight=0.5), "bipartite", 0),
+    (LossConfig(kind="statements", learn_tau=True, uma_weight=0.0), "none", 0),
+    (LossConfig(kind="statements", learn_tau=True, uma_weight=0.0), "bipartite", 0),
 ]
 
 
@@ -106,8 +107,9 @@ def process(rank: int, most: int, folder: str) -> None:
             loss = model(*inputs, Group(rank, world))
             loss.backward()
             results.append([loss, {n: p.grad for n, p in model.named_parameters()}])
-        for settings in MODELS:
+        for *settings, chunk in MODELS:
             model = DistributedDataParallel(whole_model(*settings))
+            model.module.chunk = chunk
             torch.manual_seed(rank)  # each process draws its own dropout
             output = model(*batch(settings[0], rank, world))
             output.loss.backward()
@@ -155,7 +157,8 @@ def test_in_training_only_batch_norm_and_dropout_are_a_process_s_own(
     world: int, case: int, made: dict, monkeypatch: pytest.MonkeyPatch
 ):
     """One process that normalises and draws in parts equals the processes exactly."""
-    model = whole_model(*MODELS[case])
+    *settings, chunk = MODELS[case]
+    model = whole_model(*settings)
     features, views = model.encoder.features, model.unimodal.forward
 
     def views_in_parts(x: Tensor) -> list[Tensor]:
@@ -165,13 +168,13 @@ def test_in_training_only_batch_norm_and_dropout_are_a_process_s_own(
             made.append(views(rows))
         return [torch.cat(view) for view in zip(*made, strict=True)]
 
-    monkeypatch.setattr(
-        model.encoder,
-        "features",
-        lambda x: torch.cat([features(rows) for rows in x.chunk(world)]),
-    )
+    def features_in_parts(x: Tensor) -> Tensor:
+        parts = [p for rows in x.chunk(world) for p in rows.split(chunk or ROWS)]
+        return torch.cat([features(rows) for rows in parts])
+
+    monkeypatch.setattr(model.encoder, "features", features_in_parts)
     monkeypatch.setattr(model.unimodal, "forward", views_in_parts)
-    output = model(*batch(MODELS[case][0], 0, 1))
+    output = model(*batch(settings[0], 0, 1))
     output.loss.backward()
     check(made[world], len(CASES) + case, torch.stack(output[:3]), model)
 
