@@ -203,32 +203,25 @@ def stubbed_chunks(chunks, options, jobs):
         yield rng.integers(-999, 999, shape, dtype="<i2"), notes
 
 
-def table_memory(what: str, folder: Path, out: Path) -> dict[str, float]:
-    """Peak memory of one command on the tables; called in a process of its own."""
-    imports = peak_mb("self")
-    if what == "pack":
-        workers.run_chunks = stubbed_chunks
-        rows = mimic.read_rows(folder)
-        read = peak_mb("self")
-        pack(
-            rows,
-            folder,
-            out,
-            dataset="mimic",
-            tasks={},
-            input=InputConfig(100, 0.02),
-            progress=False,
-        )
-        return {"imports_mb": imports, "read_mb": read, "pack_mb": peak_mb("self")}
+def table_memory(folder: Path, out: Path) -> dict[str, float]:
+    """Peak memory up to each step on the tables; called in a process of its own."""
+    workers.run_chunks = stubbed_chunks
+    peaks = {"imports_mb": peak_mb("self")}
+    rows = mimic.read_rows(folder)
+    peaks["read_mb"] = peak_mb("self")
+    stub = InputConfig(100, 0.02)
+    pack(rows, folder, out, dataset="mimic", tasks={}, input=stub, progress=False)
+    peaks["pack_mb"] = peak_mb("self")
     check(out)
-    return {"imports_mb": imports, "check_mb": peak_mb("self")}
+    return peaks | {"check_mb": peak_mb("self")}
 
 
 def measure_tables(count: int) -> dict[str, object]:
     """Read, pack and check `count` records' tables, and extrapolate to them all."""
     everyone = DATASETS["mimic"].records
     found: dict[str, object] = {
-        "what": "MIMIC-IV-ECG's tables read, packed (signals stubbed) and checked",
+        "what": "MIMIC-IV-ECG's tables read, packed (signals stubbed) and checked, "
+        "in one process: its peak up to each",
         "machine": f"{cpu_model()}, Python {platform.python_version()}",
         "rows": count,
         "wanted_peak_mb": WANTED_BYTES / 1e6,
@@ -236,16 +229,17 @@ def measure_tables(count: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as scratch:
         folder, out = Path(scratch) / "in", Path(scratch) / "out"
         folder.mkdir()
-        write_tables(folder, count)
-        for what in bar(iterable=("pack", "check"), desc="tables"):
-            script = [sys.executable, __file__, "--tables", what, str(folder), str(out)]
+        script = [sys.executable, __file__, "--tables", str(folder), str(out)]
+        with bar(total=2, desc="tables") as shown:
+            write_tables(folder, count)
+            shown.update()
             done = subprocess.run(script, capture_output=True, text=True, check=True)
-            peaks = json.loads(done.stdout.splitlines()[-1])
-            imports = peaks.pop("imports_mb")
-            for name, peak in peaks.items():
-                whole = imports + (peak - imports) / count * everyone
-                found[name] = peak
-                found[f"{name}_at_{everyone}"] = round(whole)
+            shown.update()
+    peaks = json.loads(done.stdout.splitlines()[-1])
+    imports = peaks.pop("imports_mb")
+    for name, peak in peaks.items():
+        whole = imports + (peak - imports) / count * everyone
+        found |= {name: peak, f"{name}_at_{everyone}": round(whole)}
     return found
 
 
@@ -256,14 +250,13 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4000, 12000])
     parser.add_argument("--rows", type=int, help="measure tables of so many rows")
     parser.add_argument("--pack", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--tables", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--tables", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pack:
         pack_and_report(Path(args.pack[0]), int(args.pack[1]), int(args.pack[2]))
         return
     if args.tables:
-        what, folder, out = args.tables
-        print(json.dumps(table_memory(what, Path(folder), Path(out))))
+        print(json.dumps(table_memory(*map(Path, args.tables))))
         return
     found = measure_tables(args.rows) if args.rows else measure_files(args)
     if args.json:
