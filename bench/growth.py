@@ -5,8 +5,8 @@ cost no disk and the loop around the network is what is measured: order of an ep
 reading, texts, steps and flushes, with the package's own parts. Every measurement is a
 process of its own, on one thread, and counts that thread's seconds, not those in which
 others had the processor; several processes, which wait for each other, are timed by the
-clock on the wall. Epochs longer than the given seconds are stopped and their time is
-extrapolated from the steps taken, which the result says.
+clock on the wall. Epochs longer than the given seconds are stopped, after five windows
+at the earliest, and their time is extrapolated from the steps taken, which is said.
 
     python bench/growth.py --json bench/growth.json
 """
@@ -124,7 +124,8 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
                 waiting.clear()
                 clock.append(now())
                 # All processes stop at the same step, which rank 0 alone cannot know.
-                if clock[-1] - clock[0] > seconds and case.processes == 1:
+                enough = len(clock) > SPEEDS and case.processes == 1
+                if enough and clock[-1] - clock[0] > seconds:
                     break
         done = step + 1
         took = now() - clock[0]
@@ -191,7 +192,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure all cases, and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the result here too")
-    parser.add_argument("--seconds", type=float, default=10, help="of a case, at most")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="after which an epoch stops"
+    )
     args = parser.parse_args(arguments)
     rows = []
     print(f"{'varied':14} {'value':>8} {'ECGs/s':>8} {'s/epoch':>9} {'peak MB':>8}")
