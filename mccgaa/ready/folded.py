@@ -144,5 +144,5 @@ def attend(
     value = pool.to_value(weights @ moments)  # (heads, M): all channels for each head
     value = value.unflatten(
         1, (pool.heads, -1)
-    ).diagonal()  # (M / heads, heads): its own
+    ).diagonal()  # its own: (M / heads, heads)
     return pool.out(value.t().reshape(1, -1))
