@@ -316,11 +316,18 @@ def load_pairs(
     Args:
         store: packed records.
         config: `pretrain.text`, `pretrain.unseen`, `pretrain.records`,
-            `pretrain.min_count`, `model.text` and `model.loss.kind` are used.
+            `pretrain.min_count`, `model.text` and `model.loss.kind` are used, and
+            `model.input`, which the store has to have.
         knowledge: the clinical knowledge base K.
         device: where texts are encoded that no cache has, as `runtime.pick_device`.
         progress: show a bar while texts are encoded.
+
+    Raises:
+        StoreError: the store's rate, length or transform is not the model's.
+        RunError: no training record has a text, or a statement that is kept.
+        KnowledgeError: `pretrain.unseen` has a name of no class.
     """
+    check_input(store, config.model.input)
     settings, text = config.pretrain, config.model.text
     encoder = TextEncoder(text, device=pick_device(device))
     left_out = np.zeros(len(store), dtype=bool)

@@ -657,7 +657,7 @@ def test_a_store_that_does_not_fit_is_refused_before_its_texts_are_encoded(
     shutil.copytree(twin_store, tmp_path / "slow")
     meta = json.loads((twin_store / "store.json").read_text()) | {"sampling_rate": 50}
     (tmp_path / "slow" / "store.json").write_text(json.dumps(meta))
-    monkeypatch.setattr("mccgaa.pairs.load_pairs", pytest.fail)
+    monkeypatch.setattr("mccgaa.pairs.TextEncoder", pytest.fail)
     words = ["pretrain", "--params", str(profile), "--store", str(tmp_path / "slow")]
     assert main(words) == 2
     assert "slow has sampling_rate 50" in capsys.readouterr().err

@@ -170,7 +170,16 @@ def test_the_processes_share_each_step_of_an_epoch(monkeypatch, processes):
         assert rows.tolist() == order[start : start + 4 * processes].tolist()
 
 
-def test_a_store_of_another_input_is_refused(numbered):
+def as_packed(store: SignalStore, **parts: object) -> ModelConfig:
+    """The configuration of a model that reads a store."""
+    rate = store.meta["sampling_rate"]
+    seconds = store.meta["length"] / rate
+    given = InputConfig(rate, seconds, store.meta["transform"])
+    return ModelConfig(input=given, **parts)
+
+
+def test_a_store_of_another_input_is_refused(numbered, monkeypatch):
+    monkeypatch.setattr(module, "TextEncoder", pytest.fail)
     right = InputConfig(sampling_rate=64, duration=1.0, transform="bandpass-zscore")
     check_input(numbered, right)
     for wrong, said in (
@@ -180,6 +189,9 @@ def test_a_store_of_another_input_is_refused(numbered):
     ):
         with pytest.raises(StoreError, match=said):
             check_input(numbered, wrong)
+        config = RunConfig(model=ModelConfig(input=wrong))
+        with pytest.raises(StoreError, match=said):
+            load_pairs(numbered, config, Knowledge.load())
 
 
 @pytest.mark.parametrize("device", ["cpu", None])
@@ -195,7 +207,8 @@ def test_load_pairs_encodes_nothing_before_it_is_asked(store, monkeypatch, devic
             return torch.zeros(len(texts), 8)
 
     monkeypatch.setattr(module, "TextEncoder", Encoder)
-    config = RunConfig(pretrain=PretrainConfig(text="knowledge"))
+    settings = PretrainConfig(text="knowledge")
+    config = RunConfig(model=as_packed(store), pretrain=settings)
     options = {"device": device, "progress": False}
     with fake_gpu() as gpu:  # which is the default
         pairs = load_pairs(store, config, Knowledge.load(), **options)
@@ -229,7 +242,8 @@ def test_a_bar_is_shown_where_texts_are_loaded_unless_it_is_not_wanted(
         (True, Pairs.of_statements(numbered, [[t] for t in texts], Shown(), True)),
     ]
     for kind in ("symmetric", "statements"):
-        model = ModelConfig(loss=LossConfig(kind=kind), gafa=GafaConfig(graph="none"))
+        parts = {"loss": LossConfig(kind=kind), "gafa": GafaConfig(graph="none")}
+        model = as_packed(numbered, **parts)
         config = RunConfig(model=model, pretrain=PretrainConfig(min_count=1))
         for wanted, options in ((True, {}), (False, {"progress": False})):
             pairs = load_pairs(numbered, config, Knowledge.load(), **options)
@@ -244,7 +258,8 @@ def test_a_run_may_read_the_first_training_records_alone(numbered, monkeypatch, 
     monkeypatch.setattr(module, "TextEncoder", lambda *a, **k: NumberEncoder())
 
     def read(records: int):
-        model = ModelConfig(loss=LossConfig(kind=kind), gafa=GafaConfig(graph="none"))
+        parts = {"loss": LossConfig(kind=kind), "gafa": GafaConfig(graph="none")}
+        model = as_packed(numbered, **parts)
         settings = PretrainConfig(records=records, min_count=1)
         config = RunConfig(model=model, pretrain=settings)
         return load_pairs(numbered, config, Knowledge.load(), device="cpu")
@@ -261,6 +276,7 @@ def test_class_texts_are_named_by_training_texts_alone(numbered, monkeypatch):
     names = {**first, "part": "recor", "none": "atrial fibrillation"}
     knowledge = Knowledge({"any": {k: Entry(text, k) for k, text in names.items()}})
     monkeypatch.setattr(module, "TextEncoder", lambda *a, **k: NumberEncoder())
-    named = load_pairs(numbered, RunConfig(), knowledge, device="cpu").named
+    config = RunConfig(model=as_packed(numbered))
+    named = load_pairs(numbered, config, knowledge, device="cpu").named
     expected = {first["train"]: True, first["val"]: False}
     assert named == {**expected, "recor": False, "atrial fibrillation": False}

@@ -151,7 +151,7 @@ def pretrain(args: argparse.Namespace) -> None:
     from mccgaa.data.datasets import open_store
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
-    from mccgaa.pairs import check_input, load_pairs
+    from mccgaa.pairs import load_pairs
     from mccgaa.pretrain import pretrain
     from mccgaa.profile import Profile
     from mccgaa.runtime import pick_device, process_group, rank_zero_first
@@ -164,7 +164,6 @@ def pretrain(args: argparse.Namespace) -> None:
     with process_group(pick_device(args.device)) as (rank, _):
         with rank_zero_first():  # who may have to pack the store
             store = SignalStore.open(args.store) if args.store else open_store(profile)
-        check_input(store, config.model.input)  # before texts are encoded
         pairs = load_pairs(store, config, knowledge, device=args.device)
         out = args.out or profile.runs
         folder = pretrain(config, pairs, out, device=args.device, note=note)

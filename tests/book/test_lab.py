@@ -14,7 +14,7 @@ import yaml
 from fake_device import fake_gpu
 
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import TaskResult
 from mccgaa.settings import load_yaml
 from mccgaa_book import compare, experiments, results, scored, strict
@@ -227,6 +227,14 @@ def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, caps
     assert said[0] == "zeroshot: 1 runs, missing bipartite 0"
     assert said[1] == "To train: about 0 s, and 1 runs whose time is not known."
     assert not (project / "runs").exists() and not (project / "reruns").exists()
+
+
+def test_a_run_that_its_store_does_not_fit_has_no_folder(project):
+    lab = Lab("small", {"model": {"input": {"sampling_rate": 50}}})
+    for ask in (lab.folder, lab.run):
+        with pytest.raises(StoreError, match=r"has sampling_rate 100, but .* 50"):
+            ask("bipartite", 0)
+    assert not lab.runs.exists()
 
 
 def test_overridden_settings_never_pass_for_the_profiles_own(project):
