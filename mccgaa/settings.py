@@ -150,6 +150,7 @@ def nest(cls: type, data: Any, rest: str, where: str) -> dict[str, Any]:
 
 
 SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4: to YAML, a text
+ON_OFF = {True: "on", False: "off"}  # to YAML, these words are true and false
 KINDS = {  # what a setting's type is called
     bool: "true or false",
     int: "a whole number",
@@ -170,7 +171,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return {k: _coerce(args[1], v, f"{where}.{k}") for k, v in value.items()}
     if origin is Literal:
-        return choose(hint, value, where)
+        meant = ON_OFF[value] if isinstance(value, bool) else value
+        return choose(hint, meant if meant in args else value, where)
     hint = origin or hint
     if origin is tuple and isinstance(value, list | tuple):
         inner = args[:1] * len(value) if args[-1] is ... else args

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import get_args
 
 import pytest
+import yaml
 
 from mccgaa import choices
 from mccgaa.config import (
@@ -29,6 +30,7 @@ from mccgaa.settings import (
     decisive,
     dump_yaml,
     from_dict,
+    from_pairs,
     later,
     load_yaml,
     merge,
@@ -69,6 +71,14 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(text):
     config = from_dict(RunConfig, {"pretrain": {"lr": text}})
     assert config.pretrain.lr == 1e-4 and isinstance(config.pretrain.lr, float)
     assert config == from_dict(RunConfig, {"pretrain": {"lr": 1e-4}})
+
+
+@pytest.mark.parametrize("word", ["auto", "on", "off"])
+def test_on_and_off_are_words_although_yaml_reads_them_as_true_and_false(word):
+    settings = from_pairs([f"pretrain.compile={word}"])
+    assert from_dict(RunConfig, settings).pretrain.compile == word
+    with pytest.raises(ConfigError, match=f"text is {yaml.safe_load(word)!r}; expec"):
+        from_dict(RunConfig, from_pairs([f"pretrain.text={word}"]))
 
 
 @pytest.mark.parametrize("text", ["1e", "e-4", "1e-4 s", "nan", "fast"])
