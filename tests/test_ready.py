@@ -513,6 +513,8 @@ def test_every_finding_is_asked_for_and_ten_are_shown(tmp_path, capsys):
     command = ["classify", "--run", str(tmp_path / "model"), "--knowledge", base]
     assert main(command) == 0
     assert capsys.readouterr().out.count("of something") == 10
+    assert main([*command, "--threshold", "0"]) == 0
+    assert capsys.readouterr().out.count("of something") == 12
     assert main([*command, "--classes", *texts]) == 0
     assert capsys.readouterr().out.count("of something") == 12
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from mccgaa.choices import Precision, Prompts, Recipe, Reduction
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
+    from mccgaa.ready.classifier import Classifier
 
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
 A_MODEL = (
@@ -43,20 +45,31 @@ TASKS = arg("--tasks", nargs="+", default=[], help="default: all that the store 
 BOOTSTRAP = arg(
     "--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"
 )
-REDUCTION_HELP = "of the cosines with them (default: max)"
+OWN = "the model's own"
 PER_CENT = at_least(1, 100)
 SHARES = "per cent of the training split (default: 1 10 100)"
 TO_WRITE = "folder to write; its name is the model's, and one there is replaced"
 RECIPE = "how the head is fitted (default: converged)"
 
 
-def prompts(default: str) -> tuple[Argument, Argument]:
+def prompts(default: str, reduction: str = "max") -> tuple[Argument, Argument]:
     """How classes are worded and scored; see `prompting.Prompting`."""
     said = f"texts of a class (default: {default})"
+    of = f"of the cosines with them (default: {reduction})"
     return (
         arg("--prompts", choices=get_args(Prompts), help=said),
-        arg("--reduction", choices=get_args(Reduction), help=REDUCTION_HELP),
+        arg("--reduction", choices=get_args(Reduction), help=of),
     )
+
+
+def load_asked(args: argparse.Namespace) -> Classifier:
+    """Load the model of --run, whose own wording stays where no other is given."""
+    from mccgaa.ready.classifier import folder_of, load, read_scoring
+
+    own = read_scoring(folder_of(args.model)).prompting
+    prompting = replace(own, **given(args, "prompts", "reduction"))
+    options = given(args, "device", "knowledge")
+    return load(args.model, prompting=prompting, **options)
 
 
 def _write(path: str, results: Any) -> None:
@@ -225,7 +238,7 @@ def probe(args: argparse.Namespace) -> None:
     MODEL,
     ONLY_IDS,
     arg("--limit", type=at_least(1), help="the first records only"),
-    *prompts("the model's own"),
+    *prompts(OWN, OWN),
     BOOTSTRAP,
     LEADS,
     KNOWLEDGE,
@@ -241,13 +254,10 @@ def evaluate(args: argparse.Namespace) -> None:
 
     Example: mccgaa evaluate data/georgia --run mccgaa-plus --json out.json
     """
-    from mccgaa.plus.prompting import Prompting
-    from mccgaa.ready.classifier import folder_of, load
+    from mccgaa.ready.classifier import folder_of
     from mccgaa.ready.evaluation import evaluate_folder
 
-    how = given(args, "prompts", "reduction")
-    how = {"prompting": Prompting(**how)} if how else {}
-    model = load(args.model, device=args.device, knowledge=args.knowledge, **how)
+    model = load_asked(args)
     options = given(args, "only_ids", "limit", "allow_missing_leads", "bootstrap")
     found = evaluate_folder(model, args.folder, progress=True, **options)
     said = found.protocol(folder_of(args.model), model)
@@ -294,7 +304,7 @@ def evaluate(args: argparse.Namespace) -> None:
     arg("--layout", default="3x4", choices=["3x4", "12x1"], help="of the plot's leads"),
     arg("--sampling-rate", type=float, help="Hz, where the file has none"),
     arg("--units", help="mV (default), uV or V, where the file has none"),
-    *prompts("the model's own"),
+    *prompts(OWN, OWN),
     LEADS,
     KNOWLEDGE,
     DEVICE,
@@ -306,34 +316,28 @@ def classify(args: argparse.Namespace) -> None:
     Example: mccgaa classify my_ecg.hea --classes 'atrial fibrillation' 'sinus rhythm'
     --plot out.svg
     """
-    from dataclasses import asdict
-
     from mccgaa.data.record import read_record
-    from mccgaa.plus.prompting import Prompting
-    from mccgaa.ready.classifier import EXAMPLE, load, ranking
+    from mccgaa.ready.classifier import EXAMPLE, ranking
 
     if args.plot is not None:
-        from mccgaa.ready.plot import check_plot
+        from mccgaa.ready.plot import check_plot, save
 
         check_writable(args.plot)
         check_plot(args.plot)
-    how = given(args, "prompts", "reduction")
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
     record = read_record(EXAMPLE if args.record is None else args.record, **reading)
-    how = {"prompting": Prompting(**how)} if how else {}
-    model = load(args.model, device=args.device, knowledge=args.knowledge, **how)
+    model = load_asked(args)
     check_quotes(args.classes or (), model.knowledge)
     findings = model.classify(record, args.classes)
     least = args.threshold or 0.0
     shown = [f for f in findings if f.chance >= least][: args.top]
-    few = shown if args.classes or args.top or least else shown[:10]
+    asked = args.classes or args.top or args.threshold is not None
+    few = shown if asked else shown[:10]
     print(ranking(few) if few else f"No finding has {least:g} or more.")
     print(DISCLAIMER)
     for doubt in model.doubts(record, [finding.name for finding in few]):
         print(f"note: {doubt}", file=sys.stderr)
     if args.plot is not None:
-        from mccgaa.ready.plot import save
-
         first = findings[0]
         costs = model.occlude(record, first.name)
         title = f"{first.name}: {first.chance:.0%}"
