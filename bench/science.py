@@ -42,18 +42,25 @@ def compare(plain: pd.Series, fast: pd.Series) -> dict[str, Any]:
     Returns:
         Plain data: the pairs, the mean difference (fast - plain) with its 95 % interval
         over pairs (Student's t), and the standard deviation over seeds, pooled over the
-        variants of `plain`.
+        variants of `plain`; "within" where the interval has 0 and the mean difference
+        is no larger than that deviation.
 
     Raises:
-        SystemExit: fewer than three runs are in both.
+        SystemExit: fewer than three runs are in both, or `plain` has one seed of each
+            variant.
     """
     both = pd.DataFrame({"plain": plain, "fast": fast}).dropna()
     if len(both) < 3:
         raise SystemExit(f"{len(both)} runs are in both files; three are needed.")
+    variants = plain.groupby("variant")
+    freedom = len(plain) - variants.ngroups
+    if not freedom:
+        raise SystemExit("One seed of each variant has no spread; give several seeds.")
     difference = both["fast"] - both["plain"]
     half = stats.t.ppf(0.975, len(both) - 1) * difference.sem()
     mean = difference.mean()
-    spread = plain.groupby("variant").var().mean() ** 0.5
+    spread = ((plain - variants.transform("mean")) ** 2).sum() / freedom
+    spread = spread**0.5
     return {
         "pairs": [
             {"variant": v, "seed": s, "plain": round(row.plain, 2)}
@@ -64,7 +71,7 @@ def compare(plain: pd.Series, fast: pd.Series) -> dict[str, Any]:
         "low": round(mean - half, 2),
         "high": round(mean + half, 2),
         "spread_over_seeds": round(spread, 2),
-        "seeds": int(plain.groupby("variant").size().max()),
+        "seeds": int(variants.size().max()),
         "within": bool(mean - half <= 0 <= mean + half and abs(mean) <= spread),
     }
 

@@ -143,10 +143,41 @@ def test_science_pairs_runs_and_sets_them_beside_the_spread_over_seeds(tmp_path)
     assert found["difference"] == pytest.approx(0.1) and found["within"]
     assert found["spread_over_seeds"] == pytest.approx(2**0.5, abs=0.01)
     assert len(found["pairs"]) == 3 and found["seeds"] == 2
-    far = science.compare(plain, near + 3)
-    assert not far["within"]
+    half = 4.3027 * np.std([1.0, -1.0, 0.3], ddof=1) / 3**0.5  # t of 95 %, 2 degrees
+    assert found["low"] == pytest.approx(0.1 - half, abs=0.01)
+    assert found["high"] == pytest.approx(0.1 + half, abs=0.01)
+    assert not science.compare(plain, near + 3)["within"]
+    assert not science.compare(plain, 2 * near - plain + 1.5)["within"], "the spread"
+    steady = plain + np.array([0.3] * 5 + [0.31])
+    assert not science.compare(plain, steady)["within"], "the interval"
+    # A third seed of one variant: its deviations count as often as there are of them.
+    more = pd.concat([plain, pd.Series([71.0], pd.Index([("a", "2")]))])
+    more.index.names = plain.index.names
+    spread = science.compare(more, near)["spread_over_seeds"]
+    assert spread == pytest.approx((6 / 4) ** 0.5, abs=0.01)
     with pytest.raises(SystemExit, match="1 runs"):
         science.compare(plain, near[:1])
+    with pytest.raises(SystemExit, match="One seed of each variant"):
+        science.compare(near, near)
+
+
+def test_science_says_of_which_runs_it_is(tmp_path, capsys):
+    rows = ["variant,seed,split,task,class,metric,value"]
+    rows += [f"a,{seed},test,super,,auroc,{70 + seed}" for seed in range(3)]
+    for name in ("slow", "quick"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+        stamp = {"command": name, "trained": ["cpu"], "data": {}, "when": "now"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(stamp | {"seconds": 1}))
+        rows = [row.replace(",71", ",75") for row in rows]
+    files = [str(tmp_path / name) for name in ("slow.csv", "quick.csv", "out.json")]
+    load("science").main([*files[:2], "--json", files[2]])
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["plain"]["command"] == "slow" and found["fast"]["command"] == "quick"
+    assert found["plain"].keys() == {"command", "trained", "data", "when"}
+    assert found["pairs"][1] == {"variant": "a", "seed": "1", "plain": 71, "fast": 75}
+    said = capsys.readouterr().out
+    assert "difference +1.33 [-4.40, +7.07] over 3 pairs" in said
+    assert "over 3 seeds 1.0: BEYOND it" in said
 
 
 def test_science_reads_means_over_tasks_of_the_test_split(tmp_path):
