@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mccgaa.config import EncoderConfig
-from mccgaa.encoder import STAGES, AttentionPool, MeanPool
+from mccgaa.encoder import STAGES, AttentionPool, MeanPool, unit
 
 
 class PlainAttention(nn.Module):
@@ -91,5 +91,14 @@ class PlainEncoder(nn.Module):
                 config.embedding_dim, config.pool_heads, config.positions
             )
 
+    def features(self, x: Tensor) -> Tensor:
+        """Map (B, leads, T) to (B, M, T')."""
+        return self.project(self.stages(self.stem(x)))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Pool (B, M, T') to (B, M) of length one."""
+        return unit(self.head(features))
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(self.head(self.project(self.stages(self.stem(x)))), dim=-1)
+        """Encode (B, leads, T) to (B, M) of length one."""
+        return self.pool(self.features(x))

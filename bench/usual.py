@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from plain import PlainEncoder
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
@@ -24,18 +23,6 @@ from mccgaa.model import MCCGAA
 
 TOKENS = 256  # of a text, padding included
 VOCABULARY = 30522  # of BERT
-
-
-class UsualEncoder(PlainEncoder):
-    """The plain network, with the two halves that a model asks for."""
-
-    def features(self, x: Tensor) -> Tensor:
-        """Map (B, leads, T) to (B, M, T')."""
-        return self.project(self.stages(self.stem(x)))
-
-    def pool(self, features: Tensor) -> Tensor:
-        """Pool (B, M, T') to (B, M)."""
-        return F.normalize(self.head(features).float(), dim=-1)
 
 
 class Records(Dataset):
@@ -111,7 +98,7 @@ class Usual:
     def __post_init__(self) -> None:
         torch.manual_seed(0)
         model = MCCGAA(self.config)
-        model.encoder = UsualEncoder(self.config.encoder)
+        model.encoder = PlainEncoder(self.config.encoder)
         model.gafa.dense = False  # an edge list
         self.model = model.to(self.device).train()
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)

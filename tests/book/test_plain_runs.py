@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
+import yaml
 from benchmark import load
+from fake_device import fake_gpu
 
 from mccgaa import model as package
 from mccgaa.attention import GraphAttention
 from mccgaa.encoder import EcgEncoder
+from mccgaa.runtime import pick_device
+from mccgaa.settings import load_yaml
 from mccgaa_book.lab import Lab
 
-RUN = ["params/small.yaml", "--variants=bipartite", "--seeds=0"]
-RUN += ["--runs=plain", "--out=out"]
+PROFILE = "params/small.yaml"
+RUN = [PROFILE, "--variants=bipartite", "--seeds=0", "--runs=plain", "--out=out"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def test_a_plain_run_takes_the_plain_parts_and_is_the_same_run_up_to_rounding(
 
     plain.main(RUN)
     assert set(taken) >= {"Conv1d", "edges"}
-    assert "masks" not in taken[: taken.index("edges") + 1]
+    assert "masks" not in taken
     assert package.EcgEncoder is EcgEncoder, "the package is whole again"
 
     taken.clear()
@@ -63,6 +71,45 @@ def test_a_plain_run_takes_the_plain_parts_and_is_the_same_run_up_to_rounding(
 def test_its_results_say_how_they_were_trained(project, plain):
     plain.main(RUN)
     stamp = pd.read_json("out/zeroshot.json", typ="series")
-    assert stamp["command"].endswith("small.yaml --variants bipartite --seeds 0")
+    assert stamp["command"].endswith(
+        "small.yaml --variants bipartite --seeds 0 --out out"
+    )
     assert "plain_runs" in stamp["command"] and "Conv1d" in stamp["note"]
     assert len(load("science").means(project / "out" / "zeroshot.csv")) == 1
+
+
+def test_a_machine_with_a_gpu_trains_plain_runs_on_its_cpu(plain):
+    seen = []
+
+    def run(variant, seed):
+        parts = (package.EcgEncoder, package.Gafa)
+        seen.append((variant, seed, pick_device().type, parts))
+
+    with fake_gpu():
+        plain.train(SimpleNamespace(run=run), ["a", "b"], [0, 1])
+        assert pick_device().type == "cuda"
+    parts = (plain.StandIn, plain.EdgeListGafa)
+    assert seen == [(v, s, "cpu", parts) for s in (0, 1) for v in ("a", "b")]
+
+
+def test_plain_runs_and_results_lie_apart_from_others(project, plain, monkeypatch):
+    started = []
+    monkeypatch.setattr(plain, "train", lambda lab, *which: started.append(lab.runs))
+    variants = {"later": {"start": f"{PROFILE}:bipartite"}}
+    variants["own"] = {"pretrain": {"start": "runs/a-run"}}
+    profile = load_yaml(PROFILE)
+    profile["variants"] |= variants
+    Path(PROFILE).write_text(yaml.safe_dump(profile))
+    Path("fast").mkdir()
+    Path("fast/zeroshot.json").write_text(json.dumps({"note": None}))
+    for words, said in (
+        (["bipartite", "--runs=runs"], "--runs runs has the profile's own"),
+        (["bipartite", "later"], "later starts from a run that is not plain"),
+        (["own"], "own starts from a run that is not plain"),
+        (["bipartite", "--out=fast"], "--out fast has results of fast runs"),
+    ):
+        with pytest.raises(SystemExit, match=said):
+            plain.main([PROFILE, "--variants", *words])
+    assert not started
+    plain.main([PROFILE, "--variants", "bipartite"])
+    assert started == [Path("runs-plain")]
