@@ -322,13 +322,69 @@ def test_a_page_prints_whole_with_its_answers_and_without_the_sites_frame(
         cdp("Emulation.setEmulatedMedia", {"media": "print"})
         run("dispatchEvent(new Event('beforeprint'))")
         shown = run(PRINTED)
-        assert "Answer" in before and set(shown["folded"]) == {"Show code cell source"}
+        assert "Answer" in before and all(
+            re.match("Show (the )?code", one) for one in shown["folded"]
+        )
         assert shown["bare"] and shown["cut"] == []
         run("dispatchEvent(new Event('afterprint'))")
         assert run(PRINTED)["folded"] == before
         sheet = base64.b64decode(cdp("Page.printToPDF", {})["data"])
     assert sheet.startswith(b"%PDF")
     assert len(re.findall(rb"/Type /Page\b", sheet)) > 8
+
+
+CARDS = """
+return [...document.querySelectorAll('[id^=table-audit-log-] tbody tr')].map(row =>
+  Object.fromEntries([...row.cells].map(cell => [cell.dataset.column, {
+    top: cell.getBoundingClientRect().top,
+    right: cell.getBoundingClientRect().right,
+    said: getComputedStyle(cell, '::before').content,
+  }])));
+"""
+
+
+def test_a_phone_shows_each_row_of_the_audit_as_a_card_with_its_verdict_first(
+    site, tmp_path
+):
+    """A verdict right of two columns of sentences would be off the screen."""
+    why = absent()
+    if why:
+        pytest.skip(why)
+    with serve(site) as home, Browser(tmp_path / "profile") as browser:
+        run, cdp = browser.driver.execute_script, browser.driver.execute_cdp_cmd
+        browser.size(360)
+        browser.visit(f"{home}notebooks/A3_audit.html")
+        shown = "return getComputedStyle(document.querySelector('.cards tr')).display"
+        rows, screen = run(CARDS), run(shown)
+        cdp("Emulation.setEmulatedMedia", {"media": "print"})
+        paper = run(shown)
+        cdp("Emulation.setEmulatedMedia", {"media": ""})
+        assert browser.audit() == []
+        browser.size(1440)
+        browser.visit(f"{home}notebooks/A3_audit.html")
+        assert not run("return document.querySelectorAll('.cards').length")
+    assert len(rows) > 50 and (screen, paper) == ("flex", "table-row")
+    for row in rows:
+        assert row["verdict"]["top"] == min(cell["top"] for cell in row.values())
+        assert row["computed"]["said"].startswith('"computed"') or (
+            row["computed"]["said"].startswith('"computed: ')
+        )
+        assert max(cell["right"] for cell in row.values()) <= 360
+
+
+def test_folded_code_is_named_after_the_table_or_figure_that_it_makes(site, tmp_path):
+    why = absent()
+    if why:
+        pytest.skip(why)
+    with serve(site) as home, Browser(tmp_path / "profile") as browser:
+        browser.visit(f"{home}notebooks/04_gafa.html")
+        said = browser.driver.execute_script(
+            "return [...document.querySelectorAll('.cell')].map(cell => ["
+            "cell.querySelector(':scope > details > summary')?.innerText.trim(),"
+            "cell.querySelector('.cell_output .table-number')?.innerText.trim()])"
+            ".filter(([button, made]) => /^Show/.test(button) && made)"
+        )
+    assert said and all(button == f"Show the code of {made}" for button, made in said)
 
 
 def test_every_table_of_a_chapter_has_a_number(visits):

@@ -414,6 +414,34 @@ def test_the_widgets_compute_what_the_equations_say(page):
 
 
 @pytest.mark.parametrize("width", [360, 1440])
+def test_a_widget_is_seen_whole_and_can_be_read(page, width):
+    """On a phone its legend goes below the panel; at a desk it is beside it."""
+    page.browser.size(width)
+    time.sleep(0.2)
+    widgets = page.driver.execute_script("""
+      return [...document.querySelectorAll('.widget .figure')].map(figure => {
+        const [panel, aside] = [...figure.children].map(e => e.getBoundingClientRect());
+        const all = [...figure.querySelectorAll('svg *')];
+        return {
+          right: Math.max(...all.map(e => e.getBoundingClientRect().right)),
+          edge: figure.parentElement.getBoundingClientRect().right,
+          letters: Math.min(...all.filter(e => e.localName === 'text').map(
+            e => e.getBoundingClientRect().height)),
+          below: aside.top >= panel.bottom - 1,
+        };
+      });""")
+    boxes = page.driver.execute_script(
+        "return [...document.querySelectorAll('#explorer input[type=checkbox]')]"
+        ".filter(e => e.offsetParent).map(e => e.offsetWidth)"
+    )
+    page.browser.size(1440)
+    assert len(widgets) == 3 and min(boxes) >= 24
+    for widget in widgets:
+        assert widget["right"] <= widget["edge"] <= width
+        assert widget["letters"] > 11 and widget["below"] == (width == 360)
+
+
+@pytest.mark.parametrize("width", [360, 1440])
 def test_the_page_fits_asks_nobody_and_logs_nothing(page, width):
     """After everything that the tests above did with it."""
     page.browser.size(width)

@@ -27,7 +27,8 @@ const WIDGETS = {
     shown: (z) => fixed(z, 1),
     slider: { min: -6, max: 6, step: 0.1, value: -2 },
     name: "Two curves of the weight against z, and a beat before and after the gate",
-    draw(svg, z) {
+    split: 275,
+    draw([svg, aside], z) {
       const [once, twice] = [sigmoid(z), sigmoid(sigmoid(z))];
       const [x, y] = [(v) => 30 + (v + 6) * 16, (alpha) => 110 - 95 * alpha];
       axes(svg, 30, 222, 110, 15);
@@ -42,9 +43,9 @@ const WIDGETS = {
       beats.forEach(([kind, alpha], row) => {
         const base = 45 + 33 * row;
         const beat = (i) => base - 34 * alpha * wave(i / 100);
-        add(svg, "path", { class: kind, d: path(range(101), (i) => 290 + 1.1 * i, beat) });
+        add(aside, "path", { class: kind, d: path(range(101), (i) => 290 + 1.1 * i, beat) });
         const named = ["the channel", "one sigmoid", "eq 13 to the letter"][row];
-        text(svg, 408, base, `${named}${row ? `: ${percent(alpha)}` : ""}`);
+        text(aside, 408, base, `${named}${row ? `: ${percent(alpha)}` : ""}`);
       });
       const more = z < -1.5 ? " One sigmoid closes the gate; a sigmoid of it cannot." : "";
       return `One sigmoid keeps ${percent(once)} of the channel, a sigmoid of it ${percent(twice)}.${more}`;
@@ -57,7 +58,8 @@ const WIDGETS = {
     shown: (v) => fixed(v, 1),
     slider: { min: -8, max: 14, step: 0.5, value: 0 },
     name: "A matrix of eight ECGs and eight texts; joined ones are filled",
-    draw(svg, threshold) {
+    split: 285,
+    draw([svg, aside], threshold) {
       const joined = COSINES.map((row) => row.map((cosine) => cosine / TAU > threshold));
       const [left, top, side] = [150, 4, 13.5];
       text(svg, left - 8, top + 4.3 * side, "8 ECGs", "end");
@@ -70,8 +72,8 @@ const WIDGETS = {
       const keys = [["own", "joined, its own text"], ["other", "joined, another's text"], ["", "not joined"]];
       keys.forEach(([kind, words], row) => {
         const y = 34 + 24 * row;
-        cell(svg, 300, y, kind);
-        text(svg, 320, y + 10, words);
+        cell(aside, 300, y, kind);
+        text(aside, 320, y + 10, words);
       });
       const edges = sum(joined.flat());
       const alone = joined.filter((row) => !row.includes(true)).length;
@@ -89,7 +91,8 @@ const WIDGETS = {
     shown: (power) => (10 ** power).toPrecision(2),
     slider: { min: -2, max: 0.3, step: 0.005, value: Math.log10(TAU) },
     name: "Bars: the share that the softmax gives each of eight texts",
-    draw(svg, power) {
+    split: 300,
+    draw([svg, aside], power) {
       const tau = 10 ** power;
       const shares = COSINES.map((row) => {
         const logits = row.map((cosine) => cosine / tau);
@@ -97,19 +100,19 @@ const WIDGETS = {
         const each = logits.map((logit) => Math.exp(logit - most));
         return each.map((one) => one / sum(each));
       });
-      axes(svg, 60, 330, 105, 12);
+      axes(svg, 60, 292, 105, 12);
       text(svg, 54, 16, "100%", "end");
       text(svg, 54, 109, "0%", "end");
       shares[0].forEach((share, j) => {
         const height = 93 * share;
-        const box = { x: 68 + 33 * j, y: 105 - height, width: 24, height };
+        const box = { x: 68 + 28 * j, y: 105 - height, width: 20, height };
         add(svg, "rect", { class: j ? "fill two" : "fill one", ...box });
-        text(svg, 80 + 33 * j, 120, j ? `${j + 1}` : "own", "middle");
+        text(svg, 78 + 28 * j, 120, j ? `${j + 1}` : "own", "middle");
       });
       const wrong = shares[0].slice(1).map((share) => share / sum(shares[0].slice(1)));
-      text(svg, 350, 100, "Its own text, and seven others.");
-      text(svg, 350, 40, "Of the push away from wrong");
-      text(svg, 350, 56, `texts, the nearest gets ${percent(Math.max(...wrong))}.`);
+      text(aside, 315, 100, "Its own text, and seven others.");
+      text(aside, 315, 40, "Of the push away from wrong");
+      text(aside, 315, 56, `texts, the nearest gets ${percent(Math.max(...wrong))}.`);
       const loss = -sum(shares.map((row, i) => Math.log(row[i]))) / PAIRS;
       return (
         `Of the first ECG's softmax its own text has ${percent(shares[0][0])}; eq 28 over ` +
@@ -152,28 +155,27 @@ function add(parent, kind, attributes) {
 }
 
 for (const place of document.querySelectorAll("[data-widget]")) {
-  const { label, shown, slider, name, draw } = WIDGETS[place.dataset.widget];
+  const { label, shown, slider, name, split, draw } = WIDGETS[place.dataset.widget];
   const id = `widget-${place.dataset.widget}`;
   const input = Object.assign(document.createElement("input"), { type: "range", id, ...slider });
   const caption = Object.assign(document.createElement("label"), { htmlFor: id });
   const value = document.createElement("output");
   value.htmlFor.add(id);
   const said = document.createElement("p");
-  const svg = document.createElementNS(NAMESPACE, "svg");
-  for (const [key, text] of [["viewBox", "0 0 560 134"], ["role", "img"], ["aria-label", name]]) {
-    svg.setAttribute(key, text);
-  }
   const box = document.createElement("div");
-  Object.assign(box, { className: "table-scroll", role: "region", tabIndex: 0 });
-  box.ariaLabel = `${label}: figure, scrolls sideways`;
-  box.append(svg);
+  Object.assign(box, { className: "figure", role: "img", ariaLabel: name });
+  const parts = [[0, split], [split, 560 - split]].map(([left, width]) => {
+    const part = add(box, "svg", { viewBox: `${left} 0 ${width} 134` });
+    part.style.flex = `${width} 1 ${width}px`; // one below the other on a phone
+    return part;
+  });
   const knob = document.createElement("div");
   caption.append(`${label}: `);
   knob.append(caption, value, input);
   const turn = () => {
-    svg.replaceChildren();
+    parts.forEach((part) => part.replaceChildren());
     value.textContent = shown(Number(input.value));
-    said.textContent = draw(svg, Number(input.value));
+    said.textContent = draw(parts, Number(input.value));
   };
   input.addEventListener("input", turn);
   place.replaceChildren(knob, box, said);

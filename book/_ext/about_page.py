@@ -88,7 +88,7 @@ def rerun(stamp: dict[str, Any]) -> tuple[str, str]:
     minutes = round(seconds / 60)
     time = f"{seconds} seconds" if seconds < 90 else f"{minutes} minutes"
     said = (
-        f"from the root of a checkout, after make install. It took {time} on "
+        f"from the root of a checkout, after `make install`. It took {time} on "
         f"{stamp['device']}; data and pretraining runs that are not there yet are made "
         "first, and take longer. A downloaded notebook needs the package installed."
     )
@@ -163,7 +163,11 @@ def _add_rerun(app: Sphinx, doctree: nodes.document) -> None:
     commands, said = rerun(stamp)
     box = nodes.container(classes=["rerun"])
     strong = nodes.strong("", "Run this page yourself,")
-    box += nodes.paragraph("", "", strong, nodes.Text(f" {said}"))
+    parts = f" {said}".split("`")
+    marked = [
+        nodes.literal("", p) if i % 2 else nodes.Text(p) for i, p in enumerate(parts)
+    ]
+    box += nodes.paragraph("", "", strong, *marked)
     box += nodes.literal_block(commands, commands, language="bash")
     place = title.first_child_matching_class(nodes.section)
     title.insert(len(title) if place is None else place, box)

@@ -264,6 +264,8 @@ def _block(block: str) -> nodes.Node:
         formula = textwrap.dedent(block.removeprefix(".. math::").lstrip("\n")).strip()
         formula = f"\\begin{{align*}}\n{formula}\n\\end{{align*}}"
         return nodes.math_block(formula, formula, nowrap=True, number=None)
+    if block.startswith("Example: "):  # a command, however many lines it takes
+        return _code(" ".join(block.removeprefix("Example: ").split()))
     head, _, code = block.partition("::\n\n    ")
     paragraph = nodes.paragraph()
     paragraph += inline(" ".join(head.split()) + (":" if code else ""))

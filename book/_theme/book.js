@@ -4,7 +4,7 @@
 (() => {
   "use strict";
 
-  const BOXES = ".table-scroll, .pst-scrollable-table-container, div.highlight pre, "
+  const BOXES = ".table-scroll, .ecg-scroll, .pst-scrollable-table-container, div.highlight pre, "
     + "div.math, div.math mjx-container, div.cell_output > .output";
 
   const PHONE = 600; // pixels, as in book.css
@@ -28,12 +28,30 @@
     }
   }
 
-  // A table that is a little too wide for its place closes up before it scrolls.
+  const WORDY = 60; // characters of a cell that is read, not looked up
+
+  // A table that is a little too wide for its place closes up before it scrolls; on a phone
+  // rows of sentences become cards.
   function fit(box) {
     const table = box.querySelector(":scope > table.numbers");
-    if (!table || innerWidth <= PHONE) return;
-    table.classList.remove("tight");
-    if (box.scrollWidth > box.clientWidth + 1) table.classList.add("tight");
+    if (!table) return;
+    table.classList.remove("tight", "cards");
+    if (box.scrollWidth <= box.clientWidth + 1) return;
+    if (innerWidth > PHONE) table.classList.add("tight");
+    else if ([...table.querySelectorAll("td")].some((td) => td.textContent.length > WORDY))
+      deal(table);
+  }
+
+  // Cards: each cell says its column, and all keep the roles that a table's layout gives.
+  function deal(table) {
+    const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
+    const roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row",
+      TH: "columnheader", TD: "cell" };
+    for (const part of [table, ...table.querySelectorAll("thead, tbody, tr, th, td")]) {
+      part.setAttribute("role", roles[part.tagName]);
+      if (part.tagName === "TD") part.dataset.column = heads[part.cellIndex];
+    }
+    table.classList.add("cards");
   }
 
   // A cell of many words is no pillar of single ones, on a phone: book.css gives it room.
@@ -74,6 +92,15 @@
     whole.append(image);
   }
 
+  // Folded code is named after the table or figure that it makes.
+  function name(summary) {
+    const made = summary.closest(".cell").querySelector(
+      ".cell_output :is(.table-number, .caption-number)")?.textContent.trim();
+    if (made) summary.querySelectorAll("p").forEach((said) => {
+      said.textContent = said.textContent.replace("code cell source", `the code of ${made}`);
+    });
+  }
+
   // The theme names these after something else than what stands on them.
   const NAMED = ".search-button-field, details > summary, .theme-switch-button";
 
@@ -87,6 +114,9 @@
       if (event.target instanceof Element && event.target.matches(BOXES)) cue(event.target);
     }, { capture: true, passive: true });
     window.addEventListener("resize", all);
+    const shown = new ResizeObserver((boxes) => boxes.forEach((box) => cue(box.target)));
+    document.querySelectorAll(".ecg-scroll").forEach((box) => shown.observe(box));
+    document.querySelectorAll(".cell > details > summary").forEach(name);
     all();
     window.MathJax?.startup?.promise?.then(all);
   });
@@ -97,7 +127,7 @@
   let unfolded = [];
   window.addEventListener("beforeprint", () => {
     unfolded = [...document.querySelectorAll(".bd-article details:not([open])")].filter(
-      (one) => !/^Show code/.test(one.querySelector("summary")?.textContent.trim()));
+      (one) => !/^Show (the )?code/.test(one.querySelector("summary")?.textContent.trim()));
     unfolded.forEach((one) => { one.open = true; });
   });
   window.addEventListener("afterprint", () => {

@@ -236,6 +236,13 @@ def test_a_docstrings_lists_emphasis_and_sentences_are_set_as_such():
     assert [n.astext() for n in item.findall(nodes.literal)] == ["read"]
 
 
+def test_a_commands_example_is_set_as_code():
+    """Two hyphens of prose break at the end of a line, and its words have links."""
+    found = api.prose("Do.\n\nExample: mccgaa twin --out data\n--seed 0")
+    assert [type(node) for node in found] == [nodes.paragraph, nodes.literal_block]
+    assert found[1].astext() == "mccgaa twin --out data --seed 0"
+
+
 def test_a_field_shows_its_type_and_the_default_that_a_caller_sees():
     code = """class C:
         a: Literal['x', 'y'] = later('x')
@@ -484,6 +491,7 @@ def test_one_setting_gives_a_page_its_buttons_and_its_address(named, link):
 def test_a_page_says_how_to_make_it_again_before_its_first_section(named):
     """And shows code without the lines that serve its sentences, unless folded."""
     box = named.index("Run this page yourself")
+    assert '<span class="pre">make</span> <span class="pre">install</span>' in named
     assert named.index("What it needs.") < box < named.index("<h2>A section")
     text = " ".join(named.split())
     assert "papermill" in text[text.index("Run this page yourself") :]
