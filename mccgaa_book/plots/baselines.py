@@ -95,11 +95,11 @@ def training_curves(frame: pd.DataFrame, labels: dict[str, str]) -> Figure:
         labels: variant -> what the legend says, in its order.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(style.WIDTH, 3.2))
-    colours = [*style.PALETTE, style.GREY]
-    for number, (variant, label) in enumerate(labels.items()):
+    looks = zip(labels.items(), style.of_methods(labels.values()), strict=True)
+    for number, ((variant, label), colour) in enumerate(looks):
         look = {
-            "color": colours[number % len(colours)],
-            "linestyle": "-" if number < len(colours) else "--",
+            "color": colour,
+            "linestyle": "-" if number < len(style.PALETTE) else "--",
             "label": label,
         }
         loss = curve(frame, variant, "loss")

@@ -99,7 +99,7 @@ def _in_rows(classes: Mapping[str, int], width: int = 46) -> list[list[str]]:
 def _bars(ax: plt.Axes, share: pd.Series, floor: float) -> None:
     """Draw one task's classes."""
     x = np.arange(len(share))
-    colours = np.where(share < RARE, style.ORANGE, style.BLUE)
+    colours = np.where(share < RARE, style.PINK, style.SKY)
     height = share.clip(lower=floor) - floor
     ax.bar(x, height, bottom=floor, color=colours, width=0.8)
     ax.axhline(RARE, color=style.BLACK, lw=0.8, ls="--")

@@ -11,8 +11,11 @@ from matplotlib.figure import Figure
 
 from mccgaa_book.plots import style
 
-OURS, PLAIN, BEYOND = (style.BLUE, "o"), (style.ORANGE, "s"), (style.GREEN, "D")
-LOOKS = {"method": OURS, "plain": PLAIN, "beyond": BEYOND}
+LOOKS = {
+    "method": (style.METHODS["MCCGAA, bipartite graph"], "o"),
+    "plain": (style.METHODS["MERL-style"], "s"),
+    "beyond": (style.METHODS["mccgaa+"], "D"),
+}
 
 
 def headline(rerun: pd.DataFrame, beyond: pd.DataFrame) -> Figure:

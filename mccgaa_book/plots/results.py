@@ -17,6 +17,7 @@ from mccgaa_book.audit.data import RARE
 from mccgaa_book.plots import style
 
 DASHES = ("-", "--", "-.")
+KINDS = (style.BLACK, style.SKY, style.PINK, style.AMBER, style.GREY)  # of intervals
 WIDEST = 25.0  # AUROC x 100: as far as an axis of differences reaches
 
 
@@ -50,7 +51,9 @@ def losses(
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.4))
     panels = (("cma", "(a) cross-modal loss"), ("uma", "(b) unimodal loss"))
     for ax, (column, title) in zip(axes, panels, strict=True):
-        looks = zip(histories.items(), DASHES, style.PALETTE, strict=False)
+        looks = zip(
+            histories.items(), DASHES, style.of_methods(histories), strict=False
+        )
         for (label, table), dash, colour in looks:
             smooth = _running(table[column], window)
             ax.plot(table["step"], table[column], color=colour, lw=0.6, alpha=0.25)
@@ -76,7 +79,9 @@ def held_out(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.3), sharey=True)
     panels = (("ecg_to_text_r5", "ECG to text"), ("text_to_ecg_r5", "text to ECG"))
     for ax, (column, title) in zip(axes, panels, strict=True):
-        for (label, table), colour in zip(tables.items(), style.PALETTE, strict=False):
+        for (label, table), colour in zip(
+            tables.items(), style.of_methods(tables), strict=True
+        ):
             epoch = table["epoch"] + 1
             ax.plot(
                 epoch, table[column], "o-", ms=4, color=colour, label=f"{label}: plain"
@@ -139,7 +144,7 @@ def differences(table: pd.DataFrame, title: str) -> Figure:
         figsize=(style.WIDTH, 1.0 + 0.22 * len(kinds) + 0.42 * len(tasks))
     )
     offsets = np.linspace(-0.2, 0.2, len(kinds)) if len(kinds) > 1 else [0.0]
-    looks = zip(kinds, offsets, "osD^v", style.PALETTE, strict=False)
+    looks = zip(kinds, offsets, "osD^v", KINDS, strict=False)
     for kind, offset, mark, colour in looks:
         part = table[table["kind"] == kind]
         y = np.array([tasks.index(task) + offset for task in part.index])
@@ -205,8 +210,9 @@ def _class_panel(ax: Axes, task: str, tables: Mapping[str, pd.DataFrame]) -> Non
     order = parts[0].sort_values("auroc", ascending=False).index
     y = np.arange(len(order))
     lead = parts[0].loc[order]
-    ax.hlines(y, lead["low"], lead["high"], color=style.BLUE, lw=1.6, alpha=0.6)
-    looks = zip(tables, parts, "oD^s", style.PALETTE, strict=False)
+    colours = style.of_methods(tables)
+    ax.hlines(y, lead["low"], lead["high"], color=colours[0], lw=1.6, alpha=0.6)
+    looks = zip(tables, parts, "oD^s", colours, strict=False)
     for label, part, mark, colour in looks:
         face = colour if mark == "o" else "white"
         ax.plot(

@@ -60,7 +60,7 @@ def levels(tables: Mapping[str, pd.DataFrame], decibels: Sequence[int]) -> Figur
     at = np.arange(len(decibels))
     for ax, (kind, table) in zip(axes[0], tables.items(), strict=True):
         ax.axhline(0, color=style.GREY, lw=1)
-        looks = zip(table, style.PALETTE, MARKERS, strict=False)
+        looks = zip(table, style.of_methods(table), MARKERS, strict=False)
         for method, colour, marker in looks:
             ax.plot(at, table[method], marker + "-", color=colour, label=method)
         ax.set(title=kind, xlabel="dB", xticks=at, xticklabels=decibels)
@@ -78,7 +78,7 @@ def leads(table: pd.DataFrame) -> Figure:
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
     at, width = np.arange(len(table)), 0.8 / table.shape[1]
-    looks = zip(table, style.PALETTE, HATCHES, strict=False)
+    looks = zip(table, style.of_methods(table), HATCHES, strict=False)
     for i, (method, colour, hatch) in enumerate(looks):
         place = at + (i - (table.shape[1] - 1) / 2) * width
         look = {"color": colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
@@ -102,8 +102,9 @@ def frequency(table: pd.DataFrame) -> Figure:
         axes, (("auroc", None), ("auprc", "prevalence")), strict=True
     ):
         methods = table.groupby("variant", sort=False)
+        colours = style.of_methods(table["variant"].unique())
         for (method, own), colour, marker in zip(
-            methods, style.PALETTE, MARKERS, strict=False
+            methods, colours, MARKERS, strict=False
         ):
             look = {"color": colour, "ms": 4, "alpha": 0.7, "ls": "none"}
             ax.plot(own["prevalence"], own[column], marker, label=method, **look)

@@ -7,8 +7,9 @@ SVG is the same file byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 
 import matplotlib as mpl
 import seaborn as sns
@@ -17,6 +18,14 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 AMBER, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#222222", "#767676"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK)
+METHODS = {  # the same colour in every figure, and in none of them for anything else
+    "MCCGAA, bipartite graph": BLUE,
+    "MERL-style": ORANGE,
+    "mccgaa+": GREEN,
+    "MCCGAA, CLIP loss": PINK,
+    "MCCGAA, pair graph": AMBER,
+    "MCCGAA, w/o GAT": SKY,
+}
 SEQUENTIAL = "viridis"  # magnitudes: attention, similarity, counts
 DIVERGING = "RdBu_r"  # signed values: centre them on zero
 WIDTH = 7.2  # inches, the page's column: a figure this wide is shown unscaled
@@ -63,6 +72,22 @@ def use(synthetic: bool = False, mark: str = MARK) -> None:
         }
     )
     _inline_svg()
+
+
+def of_methods(labels: Iterable[str]) -> list[str]:
+    """Give each method of a figure its colour: METHODS' own, or one that is left.
+
+    Args:
+        labels: as a profile has them; "MERL-style, twin then real" is a MERL-style, and
+            has its colour unless an earlier label of the figure has it.
+    """
+    found: list[str | None] = []
+    for label in labels:
+        own = (c for name, c in METHODS.items() if f"{label},".startswith(f"{name},"))
+        colour = next(own, None)
+        found.append(None if colour in found else colour)
+    free = cycle([colour for colour in (*PALETTE, GREY) if colour not in found])
+    return [colour or next(free) for colour in found]
 
 
 def mark_synthetic(fig: Figure) -> None:

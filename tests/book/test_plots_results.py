@@ -7,14 +7,107 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from matplotlib.colors import to_hex
 
-from mccgaa_book.plots import gafa, results, style, twin
+from mccgaa_book.plots import baselines, gafa, results, robustness, style, twin
 
 
 @pytest.fixture(autouse=True)
 def tidy():
     yield
     plt.close("all")
+
+
+METHODS = ["MERL-style", "MCCGAA, pair graph", "MCCGAA, bipartite graph", "mine"]
+
+
+def test_a_method_has_the_same_colour_wherever_it_stands():
+    one = dict(zip(METHODS, style.of_methods(METHODS), strict=True))
+    other = dict(zip(METHODS[::-1], style.of_methods(METHODS[::-1]), strict=True))
+    assert one == other
+    assert one["MERL-style"] == style.ORANGE
+    assert one["MCCGAA, bipartite graph"] == style.BLUE
+    assert len({*one.values()}) == len(METHODS), "two methods alike"
+
+
+def test_variations_of_one_method_are_told_apart():
+    labels = ["MERL-style", "MERL-style, twin then real", "mccgaa+, real ECGs alone"]
+    first, second, third = style.of_methods(labels)
+    assert (first, third) == (style.ORANGE, style.GREEN)
+    assert second not in {first, third}
+    assert style.of_methods(labels[1:2]) == [style.ORANGE]
+    assert style.of_methods(["MERL-styled"]) != [style.ORANGE], "another word"
+
+
+def test_methods_with_a_colour_are_methods_of_the_profiles():
+    profiles = ("synthetic", "real", "plus")
+    texts = [Path(f"params/{name}.yaml").read_text("utf-8") for name in profiles]
+    labels = {
+        variant["label"]
+        for text in texts
+        for variant in yaml.safe_load(text)["variants"].values()
+    }
+    assert set(style.METHODS) <= labels
+    assert len(set(style.METHODS.values())) == len(style.METHODS)
+
+
+def history() -> pd.DataFrame:
+    steps = np.arange(20)
+    return pd.DataFrame({"step": steps, "cma": 3.0 - steps / 10, "uma": 1.0})
+
+
+def epochs() -> pd.DataFrame:
+    names = ("ecg_to_text_r5", "text_to_ecg_r5")
+    same = {f"{fused}{name}": [0.1, 0.2] for name in names for fused in ("", "fused_")}
+    return pd.DataFrame({"epoch": [0, 1], **same})
+
+
+def classes() -> pd.DataFrame:
+    row = {"task": "super", "auroc": 80.0, "low": 70.0, "high": 90.0}
+    return pd.DataFrame([row | {"class": "MI", "rare": False, "positives": 9}])
+
+
+def by_frequency() -> pd.DataFrame:
+    row = {"prevalence": 2.0, "auroc": 80.0, "auprc": 30.0}
+    return pd.DataFrame([row | {"variant": name} for name in METHODS])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: results.losses({name: history() for name in METHODS[:3]}),
+        lambda: results.held_out({name: epochs() for name in METHODS}, 0.1),
+        lambda: results.class_aurocs({name: classes() for name in METHODS}),
+        lambda: robustness.levels(
+            {"wander": pd.DataFrame(0.0, index=[24, 0], columns=METHODS)}, [24, 0]
+        ),
+        lambda: robustness.leads(pd.DataFrame(0.0, index=["I"], columns=METHODS)),
+        lambda: robustness.frequency(by_frequency()),
+        lambda: baselines.training_curves(
+            pd.DataFrame(
+                [
+                    {"variant": n, "split": "train", "metric": m, "value": 1.0}
+                    for n in METHODS
+                    for m in ("loss_0", "loss_100", "spread_0", "spread_100")
+                ]
+            ),
+            {name: name for name in METHODS},
+        ),
+    ],
+    ids=["losses", "held out", "classes", "levels", "leads", "frequency", "baselines"],
+)
+def test_each_figure_of_methods_has_the_methods_colours(draw):
+    style.use()
+    axes = draw().axes[0]
+    handles, labels = axes.get_legend_handles_labels()
+    found = {}
+    for handle, label in zip(handles, labels, strict=True):
+        patches = getattr(handle, "patches", None)  # of bars
+        colour = patches[0].get_facecolor() if patches else handle.get_color()
+        found[label.removesuffix(": plain")] = to_hex(colour).upper()
+    for name in METHODS[:3]:
+        assert found[name] == style.METHODS[name], name
 
 
 def test_no_words_of_a_figure_are_smaller_than_eight_points():
