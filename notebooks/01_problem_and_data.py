@@ -293,7 +293,7 @@ tasks = {"super": "ptbxl", "cpsc2018": "cpsc2018", "rhythm": "ptbxl"}
 tasks |= {"form": "ptbxl", "sub": "ptbxl", "csn": "csn"}
 counts = {t: audit.class_counts(records[source], t) for t, source in tasks.items()}
 
-# %% mystnb={"figure": {"name": "fig-imbalance", "caption": "The share of records that have a class, for the six tasks, on a logarithmic axis. Dashed: 1 %. Orange: classes below it."}, "image": {"alt": "Six bar charts on logarithmic axes, classes sorted by share, from tens of per cent downwards. Super has no class below the dashed line at one per cent; rhythm, form, sub and above all Chapman end in a tail of orange bars below it, or of classes without any record."}}
+# %% mystnb={"figure": {"name": "fig-imbalance", "caption": "The share of records that have a class, for the six tasks, on a logarithmic axis. Dashed: 1 %. Pink: classes below it."}, "image": {"alt": "Six bar charts on logarithmic axes, classes sorted by share, from tens of per cent downwards. Super has no class below the dashed line at one per cent; rhythm, form, sub and above all Chapman end in a tail of pink bars below it, or of classes without any record."}}
 plots.class_imbalance(counts)
 plt.show()
 

@@ -437,7 +437,8 @@ def test_the_whole_book_runs_from_nothing_and_changes_no_tracked_file(tmp_path):
     changed = git(tree, "status --porcelain").splitlines()
     assert [line for line in changed if not line.startswith("A  ")] == []
     took = children_seconds() - before
-    assert took < 360, f"the smoke profile took {took:.0f} s of one core"
+    # 200 to 370 s, by machine: what doubles it is a mistake, a slow machine is none
+    assert took < 600, f"the smoke profile took {took:.0f} s of one core"
 
 
 def git(tree: Path, words: str) -> str:

@@ -8,6 +8,7 @@ The notebook that the page was made from, and that it offers for download, has t
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -32,16 +33,22 @@ def quiet(code: str) -> str:
         body = ast.parse(code).body
     except SyntaxError:  # a magic of IPython
         return code
-    kept = [node for node in body if not _serves_the_page(node)]
-    if len(kept) == len(body):
-        return code
-    if not kept:
-        return ""
-    lines = code.splitlines()
-    for node in reversed(body):
+    quiet, lines = list(_serving(body)), code.splitlines()
+    for node in sorted(quiet, key=lambda node: node.lineno, reverse=True):
+        del lines[node.lineno - 1 : node.end_lineno]
+    return "\n".join(lines).strip("\n") if quiet else code
+
+
+def _serving(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that only hand numbers on, also of a loop with something else in it."""
+    for node in body:
         if _serves_the_page(node):
-            del lines[node.lineno - 1 : node.end_lineno]
-    return "\n".join(lines).strip("\n")
+            yield node
+        elif isinstance(node, ast.For | ast.If | ast.With):
+            if not all(
+                map(_serves_the_page, node.body)
+            ):  # it would be left without one
+                yield from _serving(node.body)
 
 
 def _serves_the_page(node: ast.stmt) -> bool:

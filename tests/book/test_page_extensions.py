@@ -117,6 +117,14 @@ def test_a_rerun_is_the_exact_command_and_says_how_long_it_took():
         ("x = 1\npage.glue('x', x)\ny = x", "x = 1\ny = x"),
         ("page.glue(\n    'x',\n    1,\n)", ""),
         ("for n in names:\n    page.glue(n, 1)", ""),
+        (
+            "for n in names:\n    y = f(n)\n    page.glue(n, y)\n    g(y)",
+            "for n in names:\n    y = f(n)\n    g(y)",
+        ),
+        (
+            "with a:\n    for n in b:\n        page.glue(n, 1)\n    x = 1\nz = 2",
+            "with a:\n    x = 1\nz = 2",
+        ),
         ("if x:\n    page.glue('x', x)", "if x:\n    page.glue('x', x)"),
         ("%time f()\npage.glue('x', 1)", "%time f()\npage.glue('x', 1)"),
         ("page.table(x)", "page.table(x)"),
