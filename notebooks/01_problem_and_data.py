@@ -264,8 +264,8 @@ for source, count in shared_people.items():
 #
 # - For CPSC2018 the shared table was listed in the order in which a file system happened to return the
 #   files. The counts follow from the rule; who is in the test set does not. We sort by record id.
-# - For Chapman the published counts (16,546, 1860, 4620) are no split of 23,026 rows at all. The table
-#   below shows what they are: the split was made of a larger table, and the rows without any of the 38
+# - For Chapman the published counts (16,546, 1860, 4620) are no split of 23,026 rows at all.
+#   [](#table-chapman-split) shows what they are: the split was made of a larger table, and the rows without any of the 38
 #   classes were dropped from its three parts afterwards. The shared test table still lists its records in
 #   the order of the permutation, and only one size of table fits that order.
 # :::
@@ -380,7 +380,7 @@ page.table(causes, "chapman-causes", "Classes that other statements' acronyms co
 
 # %% [markdown]
 # Every record with one of the statements on the right is labelled with the class on the left. How
-# many is that? The first column of the next table was counted once on the published table; the
+# many is that? The first column of [](#table-chapman-fault) was counted once on the published table; the
 # labels of this page's records show the same fault by the same rule.
 
 # %%

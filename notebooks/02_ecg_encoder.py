@@ -41,7 +41,7 @@ page.start(lab)
 
 # %% [markdown]
 # **What the paper claims here.** Section 3.2 (equations 2 to 15, Figure 2): a one-dimensional ResNet-18 turns
-# an ECG into an embedding, and a channel attention module (CAM) in each block "prioritises key leads" and
+# an ECG into an embedding, and a channel attention module (CAM) in each block serves "prioritizing key leads" and
 # suppresses noise. Table 4: without CAM, Rhythm falls from 84.59 to 80.29. Table 5: of four depths,
 # 18 layers are best, and the deeper networks are said to overfit.
 #
@@ -322,7 +322,7 @@ page.glue("within", spread["between records"].mean(), ".3f")
 
 # %% [markdown]
 # Of all weights given to these ECGs, {glue:text}`outside` lie outside the band, {glue:text}`below` below it:
-# values that the printed equation cannot produce. The table also separates two kinds of variation. The
+# values that the printed equation cannot produce. [](#table-encoder-gates) also separates two kinds of variation. The
 # weights of different channels differ by {glue:text}`between` (standard deviation, mean over the blocks); the
 # weight of *one* channel differs from ECG to ECG by {glue:text}`within`. Only the second kind is
 # attention, in the sense that it looks at the ECG in hand. The first could be had without any CAM, from the
@@ -553,10 +553,15 @@ plt.show()
 # %%
 pooling = audit.pooling_readings(encoder, signals)
 page.table(
-    pooling, "encoder-pooling", "Equation 15 and the text below 16.", lab=lab, digits=4
+    pooling.assign(moments=pooling["moments"].map("{:.1f}".format)),
+    "encoder-pooling",
+    "Equation 15 and the text below 16: parameters, how many moments count, and the cosine "
+    "between an embedding and that of the same map in another order.",
+    lab=lab,
+    digits=4,
 )
 attended = pooling["moments"]
-page.glue("moments-all", attended.iloc[0])
+page.glue("moments-all", attended.iloc[0], ".0f")
 page.glue("moments-used", attended.iloc[1], ".1f")
 page.glue("reordered", pooling["cosine, reordered"].iloc[1], ".4f")
 with torch.no_grad():

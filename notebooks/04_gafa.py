@@ -231,7 +231,7 @@ page.table(
 # :class: warning
 # Equation 20 writes $C_j W$, equation 21 $W C_i$; with $W \in \mathbb{R}^{2M \times F}$ only the first
 # exists. The letter $H$ stands for three things: half the length of $a$ (it must be $F$), a factor in
-# the shape of $W_O$ (again $F$), and the output matrix itself. The table below multiplies zeros of
+# the shape of $W_O$ (again $F$), and the output matrix itself. [](#table-gafa-shapes) multiplies zeros of
 # the printed shapes.
 # :::
 
@@ -445,7 +445,7 @@ page.table(
 # Even a leak of retrieval is not yet a loss "without alignment": for that the loss would have to lie below its
 # floor, the least that equal texts allow, and both columns are there to compare.
 #
-# The control that decides is another. Give each ECG its neighbour's text as partner and ask again, in the run of
+# The control that decides is another, in [](#table-gafa-leak-run). Give each ECG its neighbour's text as partner and ask again, in the run of
 # this chapter and in one of the pair graph. A model that has aligned ECGs with their
 # texts will not retrieve the wrong text; one that leaks will, because the node says so. `right` is the share of
 # own texts found, `wrong` the share of wrong partners found, in batches as in training; equal texts count as one.
@@ -544,7 +544,8 @@ plt.show()
 page.table(
     summary,
     "gafa-attention",
-    "Attention of layer 1, mean of its heads.",
+    "Attention of layer 1, mean of its heads and of all nodes, ECGs and texts, with their "
+    "self-loops; the maps above show ECGs attending to texts alone.",
     lab=lab,
     digits=3,
 )
@@ -561,7 +562,7 @@ page.glue("focus-first", summary["focus"].iloc[0], ".2f")
 page.glue("focus-last", summary["focus"].iloc[-1], ".2f")
 
 # %% [markdown]
-# Read the table from the left. `neighbours` goes from {glue:text}`neighbours-first` to
+# Read [](#table-gafa-attention) from the left. `neighbours` goes from {glue:text}`neighbours-first` to
 # {glue:text}`neighbours-last`, the largest weight from {glue:text}`peak-first` to {glue:text}`peak-last`.
 # The weights of a node sum to one, so their mean is one over the number of neighbours *whatever
 # is learned*; `focus` takes that out: a node's largest weight times its number of neighbours, 1
@@ -651,7 +652,12 @@ scored = {
     for name, fused in (("backbone", False), ("fused", True))
 }
 table = pd.DataFrame(scored).rename_axis("task")
-page.table(table, "gafa-zero-shot", "Macro AUROC x 100, zero-shot.", lab=lab)
+page.table(
+    table,
+    "gafa-zero-shot",
+    "Macro AUROC x 100, zero-shot, of this page's run (seed 0); chapter 7 has means over seeds.",
+    lab=lab,
+)
 
 # %% [markdown]
 # What the paper reports for the module as a whole, from its Tables 4 and 6:

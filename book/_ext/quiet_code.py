@@ -40,15 +40,13 @@ def quiet(code: str) -> str:
 
 
 def _serving(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that only hand numbers on, also of a loop with something else in it."""
+    """Statements that only hand numbers on, also among others in a loop."""
     for node in body:
         if _serves_the_page(node):
             yield node
         elif isinstance(node, ast.For | ast.If | ast.With):
-            if not all(
-                map(_serves_the_page, node.body)
-            ):  # it would be left without one
-                yield from _serving(node.body)
+            own = list(_serving(node.body))
+            yield from own if own != node.body else ()  # it needs a statement
 
 
 def _serves_the_page(node: ast.stmt) -> bool:
