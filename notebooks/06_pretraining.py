@@ -274,7 +274,8 @@ def draws(step):
     return torch.rand(3).tolist()
 
 
-draws(7) == draws(7), draws(7) == draws(8)
+print("step 7, twice alike:", draws(7) == draws(7))
+print("step 8 like step 7:", draws(7) == draws(8))
 
 # %% [markdown] tags=["first-copy"]
 # The order of the pairs in an epoch is, in the same way, a function of the seed and the epoch. We do not
@@ -419,7 +420,7 @@ page.glue("floor", 2 * batches["floor"], ".2f")
 # In a batch of {glue:text}`batch`, {glue:text}`anchors` of the pairs have a double, and a pair has
 # {glue:text}`negatives` false negatives on average. The floor is {glue:text}`floor` nats, as expected over
 # training batches; for the held-out batches, which are always the same, it is exact. How far above it
-# did each variant end? (The CLIP loss counts half, and so does its floor.)
+# did each variant end? [](#table-pretrain-floor) has both. (The CLIP loss counts half, and so does its floor.)
 
 # %%
 above = at_the_end("train", final_loss="last epoch", loss_floor="its floor").join(

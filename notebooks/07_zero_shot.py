@@ -381,21 +381,12 @@ page.glue("difference", change.loc["mean", "difference"], "+.2f")
 page.glue("verdict", results.verdict(change.loc["mean"]))
 page.glue("noise", noise, ".2f")
 page.glue("noise-task", noise_task, ".1f")
-recorded = str(published.stamp.get("note", "")).startswith("carried over")
-page.glue(
-    "whose-run",
-    "The means come from recorded results, made by an earlier version on another "
-    "machine; the single run of this page is another training of the same variant and "
-    "seed. Where its squares lie far from the means, that is how far two trainings of "
-    "one method can lie apart."
-    if recorded
-    else "The single run of this page is one of those behind the means.",
-)
 
 # %% [markdown]
 # In the mean over tasks, {glue:text}`name` minus {glue:text}`other` is {glue:text}`difference` points
 # ({glue:text}`verdict`). Two trainings of the same mathematics are {glue:text}`noise` points apart in the mean, and up to
-# {glue:text}`noise-task` on a single task, in means over seeds. {glue:text}`whose-run` The paper prints a gain of 2.37 at its
+# {glue:text}`noise-task` on a single task, in means over seeds. The single run of this page
+# has the settings and the seed of one of those behind the means. The paper prints a gain of 2.37 at its
 # scale. All variants:
 
 # %% tags=["hide-input"]
@@ -482,7 +473,7 @@ page.table(
 # and again; with a single one it can only ask how *that* record ranks among other negatives, never how another
 # patient would. The score interval keeps every true AUROC from which the one found lies within two of its own
 # standard errors; a test of the package shows that it covers the truth with one positive, where the percentile interval mostly misses.
-# The intervals of Table 2 above are bootstrap intervals of a mean over classes, and share that blind spot: where a
+# The intervals of [](#table-zero-uncertainty) are bootstrap intervals of a mean over classes, and share that blind spot: where a
 # task has many classes with one or two positives, they are too short.
 
 # %% [markdown]
