@@ -48,7 +48,7 @@ page.start(people)
 # A heart is a muscle that is switched on by electricity. The signal starts in the right atrium, crosses both atria, waits a
 # moment at the only door to the ventricles, runs down two cables (the *bundle branches*) and spreads through the ventricles;
 # then everything recovers. On the skin this gives about a millivolt. Here is one beat of a normal, simulated heart, as seen
-# from the left arm to the left leg.
+# from the right arm to the left leg (lead II).
 
 
 # %%
@@ -82,7 +82,7 @@ page.glue("rate", truth.heart_rate, ".0f")
 # - The **QRS complex** is fast and tall: both ventricles are activated at once. Up to 110 ms are normal, here {glue:text}`qrs`
 #   ms. From 120 ms on, one of the cables is often cut; beats that begin in the ventricles, a pacemaker and a shortcut
 #   past the door widen it, too.
-# - The **ST segment** behind it should be level with the stretch before P. Raised or lowered, it can mean that muscle
+# - The **ST segment** after it should be level with the stretch before P. Raised or lowered, it can mean that muscle
 #   lacks blood, now.
 # - The **T wave** is recovery. **QT**, corrected for the heart rate, should stay below some 450 ms; here {glue:text}`qtc`.
 

@@ -111,7 +111,7 @@ plt.show()
 
 # %% [markdown]
 # Twelve leads are not twelve measurements. Einthoven's law makes lead II the sum of I and
-# III, and the augmented leads are further sums, so six of the twelve rows follow from two:
+# III, and the augmented leads are further sums: from two of the six limb leads the other four follow.
 #
 # $$
 # II = I + III, \qquad aVR = -\tfrac{1}{2}(I + II)
@@ -264,7 +264,7 @@ for source, count in shared_people.items():
 #
 # - For CPSC2018 the shared table was listed in the order in which a file system happened to return the
 #   files. The counts follow from the rule; who is in the test set does not. We sort by record id.
-# - For Chapman the published counts (16,546, 1860, 4620) are no split of 23,026 rows at all.
+# - For Chapman the published counts (16,546, 1860, 4620) are not what the rule makes of 23,026 rows.
 #   [](#table-chapman-split) shows what they are: the split was made of a larger table, and the rows without any of the 38
 #   classes were dropped from its three parts afterwards. The shared test table still lists its records in
 #   the order of the permutation, and only one size of table fits that order.
@@ -380,7 +380,7 @@ page.table(causes, "chapman-causes", "Classes that other statements' acronyms co
 
 # %% [markdown]
 # Every record with one of the statements on the right is labelled with the class on the left. How
-# many is that? The first column of [](#table-chapman-fault) was counted once on the published table; the
+# many is that? The first three columns of [](#table-chapman-fault) were counted once on the published table; the
 # labels of this page's records show the same fault by the same rule.
 
 # %%
@@ -390,7 +390,8 @@ ours = here.classes.add_suffix(" here").reindex(shared.index)
 page.table(
     shared.add_suffix(" (shared table)").join(ours),
     "chapman-fault",
-    "Records of each class by exact acronym and as published.",
+    "Records of each class by exact acronym and as published: in the shared table, which is of "
+    "real ECGs, and here.",
     lab=lab,
 )
 page.glue("wrong-rows", here.wrong_rows)

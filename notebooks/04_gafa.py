@@ -383,7 +383,7 @@ page.glue("pair-loss", final["loss", "pair"].min(), ".3f")
 
 # %% [markdown]
 # In the pair graph recall reaches {glue:text}`pair-best` and the loss falls to
-# {glue:text}`pair-loss`; in the bipartite graph recall never exceeds {glue:text}`bipartite-best` and the loss
+# {glue:text}`pair-loss`; in the bipartite graph recall is {glue:text}`bipartite-best` at most at the last step, and the loss
 # stays at $2 \ln 64$ = {glue:text}`ignorance`, which is what knowing nothing costs. With many neighbours
 # descent does not find the hand-written solution in these steps: averaging over half the batch leaves all
 # topologies nearly alike. Every edge that training removes makes the leak easier.

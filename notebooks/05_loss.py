@@ -254,8 +254,8 @@ page.glue("half-equal", halved.loc["half the loss", "equal weights"], ".1%")
 # {glue:text}`half-gap`. The cause is therefore $\varepsilon$. It changes the step of a weight with gradient $g$ by a share of
 # about $\varepsilon / |g|$: little for most, much where $g$ is as small as $\varepsilon$ itself, as for the key bias of the
 # attention pooling, which cancels in its softmax and receives nothing but rounding noise. From there training
-# amplifies the difference step by step. The CLIP loss, which rounds elsewhere, is one more such disturbance.
-# So the two losses are the same mathematics and *not* the same run.
+# amplifies the difference step by step. The CLIP loss is half of the
+# symmetric one, and [](#table-loss-halved) shows that it parts from it as half of it does. So the two losses are the same mathematics and *not* the same run.
 #
 # :::{admonition} Reading note: an ablation without a cause
 # :class: warning
@@ -309,8 +309,8 @@ if gap.notna().any():
     tasks = gap.drop(MEAN)
     noise = (
         f"The largest difference is {tasks.max():.1f} points, on {tasks.idxmax()}, "
-        f"between means over {seeds} seeds each. Differences of this size between two "
-        "other variants, ours or those of Table 4, are within what chance does."
+        f"between means over {seeds} seeds each. Between two other variants "
+        "a difference that is no larger can be chance, in our tables and in Table 4."
     )
 else:
     noise = (
@@ -320,7 +320,10 @@ else:
 page.glue("noise", noise)
 
 # %% [markdown]
-# {glue:text}`noise`
+# {glue:text}`noise` From here on a verdict is given only where a difference exceeds the noise floor of the very number
+# that is compared: the root mean square of the seeds' differences between these two variants, times the 97.5 % quantile of
+# Student's $t$, over the root of the number of seeds. `mccgaa_book/noise.py` has the lines; the claims on real ECGs
+# below name its value.
 #
 # ## When does a softmax overflow?
 #

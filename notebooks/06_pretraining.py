@@ -339,7 +339,7 @@ page.glue("end", ends.loc[name, "last twentieth"], ".2f")
 # %% [markdown]
 # A model that knows nothing gives all {glue:text}`batch` candidates the same probability. Equation 30 *adds* the two
 # directions, so it then costs $2 \ln B$ = {glue:text}`chance-sum`; the CLIP loss takes their *mean*,
-# $\ln B$ = {glue:text}`chance-mean`. {glue:text}`name` began at {glue:text}`start` and ended at {glue:text}`end`.
+# $\ln B$ = {glue:text}`chance-mean`. Over its seeds {glue:text}`name` began at {glue:text}`start` in the mean and ended at {glue:text}`end`.
 
 # %% [markdown] tags=["first-copy"]
 # :::{admonition} Reading note: a lower curve is not a better one
@@ -403,7 +403,8 @@ page.glue("axis-share", settled / paper_steps, ".1%")
 # $$ (eq-pretrain-floor)
 
 # %% [markdown]
-# Here it is for batches of this run, from its training texts:
+# The floor of the loss is what equal texts in a batch cost the best of encoders. Here it is for batches of this run, from its
+# training texts:
 
 # %%
 texts = record_texts(store, settings, model.text, lab.knowledge)
@@ -463,7 +464,7 @@ page.glue("under", ", ".join(under) or "none of them")
 # %% [markdown]
 # ## Retrieval on held-out pairs
 #
-# After every epoch the run therefore asks a plain question, too: among all held-out texts, is an ECG's own text among
+# After every epoch the run asks a plain question, too: among all held-out texts, is an ECG's own text among
 # the five nearest? And the other way round? It asks with the backbone embeddings, which zero-shot
 # uses, and with the fused ones, which the loss uses.
 

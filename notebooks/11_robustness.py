@@ -102,8 +102,8 @@ assert np.allclose(swapped.signal[0], -record.signal[0])  # lead I turns over
 
 # %% [markdown]
 # The noise obeys Einthoven's law up to {glue:text}`einthoven` of its size. Swapped cables do as well: with the electrodes of the two arms
-# exchanged, lead I turns over, II and III change places, and so do aVR and aVL. It is the commonest mistake in recording, and it
-# turns the axis of the heart; a model that then reports "right axis deviation" is right about what it was shown.
+# exchanged, lead I turns over, II and III change places, and so do aVR and aVL. It
+# is a well-known mistake in recording, and it turns the axis of the heart; a model that then reports "right axis deviation" is right about what it was shown.
 #
 # ### What is disturbed, and how
 #
@@ -275,8 +275,8 @@ page.glue("deepest-high", swaps.loc[deepest, right].max(), ".1f")
 # in the place of aVR, which makes an ECG that almost no heart produces. The chest leads are the same in all three (Wilson's terminal is the
 # mean of the three limb electrodes), so half of what the network sees is as it was.
 #
-# Clinics make this mistake every day, nothing in the paper's pretraining shows it to the network, and a simple rule finds most
-# of it: a P wave that points downwards in lead I or II. Such a check belongs before the model.
+# Nothing in the paper's pretraining shows such a recording to the network. A rule can look for it before the model is asked:
+# a P wave that points downwards in lead I or II.
 #
 # ## Imbalance
 #
@@ -365,7 +365,8 @@ correlation = own[["prevalence", "auroc"]].corr("spearman").iloc[0, 1]
 page.glue("correlation", float(correlation), "+.2f")
 
 # %% [markdown]
-# {glue:text}`rare` of the {glue:text}`scored` classes that can be scored are under one per cent of the test records, and {glue:text}`few` have three positives or
+# {glue:text}`rare` of the {glue:text}`scored` classes that can be scored are under one per cent of the *test* records (chapter 7
+# counts all records, so other classes are rare there), and {glue:text}`few` have three positives or
 # fewer. The rank correlation of frequency and AUROC is {glue:text}`correlation`. A class of three positives has an AUROC that a
 # single unusual patient moves by tens of points, so its place in the left panel is mostly luck, good or bad, and a mean over such classes, which
 # weigh as much as all others in a macro score, is the noisiest number of a table. A claim about "ultra-minority classes" on a test set with a

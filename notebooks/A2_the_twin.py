@@ -161,8 +161,8 @@ fig = plots.ranges(measured)
 # %% [markdown]
 # Over the {glue:text}`ranges` ranges, {glue:text}`in-range` of the measurements lie inside, against
 # {glue:text}`truth-in-range` of the values that the simulator says it made. The difference is the
-# ruler's error as well as the simulator's: on noisy records both rulers miss by some milliseconds
-# even where nothing is wrong.
+# ruler's error as well as the simulator's: both rulers miss
+# by what the next table says, even where nothing is wrong.
 
 # %% tags=["hide-input"]
 errors = audit.ruler_error(records=records)

@@ -89,8 +89,8 @@ def of_the_data() -> list[Claim]:
         Claim(
             "Chapman has 23,026 records with labels of 38 classes",
             chapman.SHARED_WRONG_ROWS == 0,
-            "the counts are right; the label table that the literature shares is wrong "
-            f"in {chapman.SHARED_WRONG_ROWS:,} rows "
+            "the counts hold, the labels do not: the table that the literature shares "
+            f"is wrong in {chapman.SHARED_WRONG_ROWS:,} rows "
             f"({chapman.SHARED_WRONG_ROWS / chapman.SHARED_ROWS:.1%}), since acronyms "
             f"were matched as substrings: VB has {fault.loc['VB', 'published']} "
             f"records, {fault.loc['VB', 'exact']} of them true",

@@ -125,7 +125,7 @@ def _started(found: Results) -> Finding:
     macro = one_text(found)
     change = _enough(results.paired(macro, "started", "statements").loc[MEAN])
     return Finding(
-        "Simulated ECGs first, then real ones, work best here",
+        "Simulated ECGs first, then real ones, work best on PTB-XL",
         "A model that reads reports as sets of findings reaches "
         f"{mean_of(macro, 'started')} that way, {_size(change)} against a shorter and "
         "plainer training on real ones alone; how much of it is the start and how much "
@@ -139,7 +139,7 @@ def _simulated(found: Results) -> Finding:
     macro = one_text(found)
     change = _enough(results.paired(macro, "plus", "merl-long").loc[MEAN])
     return Finding(
-        "Simulated ECGs alone teach most of it",
+        "A model can learn from simulated ECGs alone",
         f"Trained on not one real ECG, a model has {mean_of(macro, 'plus')} on them, "
         f"{_size(change)} against the same training with whole reports; the simulator "
         "and the recipe were chosen while looking at real records",
@@ -154,8 +154,9 @@ def _paper() -> Finding:
     return Finding(
         "The benchmark and the paper have faults",
         f"{wrong} % of the rows of the label table that the field shares for one test "
-        f"set (Chapman) are wrong, and {against} of {judged} claims of the paper that "
-        "the audit takes up are contradicted by its own equations, tables or data",
+        f"set (Chapman) are wrong, and {against} of the {judged} claims that the audit "
+        "takes up are contradicted: by the paper's own equations and tables, by the "
+        "data and publications that it uses, or by runs here",
         {
             "chapter 1": "notebooks/01_problem_and_data.ipynb",
             "the audit": "notebooks/A3_audit.ipynb",
