@@ -23,7 +23,9 @@ from mccgaa_book.results import SOURCES, Results
 if TYPE_CHECKING:
     from mccgaa_book.lab import Lab
 
-PRINTED = "paper"  # a column so named holds the paper's own numbers
+PRINTED = re.compile(
+    r"^paper\b|\(paper\)$|, paper$"
+)  # so named are the paper's own numbers
 ABSENT = "\N{EN DASH}"  # a cell without a number
 # a number that was written as text: 78.8 ± 0.4, 3.0e-03, -1.2 %
 WRITTEN = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(\s?%)?(\s±\s[\d.]+)?")
@@ -138,7 +140,8 @@ def table(
 ) -> None:
     """Show a table on the page.
 
-    Columns whose name contains "paper" are tinted: they are printed numbers, not ours.
+    Columns named "paper ..." or "... (paper)" are tinted: they are printed numbers, or
+    computed from these alone, not ours.
 
     Args:
         frame: what to show; every cell a number or a text.
@@ -231,8 +234,8 @@ def _class(column: pd.Series, first: bool = False) -> str:
         words.append("num")
     if all(len(str(cell)) < 20 for cell in column):
         words.append("short")
-    if PRINTED in str(column.name).lower():
-        words.append(PRINTED)
+    if PRINTED.search(str(column.name)):
+        words.append("paper")
     return " ".join(words)
 
 

@@ -356,7 +356,11 @@ for code in codes.split(","):
 # %%
 acronyms = ["ST", "AF", "AFIB", "STE", "STTU", "VB", "AVB"]
 meaning = {name: lab.knowledge.entry("csn", name).name for name in acronyms}
-pd.Series(meaning, name="means").rename_axis("class").to_frame()
+page.table(
+    pd.Series(meaning, name="means").rename_axis("acronym").to_frame(),
+    "chapman-acronyms",
+    "What seven of Chapman's acronyms stand for.",
+)
 
 # %% [markdown]
 # The caption of the paper's Figure 8 takes ST for "ST-segment abnormality" and AF for "atrial

@@ -562,7 +562,7 @@ page.glue("focus-first", summary["focus"].iloc[0], ".2f")
 page.glue("focus-last", summary["focus"].iloc[-1], ".2f")
 
 # %% [markdown]
-# Read [](#table-gafa-attention) from the left. `neighbours` goes from {glue:text}`neighbours-first` to
+# Read [](#table-gafa-attention) from the top. `neighbours` goes from {glue:text}`neighbours-first` to
 # {glue:text}`neighbours-last`, the largest weight from {glue:text}`peak-first` to {glue:text}`peak-last`.
 # The weights of a node sum to one, so their mean is one over the number of neighbours *whatever
 # is learned*; `focus` takes that out: a node's largest weight times its number of neighbours, 1

@@ -139,6 +139,23 @@ def test_a_table_escapes_its_texts_tints_the_paper_and_sets_rows_bold():
     assert html.count('<tr class="ours">') == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("MERL (paper)", True),
+        ("paper: Avg. AUC", True),
+        ("10 %, paper", True),
+        ("paper", True),
+        ("part of the paper", False),
+        ("papermill", False),
+        ("on paper", False),
+    ],
+)
+def test_only_columns_of_printed_numbers_are_tinted(name, printed):
+    html = page.table_html(pd.DataFrame({"m": ["a"], name: [1.0]}), "t", "c")
+    assert ('<td class="num short paper">' in html) == printed
+
+
 def test_numbers_written_as_text_are_set_to_the_right_and_codes_are_not():
     frame = pd.DataFrame(
         {
