@@ -49,7 +49,7 @@ VARIANTS = "default: the rows of its table, or else the profile's `reproduce`"
     arg("--profile", required=True, help=A_PROFILE),
     arg("--variants", nargs="+", help=VARIANTS),
     arg("--seeds", nargs="+", type=at_least(0), help="default: all of a table's"),
-    arg("--publish", action="store_true", help="all of them, to the tracked results/"),
+    arg("--publish", action="store_true", help="every row, to the tracked results/"),
     arg(
         "--dry-run",
         action="store_true",

@@ -76,8 +76,8 @@ def run(
         variants: as `Lab.at` takes them; by default the rows that the profile gives a
             table, and otherwise those of its `reproduce`, or all with `publish`.
         seeds: by default all for such a table, and otherwise likewise.
-        publish: write to `results/<profile>` instead of `reruns/<profile>`; needs the
-            whole profile as it is.
+        publish: write to `results/<profile>` instead of `reruns/<profile>`; every row
+            of the profile as it is, of all its seeds or of those named.
         dry_run: say which runs are missing and how long they take; make nothing.
 
     Returns:
@@ -87,10 +87,10 @@ def run(
         ConfigError: an unknown experiment, variant or seed, or a part published.
     """
     names = expand(names, lab)
-    if publish and (variants or seeds or lab.overrides):
+    if publish and (variants or lab.overrides):
         raise ConfigError(
-            "Published results are those of a whole profile: use --publish without "
-            "--variants, --seeds and --set."
+            "Published results have every row of a profile, as it stands: use "
+            "--publish without --variants and --set; --seeds may choose seeds."
         )
     chosen = {
         name: _chosen(lab, name, variants, seeds, everything=publish) for name in names

@@ -237,6 +237,18 @@ def test_a_variant_that_no_profile_has_is_refused(lab):
     assert lab.label("no-cam") == lab.label("params/more.yaml:no-cam") == "w/o CAM"
 
 
+def test_what_is_published_has_every_row_of_a_profile_as_it_stands(lab, capsys):
+    with pytest.raises(ConfigError, match="without --variants and --set"):
+        experiments.run(["zeroshot"], lab, variants=["bipartite"], publish=True)
+    other = Lab("small", overrides={"pretrain.epochs": 2})
+    with pytest.raises(ConfigError, match="without --variants and --set"):
+        experiments.run(["zeroshot"], other, publish=True)
+    experiments.run(["zeroshot"], lab, seeds=[1], publish=True, dry_run=True)
+    planned = capsys.readouterr().out.splitlines()[0]
+    assert all(f"{variant} 1" in planned for variant in lab.variants)
+    assert "bipartite 0" not in planned
+
+
 def test_a_duration_is_in_the_unit_that_suits_it():
     written = [plan.duration(s) for s in (0, 89.4, 90, 5399, 5400, 86400)]
     assert written == ["0 s", "89 s", "2 min", "90 min", "1.5 h", "24.0 h"]
