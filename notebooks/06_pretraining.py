@@ -131,18 +131,18 @@ model = config.model
 settings_table = pd.DataFrame(
     [
         ("optimiser", "AdamW", "AdamW"),
-        ("learning rate, first step", "1.0e-3", f"{settings.lr:.1e}"),
-        ("learning rate, last step", "1.0e-8", f"{settings.min_lr:.1e}"),
+        ("learning rate, first step", "0.001", f"{settings.lr:g}"),
+        ("learning rate, last step", "1e-08", f"{settings.min_lr:g}"),
         ("schedule", "cosine", "one cosine, no warm-up"),
         ("epochs", "20", f"{settings.epochs}"),
         ("batch (pairs per process)", "not given", f"{settings.batch_size}"),
-        ("weight decay", "not given", f"{settings.weight_decay:.0e}"),
+        ("weight decay", "not given", f"{settings.weight_decay:g}"),
         (
             "temperature",
             "not given",
             f"{model.loss.tau}, {'learned' if model.loss.learn_tau else 'fixed'}",
         ),
-        ("precision", "not given", settings.precision),
+        ("precision", "not given", run.metrics["facts"]["precision"]),
         ("weights kept", "not given", settings.selection),
         ("seed", "not given", f"{settings.seed}"),
     ],
@@ -489,8 +489,9 @@ retrieval = at_the_end(
 )
 
 # %% tags=["hide-input"]
+ranks = retrieval["median rank"].map("{:.1f}".format)
 page.table(
-    retrieval,
+    retrieval.assign(**{"median rank": ranks}),
     "pretrain-retrieval",
     "Held-out retrieval after the last epoch, means over seeds.",
     lab=lab,
