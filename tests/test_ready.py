@@ -211,7 +211,7 @@ def test_what_makes_findings_doubtful_is_said():
     assert model.doubts(ecg(10), ["atrial one", "A", "a one"]) == []
     assert model.doubts(ecg(9.996, 250), []) == [], "rounded, it is not padded"
     banana, short = model.doubts(ecg(25), ["a one", "purple banana"]), ecg(4.5)
-    assert len(banana) == 1 and "'purple banana' is not calibrated: its" in banana[0]
+    assert len(banana) == 1 and "'purple banana' is not calibrated: no" in banana[0]
     padded, block = model.doubts(short, ["block"])
     assert "x lasts 4.5 s and the model's input 10 s; the rest is filled" in padded
     assert "'block' is not calibrated" in block
@@ -219,6 +219,13 @@ def test_what_makes_findings_doubtful_is_said():
     (near,) = model.doubts(ecg(10), ["Atrial  onne", "a one"])
     assert "'Atrial  onne' is not calibrated" in near
     assert near.endswith(" Did you mean 'atrial one'?")
+    (both,) = model.doubts(ecg(10), ["block", "a one", "extra"])
+    assert both.startswith("'block', 'extra' are not calibrated: no probability")
+    present = np.arange(12) < 2
+    few = replace(ecg(10), present=present, quality=Quality(0.0, ("II",), 0.0))
+    (blank,) = model.doubts(few, [])
+    assert "x has nothing in 11 of 12 leads (II, III, aVR, " in blank
+    assert "zeros, and probabilities were fitted to whole records" in blank
     small = replace(ecg(10), quality=Quality(0.0, (), 0.0, 0.01), notes=("odd",))
     odd, faint = model.doubts(small, [])
     assert odd == "odd" and faint.endswith("are its units right?")
@@ -229,6 +236,8 @@ def test_what_makes_findings_doubtful_is_said():
     assert unfitted.doubts(ecg(10), ["block", "purple banana"]) == []
     (padded,) = unfitted.doubts(short, [])
     assert padded.endswith("filled with zeros.")
+    (blank,) = unfitted.doubts(few, [])
+    assert blank.endswith("which are taken as zeros.")
     (near,) = unfitted.doubts(ecg(10), ["blok"])
     assert near == "'blok' is in no vocabulary of this model. Did you mean 'block'?"
 
@@ -376,7 +385,8 @@ def test_shipped_models_are_found_by_name_and_the_default_comes_first(
     assert load("a-model").scoring == Scoring()
     assert load().scoring == load(ready.DEFAULT).scoring == load(folder).scoring
     assert load(prompting=Prompting("members")).scoring.slope == 2.0
-    assert not load(prompting=Prompting()).scoring.fitted, "fitted to other scores"
+    other = load(prompting=Prompting()).scoring
+    assert (other.slope, other.offsets) == (1.0, {}), "fitted to other scores"
     monkeypatch.setattr(ready, "SHIPPED", tmp_path / "nothing")
     with pytest.raises(RunError, match="No model comes with this copy"):
         load()
@@ -488,6 +498,30 @@ def test_the_command_says_beside_the_findings_what_it_wrote_and_what_is_doubtful
     assert short.startswith("note: ") and "short.npy lasts 6 s" in short
     assert doubt.startswith("note: 'a one' is not calibrated")
     assert sorted(wrote) == [f"wrote {file}" for file in files]
+
+
+@pytest.mark.parametrize(
+    ("options", "doubted"),
+    [
+        ({}, []),
+        ({"prompting": Prompting("members")}, []),
+        ({"prompting": Prompting("single")}, ["block"]),
+        ({"prompting": Prompting("members", "mean")}, ["block"]),
+        ({"knowledge": {"own": {"B": "block"}}}, []),
+        ({"knowledge": {"own": {"B": {"name": "block", "synonyms": ["stop"]}}}}, "B"),
+        ({"knowledge": {"own": {"B": {"name": "bloc", "synonyms": ["block"]}}}}, "B"),
+    ],
+)
+def test_classes_worded_or_scored_otherwise_than_fitted_are_not_calibrated(
+    folder, tmp_path, options, doubted
+):
+    if "knowledge" in options:
+        path = tmp_path / "base.json"
+        path.write_text(json.dumps(options["knowledge"]))
+        options = {"knowledge": path}
+    model = load(folder, **options)
+    said = model.doubts(ecg(10), list(doubted) or ["block"])
+    assert [" not calibrated" in doubt for doubt in said] == [True] * len(doubted)
 
 
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(

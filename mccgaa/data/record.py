@@ -64,6 +64,12 @@ class Record:
         return self.signal.shape[1] / self.sampling_rate
 
     @property
+    def blank(self) -> list[str]:
+        """The leads that are absent or flat, of which a model sees zeros."""
+        here = zip(LEADS, self.present, strict=True)
+        return [n for n, is_in in here if not is_in or n in self.quality.flat_leads]
+
+    @property
     def misnamed(self) -> str:
         """What to say where limb leads do not add up as Einthoven's law has it."""
         if self.units != "mV" or not (self.present[_I] and self.present[_II]):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,7 +114,7 @@ class Classifier:
 
     def __repr__(self) -> str:
         given = self.model.config.input
-        fits = "calibrated" if self.scoring.fitted else "not calibrated"
+        fits = "calibrated" if self.scoring.offsets else "not calibrated"
         return (
             f"Classifier({self.name!r}, {len(self.names)} classes, "
             f"{given.sampling_rate} Hz, {given.duration:g} s, {fits})"
@@ -224,32 +224,42 @@ class Classifier:
 
         Returns:
             One sentence for each doubt: how the file was read, that its units or the
-            names of its leads may be wrong, that it is shorter than the model's input,
-            or that classes are not among those that the probabilities were fitted to.
+            names of its leads may be wrong, that leads are blank, that it is shorter
+            than the model's input, or that classes are not among those that the
+            probabilities were fitted to, in the words that these were fitted to.
         """
         said, given = [*record.notes], self.model.config.input
         said += [doubt for doubt in (record.faint, record.misnamed) if doubt]
-        if round(record.duration * given.sampling_rate) < given.length:
+        whole = ""
+        if self.scoring.fitted:
             whole = (
                 ", and probabilities were fitted to whole records: they may be far too "
                 "high or too low"
             )
+        if blank := record.blank:
+            said.append(
+                f"{record.path} has nothing in {len(blank)} of {len(LEADS)} leads "
+                f"({', '.join(blank)}), which are taken as zeros{whole}."
+            )
+        if round(record.duration * given.sampling_rate) < given.length:
             said.append(
                 f"{record.path} lasts {record.duration:g} s and the model's input "
-                f"{given.duration:g} s; the rest is filled with zeros"
-                f"{whole if self.scoring.fitted else ''}."
+                f"{given.duration:g} s; the rest is filled with zeros{whole}."
             )
-        for name in names:
-            meant = ""
-            if self.knowledge.find(name) is None:
-                meant = did_you_mean(name, self.knowledge.wordings())
-            if self.scoring.fitted and self._offset(name) is None:
-                said.append(
-                    f"{name!r} is not calibrated: its probability was fitted to no ECG "
-                    f"of this class, and may be far too high or too low.{meant}"
-                )
-            elif meant:
-                said.append(f"{name!r} is in no vocabulary of this model.{meant}")
+        unknown = [name for name in names if self.knowledge.find(name) is None]
+        meant = {n: did_you_mean(n, self.knowledge.wordings()) for n in unknown}
+        fitted = bool(self.scoring.fitted)
+        odd = [name for name in names if fitted and self._offset(name) is None]
+        if odd:
+            said.append(
+                f"{', '.join(map(repr, odd))} {'is' if len(odd) == 1 else 'are'} not "
+                "calibrated: no probability was fitted to a class that is worded and "
+                "scored like this; it may be far too high or too low."
+                f"{''.join(meant.values())}"
+            )
+        for name, question in meant.items():
+            if question and not odd:
+                said.append(f"{name!r} is in no vocabulary of this model.{question}")
         return said
 
     def _offset(self, name: str) -> float | None:
@@ -259,7 +269,7 @@ class Classifier:
 
     def _probability(self, cosine: Tensor, names: Sequence[str]) -> list[float | None]:
         """The probability of each class, where the loss or the scoring fits any."""
-        fits = self.model.config.loss.kind == "statements" or self.scoring.fitted
+        fits = self.model.config.loss.kind == "statements" or self.scoring.offsets
         if not fits:
             return [None] * len(names)
         return torch.sigmoid(self.logits(cosine, names)).tolist()
@@ -361,9 +371,26 @@ def load(
     base = knowledge_of(folder, knowledge)
     scoring = read_scoring(folder)
     if prompting is not None and prompting != scoring.prompting:
-        scoring = Scoring(prompting)  # what was fitted was fitted to other scores
+        # What was fitted was fitted to other scores: no class has an offset.
+        scoring = Scoring(prompting, fitted=scoring.fitted)
+    elif knowledge is not None:
+        scoring = _still_fitting(scoring, knowledge_of(folder), base, model)
     fold(model)
     return Classifier(model, base, scoring, str(name or shipped()[0]))
+
+
+def _still_fitting(
+    scoring: Scoring, own: Knowledge, base: Knowledge, model: MCCGAA
+) -> Scoring:
+    """Leave out the offsets of classes that another knowledge base words otherwise."""
+    how, style = scoring.prompting, model.config.text.style
+
+    def words(name: str, knowledge: Knowledge) -> Wordings:
+        entry = knowledge.find(name)
+        return [] if entry is None else how.of(entry, knowledge, style)
+
+    kept = {n: b for n, b in scoring.offsets.items() if words(n, own) == words(n, base)}
+    return replace(scoring, offsets=kept)
 
 
 def knowledge_of(folder: Path, given: Path | str | None = None) -> Knowledge:
