@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint reproduce book check bench mutants clean
+.PHONY: help install test lint profile reproduce book check bench mutants clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv] [PROFILE=synthetic] [SEEDS='0 1 2']"
@@ -17,9 +17,11 @@ help: ## list the targets
 install: $(INSTALLED) ## make the environment, with the pinned versions
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "error: there is no $(PYTHON); give another: make PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11; give another: make PYTHON=python3.12"; exit 2; }
-	@echo "Installing torch and the other packages into $(VENV): a few minutes, 2 GB or more"
+	@echo "Installing torch and the other packages into $(VENV): 2 GB or more, some minutes, in which pip says nothing"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
@@ -33,7 +35,11 @@ lint: install ## check style and formatting
 test: lint ## install, lint, and run every test, in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-reproduce: install ## data, pretraining, every chapter, the book, and how it compares
+profile:
+	@test -f params/$(PROFILE).yaml -o -f $(PROFILE) || \
+	  { echo "error: there is no params/$(PROFILE).yaml; there are: $(basename $(notdir $(wildcard params/*.yaml)))"; exit 2; }
+
+reproduce: profile install ## data, pretraining, every chapter, the book, and how it compares
 	$(BIN)/mccgaa run zeroshot pretraining --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
 	$(BIN)/mccgaa book execute --profile $(PROFILE)
 	@echo "The book: $$($(BIN)/mccgaa book build --profile $(PROFILE))"

@@ -20,7 +20,7 @@ import yaml
 
 from mccgaa.config import Style
 from mccgaa.errors import KnowledgeError
-from mccgaa.settings import stable_hash
+from mccgaa.settings import stable_hash, yaml_fault
 
 PACKAGED = Path(__file__).with_name("knowledge_base")
 LISTS = ("synonyms", "wordings", "members")  # fields that are lists of text
@@ -325,7 +325,8 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
         why = getattr(error, "strerror", None) or error
         raise KnowledgeError(f"{file} cannot be read: {why}.") from error
     except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise KnowledgeError(f"{file} is not valid YAML or JSON: {error}") from error
+        why = yaml_fault(error) if isinstance(error, yaml.YAMLError) else error
+        raise KnowledgeError(f"{file} is not valid YAML or JSON ({why}).") from error
     if not isinstance(data, dict) or not data:
         raise KnowledgeError(f"{file} must map vocabularies to their classes.")
     for name, classes in data.items():

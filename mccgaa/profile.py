@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mccgaa.config import InputConfig, ModelConfig, PretrainConfig, RunConfig
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, did_you_mean
 from mccgaa.settings import (
     as_mapping,
     from_dict,
@@ -135,11 +135,19 @@ class Profile:
         named = [folder / f"{bare}.yaml" for folder in (Path("params"), *INSTALLED)]
         if not path.is_file():
             path = next(filter(Path.is_file, named), path)
-        if not path.suffix and not path.is_file():  # perhaps a folder of its name
+        if not path.is_file():  # perhaps a folder of its name
+            found = [file.parent.glob("*.yaml") for file in named]
+            known = sorted({file.stem for files in found for file in files})
+            advice = (
+                f"profiles are {', '.join(known)}"
+                if known
+                else "give a profile's file, or change into a checkout of this project "
+                "(a folder with _toc.yml and params/)"
+            )
+            why = "it is a folder" if path.is_dir() else "there is no such file"
             raise ConfigError(
-                f"{params} cannot be read: there is no such file, and no profile "
-                f"params/{bare}.yaml; give a profile's file, or change into a checkout "
-                "of this project (a folder with _toc.yml and params/)."
+                f"{params} cannot be read: {why}, and no profile has this name; "
+                f"{advice}.{did_you_mean(path.stem, known)}"
             )
         data = _inherited(path)
         for key, kind, rest in (
@@ -226,8 +234,12 @@ class Profile:
                 "pretrain.seed is given by --seed, or by a profile's seeds; leave it "
                 "out of pretrain and --set."
             )
-        pretrain = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
-        model = from_dict(ModelConfig, settings["model"], "model")
+        try:
+            pretrain = from_dict(PretrainConfig, settings["pretrain"], "pretrain")
+            model = from_dict(ModelConfig, settings["model"], "model")
+        except ConfigError as error:
+            over = ", or what --set lays over it" if overrides else ""
+            raise ConfigError(f"{self.path}{over}: {error}") from error
         return RunConfig(name=name, model=model, pretrain=replace(pretrain, seed=seed))
 
     @property

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, did_you_mean
 from mccgaa.files import write_whole
 
 T = TypeVar("T")
@@ -58,7 +58,12 @@ def require(holds: bool, name: str, value: Any, expected: str) -> None:
 def choose(hint: Any, value: T, name: str) -> T:
     """Return a value that is one of a Literal's choices, or refuse it by its name."""
     choices = typing.get_args(hint)
-    require(value in choices, name, value, f"one of {', '.join(map(str, choices))}")
+    if value not in choices:
+        words = [str(choice) for choice in choices]
+        raise ConfigError(
+            f"{name} is {value!r}; expected one of {', '.join(words)}."
+            f"{did_you_mean(str(value), words)}"
+        )
     return value
 
 
@@ -120,6 +125,7 @@ def from_dict(cls: type[T], data: dict[str, Any] | None, where: str = "") -> T:
         if key not in known:
             raise ConfigError(
                 f"{where} has no setting {key!r}; it knows {', '.join(sorted(known))}."
+                f"{did_you_mean(str(key), known)}"
             )
         values[key] = _coerce(hints[key], value, f"{where}.{key}")
     missing = [
@@ -226,10 +232,18 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        why = yaml_fault(error)
+        raise ConfigError(f"{path} is not valid YAML ({why}).") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top.")
     return data
+
+
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """Say where a text is no YAML, and why."""
+    why = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {why}" if mark else why
 
 
 def dump_yaml(data: dict[str, Any], path: Path | str) -> None:

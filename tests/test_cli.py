@@ -19,11 +19,13 @@ import yaml
 
 from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
+from mccgaa.commands.models import few_records
 from mccgaa.config import METHOD, GafaConfig, ModelConfig, PretrainConfig, RunConfig
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
+from mccgaa.metrics import TaskResult
 from mccgaa.model import MCCGAA
 from mccgaa.ready.classifier import shipped
 from mccgaa.settings import from_dict, from_pairs, load_yaml, to_dict
@@ -322,7 +324,9 @@ MISTAKES = {
     ("classify", "ECG", "--run", "RUN", *AFIB, "--json", "FOLDER"): "it is a folder",
     ("classify", "ECG", "--run", "RUN", *AFIB, "--device", "gpu"): "device 'gpu'",
     ("classify", "ECG", "--run", "RUN", "--json", "FILE"): "would replace FILE, which",
-    ("classify", "", "--run", "RUN"): "is a folder; name a file in it",
+    ("classify", "", "--run", "RUN"): "name is empty; name an ECG file",
+    ("classify", ".", "--run", "RUN"): "is a folder; name a file in it",
+    ("classify", "ECG", "--run", "RUN", "--classes", "a", "a"): "names 'a' twice",
     (
         *("classify", "ECG", "--run", "RUN", "--classes"),
         *("sinus rhythm", "atrial", "fibrillation"),
@@ -332,7 +336,14 @@ MISTAKES = {
         "atrial fibrillation, sinus rhythm",
     ): "quotes of its own: 'atrial fibrillation' 'sinus rhythm'.",
     ("pack", "ptbxl", "--root", "FOLDER", "--out", "FOLDER/s"): "ptbxl_database",
-    ("pack", "ptbxl", "--root", "TREE", "--out", "FILE/s"): "FILE/s",
+    (
+        "pack",
+        "ptbxl",
+        "--root",
+        "TREE",
+        "--out",
+        "FILE/s",
+    ): "/s cannot be packed (Not a",
     ("pack", "ptbxl"): "pack needs a dataset, --root and --out",
     ("pack", "--check", "FOLDER"): "no signal store",
     ("pack", "--check", "FILE"): "FILE",
@@ -480,6 +491,16 @@ def test_classes_that_are_worded_alike_are_noted(
     assert note.startswith("note: MI and CD of super are both worded 'sinus' in ")
     assert zeroshot(run_folder, twin_store, "--tasks", "super") == 0
     assert "worded" not in capsys.readouterr().err
+
+
+def test_classes_of_few_records_are_noted():
+    found = TaskResult(0.9, (0.8, 1.0), 9, {})
+    for positives, few in ((5, True), (4, True), (6, True)):
+        found.classes = {"A": {"positives": positives}}
+        assert ("have, or lack, A" in few_records(found)) == few
+    found.n = 10
+    found.classes = {"A": {"positives": 5}}
+    assert few_records(found) == ""
 
 
 def test_a_column_of_ones_own_table_that_means_nothing_is_noted(tmp_path, capsys):

@@ -236,7 +236,7 @@ def test_the_fingerprint_follows_the_content_not_the_place(tmp_path):
         ("x: {1: a}", r"x: write 1 in quotes"),
         ("x: [A, B]", r"x must map classes to their entries"),
         ("[x]", r"must map vocabularies"),
-        ("x: {A: 'a", r"is not valid YAML or JSON"),
+        ("x: {A: 'a", r"is not valid YAML or JSON \(line 1: found unexpected end"),
         ("", r"must map vocabularies"),
     ],
 )

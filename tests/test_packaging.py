@@ -317,6 +317,21 @@ def test_what_pip_and_the_recipes_leave_is_ignored_and_removed():
     assert "build" in clean.split(), "a stale build/ gets into the next wheel"
 
 
+def test_make_refuses_what_is_not_there_before_it_installs(tmp_path):
+    for words, said in (
+        (["install", "PYTHON=python9"], "error: there is no python9; give another"),
+        (["reproduce", "PROFILE=smok"], "no params/smok.yaml; there are: "),
+    ):
+        made = subprocess.run(
+            ["make", *words, f"VENV={tmp_path / 'v'}", "PYTHON=python9"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert made.returncode == 2 and said in made.stdout
+        assert "older" not in made.stdout and not list(tmp_path.iterdir())
+
+
 def test_make_help_lists_every_target():
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],

@@ -92,12 +92,16 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
     (tmp_path / "small").mkdir()
     assert Profile.load("small").path == Path("params/small.yaml")
     (tmp_path / "absent").mkdir()  # a folder is no profile
-    for name in ("absent", "params/absent"):
+    for name, why in (("absent", "it is a folder"), ("params/absent", "no such file")):
         with pytest.raises(
-            ConfigError,
-            match=rf"{name} cannot be .* params/absent\.yaml; .* a checkout",
+            ConfigError, match=rf"{name} cannot be read: .*{why}, .* profiles are small"
         ):
             Profile.load(name)
+    with pytest.raises(ConfigError, match="Did you mean 'small'"):
+        Profile.load("smal")
+    (tmp_path / "params" / "small.yaml").unlink()
+    with pytest.raises(ConfigError, match="change into a checkout"):
+        Profile.load("smal")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +163,11 @@ def test_unknown_variants_settings_and_stores_are_refused(tmp_path):
     found = profile(tmp_path)
     with pytest.raises(ConfigError, match="no variant 'best'; it has plain, clip"):
         found.run_config("best")
+    wrong = profile(tmp_path, SMALL, "kind: clip", "kind: clipp")
+    with pytest.raises(ConfigError, match=r"small\.yaml: model\.loss\.kind is 'clipp'"):
+        wrong.run_config("clip")
+    with pytest.raises(ConfigError, match=r"small\.yaml, or what --set lays over it: "):
+        found.run_config(overrides={"pretrain": {"epochs": "x"}})
     with pytest.raises(ConfigError, match="start with model or pretrain, not loss"):
         found.run_config(overrides={"loss": {}})
     with pytest.raises(ConfigError, match="no store 'mine'"):

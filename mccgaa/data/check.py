@@ -131,13 +131,14 @@ def check(path: Path | str) -> StoreReport:
     problems = []
     if shared:
         problems.append(
-            f"{len(shared)} subjects are on more than one side of the split "
+            f"{_are(len(shared), 'subject')} on more than one side of the split "
             f"({', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''})."
         )
     across = _shared(records, pd.Series(digests))
     if across:
         problems.append(
-            f"{len(across)} identical signals are on more than one side of the split."
+            f"{_are(len(across), 'signal')} in records on more than one side of the "
+            "split."
         )
     return StoreReport(
         path=store.path,
@@ -236,6 +237,11 @@ def _reasons(file: Path) -> dict[str, int]:
             plain = plain.replace(path + ending, "FILE")
         counts[plain] += 1
     return dict(counts.most_common())
+
+
+def _are(count: int, noun: str) -> str:
+    """Begin a sentence on some things."""
+    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
 
 
 def _counts(counts: dict) -> str:

@@ -119,6 +119,10 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
             f"{path} names no lead in its first line; add a line above the numbers "
             f"that names them, such as {','.join(LEADS)}."
         )
+    for name in names:  # pandas calls the second of two columns I "I.1"
+        plain, _, copy = name.rpartition(".")
+        if copy.isdecimal() and plain in names and lead_of(plain):
+            raise RecordError(f"{path} has lead {plain} twice.")
     return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
 
 
@@ -198,6 +202,11 @@ def _oriented(path: Path, data: np.ndarray, leads: int) -> np.ndarray:
             return data
         if data.shape[1] == leads:
             return np.ascontiguousarray(data.T)
+    if data.shape == (leads, leads):
+        raise RecordError(
+            f"{path} holds an array of shape {data.shape}, which is ambiguous: either "
+            "side may be the leads; give more samples."
+        )
     raise RecordError(
         f"{path} holds an array of shape {data.shape}; expected ({leads}, samples) "
         f"or (samples, {leads})."

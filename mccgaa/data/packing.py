@@ -110,7 +110,9 @@ def pack(
                 f"The disk is full while packing {out}. Free some space and start the "
                 f"same command again: it continues from {partial}."
             ) from error
-        raise StoreError(f"{out} cannot be packed ({error}).") from error
+        raise StoreError(
+            f"{out} cannot be packed ({error.strerror or error}); give another place."
+        ) from error
     return SignalStore.open(out)
 
 

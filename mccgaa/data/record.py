@@ -50,10 +50,10 @@ class Record:
     """Twelve leads in the order of `mccgaa.config.LEADS`."""
 
     path: str
-    signal: np.ndarray  # (12, T) float32 in `units`; NaN kept; absent leads are 0
+    signal: np.ndarray  # (12, T) float32 in `units`; NaN kept; leads not there are 0
     sampling_rate: float  # Hz
     units: str  # mV | NU (z-scored at the source) | uncalibrated (no gain stated)
-    present: np.ndarray  # (12,) bool
+    present: np.ndarray  # (12,) bool: in the file, with a valid sample
     quality: Quality
     derived: tuple[str, ...] = ()  # limb leads computed from I and II; also `present`
     notes: tuple[str, ...] = ()  # sentences on how the file was read
@@ -104,7 +104,8 @@ def read_record(
     """Read one ECG file as twelve leads in standard order.
 
     Limb leads that the file lacks are computed where it has I and II, of which they are
-    exact linear combinations, and where the limb leads that it has are so, too.
+    exact linear combinations, and where the limb leads that it has are so, too. A lead
+    without a valid sample is as good as absent.
 
     Args:
         path: a `.hea`, `.mat`, `.npy`, `.edf` or `.csv` file, or a WFDB record's path
@@ -122,6 +123,8 @@ def read_record(
     Raises:
         RecordError: anything that keeps the file from being twelve trustworthy leads.
     """
+    if path == "":
+        raise RecordError("The record's name is empty; name an ECG file.")
     file = _locate(Path(path))
     kind = file.suffix.lower()
     if kind == ".hea":
@@ -188,12 +191,17 @@ def _assemble(
     check_extent(path, traces.sampling_rate, traces.data.shape[1])
     places, unknown = _places(path, traces.names)
     rows = list(places.values())
+    if len(rows) == len(LEADS):
+        unknown = []  # Frank leads or respiration, which do no harm
     unit, factors = _common_unit(path, [traces.units[row] for row in rows])
     signal = np.zeros((len(LEADS), traces.data.shape[1]), dtype=np.float32)  # (12, T)
     present = np.zeros(len(LEADS), dtype=bool)
     for (lead, row), factor in zip(places.items(), factors, strict=True):
-        signal[lead] = traces.data[row] if factor == 1 else traces.data[row] * factor
-        present[lead] = True
+        if not np.isnan(traces.data[row]).all():
+            signal[lead] = (
+                traces.data[row] if factor == 1 else traces.data[row] * factor
+            )
+            present[lead] = True
     if np.isinf(signal).any():
         raise RecordError(f"{path} holds infinite values.")
     # Leads that were scaled one by one (NU), or by unknown gains, do not add up.
@@ -203,8 +211,11 @@ def _assemble(
         _check_amplitude(path, signal)
     quality = _quality(path, signal, present, traces.sampling_rate)
     if derived:
-        said = f"{', '.join(derived)}: not in {path}, but computed from its I and II."
-        notes = [*notes, said]
+        notes = [
+            *notes,
+            f"{', '.join(derived)}: without a valid sample in {path}, but computed "
+            "from its I and II.",
+        ]
     return Record(
         path=str(path),
         signal=signal,
@@ -283,17 +294,18 @@ def _check_leads(
 ) -> None:
     """Refuse a record that lacks leads, unless that is allowed and no name is odd."""
     missing = [lead for lead, here in zip(LEADS, present, strict=True) if not here]
-    # Other channels (Frank leads, respiration) do no harm if all twelve are there.
     if missing and unknown:
         raise RecordError(
             f"{path} has unknown leads {', '.join(map(repr, unknown))} and lacks "
-            f"{', '.join(missing)}; expected {', '.join(LEADS)}."
+            f"{', '.join(missing)}; rename in the file what is one of the twelve, such "
+            "as MLII to II, and take out what is none: --allow-missing-leads fills "
+            "leads that are absent, and cannot know which these are."
         )
     if not present.any() or (missing and not allow_missing):
         raise RecordError(
             f"{path} has {present.sum()} of the twelve leads: {', '.join(missing)} "
-            "missing. Pass allow_missing_leads (command line: --allow-missing-leads) "
-            "to have them filled with zeros."
+            "missing, or without a valid sample. Pass allow_missing_leads (command "
+            "line: --allow-missing-leads) to have them filled with zeros."
         )
 
 
@@ -313,8 +325,8 @@ def _common_unit(path: Path, units: list[str]) -> tuple[str, list[float]]:
             )
         if factor is None:
             raise RecordError(
-                f"{path} states its leads in {', '.join(sorted(set(plain)))}; "
-                f"{unit!r} is no voltage that all of them share (mV, uV, V, or NU)."
+                f"{path} states its leads in {', '.join(sorted(set(plain)))}; expected "
+                "voltages (mV, uV or V), or NU in all of them."
             )
     return "mV", factors  # type: ignore[return-value]
 
@@ -333,14 +345,11 @@ def _check_amplitude(path: Path, signal: np.ndarray) -> None:
 def _quality(
     path: Path, signal: np.ndarray, present: np.ndarray, sampling_rate: float
 ) -> Quality:
-    """Measure invalid samples, flat leads and clipping; refuse what is all invalid."""
+    """Measure invalid samples, flat leads and clipping; refuse what is all flat."""
     used = signal[present]  # (n, T)
     names = [lead for lead, here in zip(LEADS, present, strict=True) if here]
     nan = np.isnan(used)
     any_nan = bool(nan.any())
-    if any_nan and nan.all(axis=1).any():
-        lead = names[int(np.argmax(nan.all(axis=1)))]
-        raise RecordError(f"{path}: lead {lead} has no valid sample.")
     low = np.nanmin(used, axis=1) if any_nan else used.min(axis=1)
     high = np.nanmax(used, axis=1) if any_nan else used.max(axis=1)
     flat = low == high

@@ -22,12 +22,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from mccgaa.errors import StoreError
 from mccgaa.files import PARTIAL
 
 SPLITS = ("train", "val", "test")
 _DIGEST_ROWS = 10_000  # turned into Python objects at a time
+
+
+def _is_locked(partial: Path) -> bool:
+    """Whether a process is packing there, and not one that was killed."""
+    lock = Path(f"{partial}.lock")
+    try:
+        if lock.exists():
+            with FileLock(lock).acquire(timeout=0):
+                pass
+    except Timeout:
+        return True
+    except OSError:  # it is another user's, and says nothing
+        pass
+    return False
 
 
 class SignalStore:
@@ -55,11 +70,11 @@ class SignalStore:
         try:
             meta = json.loads((path / "store.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            hint = (
-                f"its packing was interrupted (see {partial}): start it again."
-                if partial.is_dir()
-                else "make it with `mccgaa pack`."
-            )
+            hint = "make it with `mccgaa pack`."
+            if _is_locked(partial):
+                hint = "another process is packing it now; let it finish."
+            elif partial.is_dir():
+                hint = f"its packing was interrupted (see {partial}): start it again."
             raise StoreError(f"There is no signal store at {path}; {hint}") from error
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}/store.json cannot be read ({error}).") from error

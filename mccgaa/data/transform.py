@@ -34,6 +34,10 @@ BAND = (0.5, 40.0)  # Hz
 _ORDER = 4  # Butterworth, run forwards and backwards
 _MAX_GAP = 0.2  # seconds; shorter than any two beats lie apart
 _MAX_NAN_SHARE = 0.05  # of a lead's samples, in however many short gaps
+_WAY_OUT = (
+    "Cut that part out of the file, or leave the lead out and pass allow_missing_leads "
+    "(command line: --allow-missing-leads)."
+)
 _FIRST = {"first-10s": None, "first-5s-padded": 5.0}
 
 
@@ -164,12 +168,12 @@ def _fill_gaps(record: Record) -> np.ndarray:
             raise RecordError(
                 f"{record.path}: lead {lead} is invalid for "
                 f"{gap / record.sampling_rate:.2f} s; up to {_MAX_GAP} s are "
-                "interpolated."
+                f"interpolated. {_WAY_OUT}"
             )
         if bad.mean() > _MAX_NAN_SHARE:
             raise RecordError(
                 f"{record.path}: {bad.mean():.1%} of lead {lead} is invalid; "
-                f"up to {_MAX_NAN_SHARE:.0%} is interpolated."
+                f"up to {_MAX_NAN_SHARE:.0%} is interpolated. {_WAY_OUT}"
             )
         trace[bad] = np.interp(np.flatnonzero(bad), np.flatnonzero(~bad), trace[~bad])
     return signal
@@ -180,8 +184,8 @@ def _bandpass(record: Record, signal: np.ndarray, alone: bool) -> np.ndarray:
     rate = record.sampling_rate
     if rate <= 2 * BAND[1]:
         raise RecordError(
-            f"{record.path} has {rate:g} Hz; the band up to {BAND[1]:g} Hz needs more "
-            f"than {2 * BAND[1]:g} Hz."
+            f"{record.path} has {rate:g} Hz; the band up to {BAND[1]:g} Hz, of which "
+            f"the transform bandpass-zscore is, needs more than {2 * BAND[1]:g} Hz."
         )
     # scipy's short padding at the ends; the z-scored part of PTB-XL was made with it.
     edge = 3 * (2 * _ORDER + 1)

@@ -223,7 +223,7 @@ def check_extent(path: Path, sampling_rate: float, length: int) -> None:
     if not 50 <= sampling_rate <= 50_000:
         raise RecordError(
             f"{path} states a sampling rate of {sampling_rate:g} Hz; "
-            "expected 50 to 50,000 Hz."
+            "expected 50 to 50,000 Hz, and above 80 Hz for a model of filtered ECGs."
         )
     if length <= 0:
         raise RecordError(f"{path} holds no samples.")

@@ -101,7 +101,8 @@ def test_subjects_and_signals_on_both_sides_are_problems(make_store):
     card = check(make_store(change))
     assert card.shared_subjects == ["s2"]
     assert len(card.problems) == 2
-    assert "PROBLEM: 1 subjects are on more than one side" in str(card)
+    assert "PROBLEM: 1 subject is on more than one side" in str(card)
+    assert "1 signal is in records on more than one side" in str(card)
     assert "No subject is on" not in str(card)
 
 

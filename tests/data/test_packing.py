@@ -81,7 +81,7 @@ def test_bad_records_are_listed_with_their_reason_and_skipped(
         "r3": "aVR is invalid for 0.60 s",
         "r5": "r5.dat, which is missing",
         "r6": "z-scored (units NU)",
-        "r8": "V2 has no valid sample",
+        "r8": "V2 missing, or without a valid sample",
     }.items():
         assert reason in reasons[record]
         assert str(root) not in reasons[record]

@@ -229,8 +229,8 @@ def test_limb_leads_that_are_missing_are_computed_from_two(tmp_path, ecg, wfdb_w
     np.testing.assert_allclose(record.signal[[0, 1, *range(6, 12)]], eight, atol=1e-6)
     assert record.present.all()
     assert record.derived == ("III", "aVR", "aVL", "aVF")
-    said = f"III, aVR, aVL, aVF: not in {header}, but computed from its I and II."
-    assert record.notes == (said,)
+    said = f"III, aVR, aVL, aVF: without a valid sample in {header}, but computed from"
+    assert record.notes == (f"{said} its I and II.",)
     # With one of them there, and right but for its noise, the other three are.
     with_iii = np.concatenate([eight, limbs[:1] + 0.01 * ecg(2, 500, 1)])
     record = read_record(wfdb_writer(tmp_path, "s", with_iii, leads=[*EIGHT, "III"]))
@@ -324,7 +324,8 @@ def test_one_lead_suffices_where_missing_leads_are_allowed(tmp_path, ecg, wfdb_w
 
 def test_an_unknown_lead_is_never_dropped_silently(tmp_path, ecg, wfdb_writer):
     header = wfdb_writer(tmp_path, "r", ecg(2, 500, leads=2), leads=["MLII", "V5"])
-    with pytest.raises(RecordError, match="unknown leads 'MLII'"):
+    said = "unknown leads 'MLII' .* rename .* MLII to II, .* --allow-missing-leads"
+    with pytest.raises(RecordError, match=said):
         read_record(header, allow_missing_leads=True)
 
 
@@ -365,7 +366,10 @@ FAULTS = {
         "several segments",
     ),
     "a day long": (lambda h: edit(h, " 1000$", " 43200000"), "86400 s"),
-    "unknown unit": (lambda h: edit(h, "/mV 16 0", "/mmHg 16 0"), "mmHg"),
+    "unknown unit": (
+        lambda h: edit(h, "/mV 16 0", "/mmHg 16 0"),
+        r"mmHg; expected v",
+    ),
     "two rates": (lambda h: edit(h, "dat 16 ", "dat 16x2 ", 1), "different rates"),
 }
 
@@ -408,11 +412,34 @@ def test_damage_is_found_in_formats_that_wfdb_reads(
         read_record(header)
 
 
-def test_a_lead_without_a_valid_sample_is_refused(tmp_path, ecg, wfdb_writer):
-    signal = ecg(2, 500)
+def test_a_lead_without_a_valid_sample_is_as_good_as_absent(tmp_path, ecg, wfdb_writer):
+    eight = ecg(2, 500, leads=8)
+    limbs = limbs_of(*eight[:2])
+    signal = np.concatenate([eight[:2], limbs, eight[2:], eight[:1]])
+    signal[3] = np.nan
+    names = [*LEADS, "resp"]
+    record = read_record(wfdb_writer(tmp_path, "limb", signal, leads=names))
+    assert record.derived == ("aVR",) and record.present.all()
+    np.testing.assert_allclose(record.signal[3], limbs[1], atol=0.001)
     signal[6] = np.nan
-    with pytest.raises(RecordError, match="lead V1 has no valid sample"):
-        read_record(wfdb_writer(tmp_path, "r", signal))
+    header = wfdb_writer(tmp_path, "chest", signal, leads=names)
+    with pytest.raises(RecordError, match="V1 missing, or without a valid sample"):
+        read_record(header)
+    record = read_record(header, allow_missing_leads=True)
+    assert not record.signal[6].any() and record.blank == ["V1"]
+    signal[:] = np.nan
+    with pytest.raises(RecordError, match="0 of the twelve leads"):
+        read_record(wfdb_writer(tmp_path, "none", signal), allow_missing_leads=True)
+
+
+def test_what_could_be_read_in_two_ways_is_refused(tmp_path, ecg):
+    np.save(tmp_path / "x.npy", np.eye(12))
+    with pytest.raises(RecordError, match="is ambiguous: either side"):
+        read_record(tmp_path / "x.npy", sampling_rate=500)
+    rows = [",".join([*LEADS, "I"]), *([",".join("1" * 13)] * 9)]
+    (tmp_path / "x.csv").write_text("\n".join(rows))
+    with pytest.raises(RecordError, match="has lead I twice"):
+        read_record(tmp_path / "x.csv", sampling_rate=500)
 
 
 def test_twelve_flat_leads_are_refused(tmp_path, wfdb_writer):

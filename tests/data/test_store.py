@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from mccgaa.config import InputConfig
 from mccgaa.data import store as store_module
@@ -167,6 +168,14 @@ def test_a_store_that_is_absent_or_unfinished_is_reported(tmp_path):
     with pytest.raises(StoreError, match="make it with `mccgaa pack`"):
         SignalStore.open(tmp_path / "none")
     (tmp_path / "out.partial").mkdir()
+    with pytest.raises(StoreError, match="packing was interrupted"):
+        SignalStore.open(tmp_path / "out")
+    with (
+        FileLock(tmp_path / "out.partial.lock"),
+        pytest.raises(StoreError, match="another process is packing it now"),
+    ):
+        SignalStore.open(tmp_path / "out")
+    (tmp_path / "out.partial.lock").touch()  # which a process left that was killed
     with pytest.raises(StoreError, match="packing was interrupted"):
         SignalStore.open(tmp_path / "out")
 

@@ -158,13 +158,15 @@ def test_short_gaps_are_interpolated(record_of, ecg):
 def test_long_and_frequent_gaps_are_refused(record_of, ecg):
     long = ecg(10, 500)
     long[3, 1000:1101] = np.nan
-    with pytest.raises(RecordError, match=r"lead aVR is invalid for 0\.20 s"):
+    with pytest.raises(
+        RecordError, match=r"aVR is invalid for 0\.20 s.* Cut that part"
+    ):
         prepare(record_of(long), InputConfig())
     often = ecg(10, 500)
     often[8, ::20] = np.nan  # 5 %
     assert np.isfinite(prepare(record_of(often), InputConfig())).all()
     often[8, ::15] = np.nan
-    with pytest.raises(RecordError, match=r"10\.0% of lead V3"):
+    with pytest.raises(RecordError, match=r"10\.0% of lead V3.* Cut that part out"):
         prepare(record_of(often), InputConfig())
 
 
@@ -195,7 +197,7 @@ def test_a_lead_that_its_record_calls_flat_becomes_zeros(record_of, ecg):
 
 def test_what_cannot_hold_the_band_is_refused(record_of, ecg):
     config = InputConfig(100, 10.0, "bandpass-zscore")
-    with pytest.raises(RecordError, match="needs more than 80 Hz"):
+    with pytest.raises(RecordError, match=r"transform .* needs more than 80 Hz"):
         prepare(record_of(ecg(10, 80), rate=80), config)
     assert prepare(record_of(ecg(10, 81), rate=81), config).any()
     # scipy's padding of four second-order sections: 3 * (2 * 4 + 1) = 27 samples
