@@ -56,6 +56,9 @@ def auroc(
     return area[0] if weights is None else area
 
 
+FEW = 5  # records with a class, or without it, of which an AUROC says little
+
+
 @dataclass
 class TaskResult:
     """Zero-shot or probe result on one task; AUROC as a fraction of 1."""
@@ -75,6 +78,16 @@ class TaskResult:
         found = scored + interval if self.classes else "no class can be scored"
         rest = f", left out: {', '.join(self.left_out)}" if self.left_out else ""
         return f"{found}  {self.n} records, {len(self.classes)} classes{rest}"
+
+    def doubts(self, task: str) -> list[str]:
+        """Say which classes have too few records, or are absent from too few."""
+        sizes = {name: one["positives"] for name, one in self.classes.items()}
+        few = [name for name, n in sizes.items() if min(n, self.n - n) < FEW]
+        said = (
+            f"{task}: fewer than {FEW} records have, or lack, {', '.join(few)}; an "
+            "AUROC of so few is chance, and its interval is too narrow."
+        )
+        return [said] if few else []
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no NaN: None is written for it."""

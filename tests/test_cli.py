@@ -19,13 +19,11 @@ import yaml
 
 from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
-from mccgaa.commands.models import few_records
 from mccgaa.config import METHOD, GafaConfig, ModelConfig, PretrainConfig, RunConfig
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
-from mccgaa.metrics import TaskResult
 from mccgaa.model import MCCGAA
 from mccgaa.ready.classifier import shipped
 from mccgaa.settings import from_dict, from_pairs, load_yaml, to_dict
@@ -491,16 +489,6 @@ def test_classes_that_are_worded_alike_are_noted(
     assert note.startswith("note: MI and CD of super are both worded 'sinus' in ")
     assert zeroshot(run_folder, twin_store, "--tasks", "super") == 0
     assert "worded" not in capsys.readouterr().err
-
-
-def test_classes_of_few_records_are_noted():
-    found = TaskResult(0.9, (0.8, 1.0), 9, {})
-    for positives, few in ((5, True), (4, True), (6, True)):
-        found.classes = {"A": {"positives": positives}}
-        assert ("have, or lack, A" in few_records(found)) == few
-    found.n = 10
-    found.classes = {"A": {"positives": 5}}
-    assert few_records(found) == ""
 
 
 def test_a_column_of_ones_own_table_that_means_nothing_is_noted(tmp_path, capsys):

@@ -343,3 +343,11 @@ def test_scores_of_windows_are_averaged_by_record():
     for missing in (None, math.nan):
         with pytest.raises(ValueError, match="window has no group"):
             mean_by_record(scores, ["b", missing, "b", "a"])
+
+
+def test_classes_of_few_records_are_doubtful():
+    for n, positives, few in ((9, 5, True), (9, 4, True), (10, 5, False)):
+        found = TaskResult(0.9, (0.8, 1.0), n, {"A": {"positives": positives}})
+        assert [
+            "t: fewer than 5 records have, or lack, A;" in d for d in found.doubts("t")
+        ] == [True] * few

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
-    from mccgaa.metrics import TaskResult
     from mccgaa.ready.classifier import Classifier
 
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
@@ -47,7 +46,6 @@ BOOTSTRAP = arg(
     "--bootstrap", type=at_least(0), default=1000, help="resamples (0: none)"
 )
 OWN = "the model's own"
-FEW = 5  # records, with a class or without, of which an AUROC says little
 PER_CENT = at_least(1, 100)
 SHARES = "per cent of the training split (default: 1 10 100)"
 TO_WRITE = "folder to write; its name is the model's, and one there is replaced"
@@ -110,27 +108,12 @@ def worded_alike(
     return said
 
 
-def few_records(result: TaskResult) -> str:
-    """Say that a task has too few records with a class, or without, to score it."""
-    sizes = {name: one["positives"] for name, one in result.classes.items()}
-    few = [name for name, n in sizes.items() if min(n, result.n - n) < FEW]
-    if not few:
-        return ""
-    return (
-        f"fewer than {FEW} records have, or lack, {', '.join(few)}; an AUROC of so few "
-        "is chance, and its interval is too narrow."
-    )
-
-
 def check_quotes(classes: Sequence[str], knowledge: Knowledge) -> None:
-    """Refuse the words of one class given as several, several as one, one as two.
+    """Refuse the words of one class given as several, and several classes as one.
 
     Raises:
         ConfigError: with the class, or the classes, that may be meant.
     """
-    for name in classes:
-        if classes.count(name) > 1:
-            raise ConfigError(f"--classes names {name!r} twice; name each class once.")
     for start in range(len(classes)):
         for end in range(start + 2, len(classes) + 1):
             words, whole = classes[start:end], " ".join(classes[start:end])
@@ -192,10 +175,9 @@ def zeroshot(args: argparse.Namespace) -> None:
     how["split"] = None if args.split == "all" else args.split
     results = zero_shot(model, store, tasks, knowledge, progress=True, **how)
     for task in tasks:
-        for note in worded_alike(knowledge, task, store.classes(task), args.prompts):
+        alike = worded_alike(knowledge, task, store.classes(task), args.prompts)
+        for note in (*alike, *results[task].doubts(task)):
             print(f"note: {note}", file=sys.stderr)
-        if note := few_records(results[task]):
-            print(f"note: {task}: {note}", file=sys.stderr)
     found = protocol(folder, model, store, tasks, knowledge, **how)
     print(found["meaning"])
     for task, result in results.items():

@@ -303,6 +303,8 @@ def _checked(classes: Iterable[str]) -> tuple[str, ...]:
             raise ConfigError(
                 f"classes holds {name!r}; expected words, such as 'sinus rhythm'."
             )
+        if names.count(name) > 1:
+            raise ConfigError(f"classes names {name!r} twice; name each class once.")
     if not names:
         raise ConfigError("Name at least one class, such as 'sinus rhythm'.")
     return names
