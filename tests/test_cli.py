@@ -322,7 +322,7 @@ MISTAKES = {
     ("classify", "ECG", "--run", "RUN", *AFIB, "--json", "FOLDER"): "it is a folder",
     ("classify", "ECG", "--run", "RUN", *AFIB, "--device", "gpu"): "device 'gpu'",
     ("classify", "ECG", "--run", "RUN", "--json", "FILE"): "would replace FILE, which",
-    ("classify", "", "--run", "RUN"): "name is empty; name an ECG file",
+    ("classify", "", "--run", "RUN"): "record's name is empty",
     ("classify", ".", "--run", "RUN"): "is a folder; name a file in it",
     ("classify", "ECG", "--run", "RUN", "--classes", "a", "a"): "names 'a' twice",
     (
