@@ -415,21 +415,21 @@ def test_damage_is_found_in_formats_that_wfdb_reads(
 def test_a_lead_without_a_valid_sample_is_as_good_as_absent(tmp_path, ecg, wfdb_writer):
     eight = ecg(2, 500, leads=8)
     limbs = limbs_of(*eight[:2])
-    signal = np.concatenate([eight[:2], limbs, eight[2:], eight[:1]])
+    signal = np.concatenate([eight[:2], limbs, eight[2:]])
     signal[3] = np.nan
-    names = [*LEADS, "resp"]
-    record = read_record(wfdb_writer(tmp_path, "limb", signal, leads=names))
+    record = read_record(wfdb_writer(tmp_path, "limb", signal, leads=LEADS))
     assert record.derived == ("aVR",) and record.present.all()
     np.testing.assert_allclose(record.signal[3], limbs[1], atol=0.001)
     signal[6] = np.nan
-    header = wfdb_writer(tmp_path, "chest", signal, leads=names)
+    header = wfdb_writer(tmp_path, "chest", signal, leads=LEADS)
     with pytest.raises(RecordError, match="V1 missing, or without a valid sample"):
         read_record(header)
     record = read_record(header, allow_missing_leads=True)
     assert not record.signal[6].any() and record.blank == ["V1"]
     signal[:] = np.nan
     with pytest.raises(RecordError, match="0 of the twelve leads"):
-        read_record(wfdb_writer(tmp_path, "none", signal), allow_missing_leads=True)
+        header = wfdb_writer(tmp_path, "none", signal, leads=LEADS)
+        read_record(header, allow_missing_leads=True)
 
 
 def test_what_could_be_read_in_two_ways_is_refused(tmp_path, ecg):
