@@ -232,8 +232,7 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
-        why = yaml_fault(error)
-        raise ConfigError(f"{path} is not valid YAML ({why}).") from error
+        raise ConfigError(f"{path} is not valid YAML ({yaml_fault(error)}).") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top.")
     return data

@@ -36,12 +36,9 @@ def _is_locked(partial: Path) -> bool:
     lock = Path(f"{partial}.lock")
     try:
         if lock.exists():
-            with FileLock(lock).acquire(timeout=0):
-                pass
-    except Timeout:
-        return True
-    except OSError:  # it is another user's, and says nothing
-        pass
+            FileLock(lock).acquire(timeout=0).lock.release()
+    except OSError as error:  # another user's lock says nothing
+        return isinstance(error, Timeout)
     return False
 
 
