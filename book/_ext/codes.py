@@ -1,8 +1,9 @@
-"""A Sphinx extension: codes of classes in tables say on hover what they mean.
+"""A Sphinx extension: codes of classes say on hover what they mean.
 
 `AFIB` in a cell becomes an abbreviation of "atrial fibrillation", as the packaged
 knowledge base names it, and so does each code of a cell that lists some. A code that
-datasets use for different findings lists them all.
+datasets use for different findings lists them all. In prose the first of each is
+marked, where it is long enough to be no other abbreviation.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from words import in_prose
 
 from mccgaa.knowledge import Knowledge
 
 CELL = re.compile(r"(<t[dh][^>]*>)([^<>]{2,})(</t[dh]>)")
+WORD = re.compile(r"(?<![\w/-])[0-9]?[A-Z]{3,}(?![\w/-])")  # in a sentence
 NAMES = {"statements": "PTB-XL", "cpsc2018": "CPSC2018", "csn": "CSN"}
 
 
@@ -61,6 +64,27 @@ def explained(table: str, known: Mapping[str, str]) -> str:
     return CELL.sub(mark, table)
 
 
+def mark_prose(tree: nodes.Element, known: Mapping[str, str]) -> None:
+    """Mark the first of each code in a page's prose as an abbreviation.
+
+    Args:
+        tree: of a page, changed in place.
+        known: code -> what it means.
+    """
+    left = dict(known)
+    for text in list(tree.findall(nodes.Text)):
+        if not in_prose(text):
+            continue
+        parts, sentence, end = [], text.astext(), 0
+        for code in WORD.finditer(sentence):
+            if code[0] in left:
+                said = nodes.abbreviation("", code[0], explanation=left.pop(code[0]))
+                parts += [nodes.Text(sentence[end : code.start()]), said]
+                end = code.end()
+        if parts:
+            text.parent.replace(text, [*parts, nodes.Text(sentence[end:])])
+
+
 def _joined(names: Mapping[str, str]) -> str:
     if len(set(names.values())) == 1:
         return next(iter(names.values()))
@@ -71,3 +95,4 @@ def _explain(app: Sphinx, doctree: nodes.document, page: str) -> None:
     for raw in doctree.findall(nodes.raw):
         if 'class="table-card' in raw.astext():
             raw.children = [nodes.Text(explained(raw.astext(), meanings()))]
+    mark_prose(doctree, meanings())

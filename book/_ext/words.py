@@ -68,7 +68,7 @@ def link(tree: nodes.Element, words: dict[str, tuple[str, str]], glossary: str) 
     """
     left = dict(words)
     for text in list(tree.findall(nodes.Text)):
-        if not _in_prose(text):
+        if not in_prose(text):
             continue
         parts, rest = [], text.astext()
         while left and (match := _any(left).search(rest)):
@@ -106,7 +106,8 @@ def _any(words: dict[str, tuple[str, str]]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w/-])({names})(?:e?s)?(?![\w/-]|\.\w)")
 
 
-def _in_prose(node: nodes.Node) -> bool:
+def in_prose(node: nodes.Node) -> bool:
+    """Say whether a node is part of a sentence, and no link, code or title."""
     inside = False
     while (node := node.parent) is not None:
         if isinstance(node, APART) or node.get("stamp"):

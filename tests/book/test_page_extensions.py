@@ -188,6 +188,24 @@ def test_each_code_of_a_list_is_explained():
     assert codes.explained("<td>RVH, none</td>", known) == "<td>RVH, none</td>"
 
 
+def test_the_first_of_a_code_in_prose_is_explained():
+    known = {"AVB": "block", "2AVB": "second-degree block", "AFIB": "fibrillation"}
+    tree = nodes.document(None, None)
+    prose = "AVBs, x/AVB and 2AVB; an AVB, another AVB, and AFIB."
+    tree += nodes.paragraph("", "", nodes.literal("", "AFIB"), nodes.Text(prose))
+    codes.mark_prose(tree, known)
+    marked = list(tree.findall(nodes.abbreviation))
+    assert [(one.astext(), one["explanation"]) for one in marked] == [
+        ("2AVB", "second-degree block"),
+        ("AVB", "block"),
+        ("AFIB", "fibrillation"),
+    ]
+    assert tree.astext() == "AFIB" + prose
+    assert marked[1].parent.index(marked[1]) > marked[0].parent.index(marked[0])
+    before = marked[1].parent[marked[1].parent.index(marked[1]) - 1]
+    assert before.astext() == "; an ", "not the one in another word"
+
+
 def test_a_docstring_becomes_paragraphs_lists_and_formulas():
     found = api.prose(
         """Do a thing.
