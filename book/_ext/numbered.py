@@ -3,8 +3,8 @@
 Page `notebooks/04_gafa` has Fig. 4.1 and Table 4.1, `notebooks/A2_the_twin` A2.1, and
 `notebooks/real/07_zero_shot`, a second copy, R7.1. The number is in the page's title
 too, also where the contents number none. A table that `mccgaa_book.page.table` wrote
-can be referred to as `[](#table-NAME)`, its anchor on the page; on the second copy of a
-chapter the anchor is `real-table-NAME`.
+can be referred to as `[](#table-NAME)`, its anchor on the page; the second copy of a
+chapter means its own so, and other pages call that `real-table-NAME`.
 """
 
 from __future__ import annotations
@@ -74,6 +74,9 @@ def _find_tables(app: Sphinx, doctree: nodes.document) -> None:
     for raw in doctree.findall(nodes.raw):
         found += [m["id"] for m in CARD.finditer(raw.rawsource or raw.astext())]
     _tables(app.env)[page] = found
+    for link in doctree.findall(addnodes.pending_xref):
+        if link["reftarget"] in found:  # a page's own, and not that of its first copy
+            link["reftarget"] = label_of(page, link["reftarget"])
     labels = app.env.get_domain("std")
     for anchor in found:
         name = label_of(page, anchor)

@@ -314,10 +314,12 @@ See :ref:`table-one`.
 
 def test_a_built_page_numbers_its_tables_and_links_to_them(tmp_path):
     source = tmp_path / "book"
-    (source / "notebooks").mkdir(parents=True)
+    (source / "notebooks" / "real").mkdir(parents=True)
     (tmp_path / "pyproject.toml").touch()
     page = PAGE.replace("<figcaption\n   id", "<figcaption id")
-    (source / "notebooks" / "04_page.rst").write_text(page)
+    contents = "\n.. toctree::\n\n   real/04_page\n"
+    (source / "notebooks" / "04_page.rst").write_text(page + contents)
+    (source / "notebooks" / "real" / "04_page.rst").write_text(page)
     (source / "conf.py").write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT / 'book' / '_ext')!r})\n"
         "extensions = ['numbered', 'codes', 'about_page']\nnumfig = True\n"
@@ -331,6 +333,8 @@ def test_a_built_page_numbers_its_tables_and_links_to_them(tmp_path):
     assert '<abbr title="atrial fibrillation">AFIB</abbr>' in html
     assert html.count("Table 4.1") == 2  # the caption, and the reference
     assert '<h1><span class="section-number">4. </span>' in html
+    copy = (out / "notebooks" / "real" / "04_page.html").read_text(encoding="utf-8")
+    assert copy.count("Table R4.1") == 2, "a second copy means its own table"
 
 
 def prose(*parts: nodes.Node) -> nodes.document:
