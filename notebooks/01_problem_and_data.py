@@ -350,7 +350,7 @@ for code in codes.split(","):
     print(code, acronym_of[code])
 
 # %% [markdown]
-# Two of these acronyms invite misreading. In this dataset **ST** is sinus tachycardia, and **AF**
+# Two acronyms of that table invite misreading. In this dataset **ST** is sinus tachycardia, and **AF**
 # is atrial *flutter*; fibrillation is AFIB:
 
 # %%

@@ -55,7 +55,7 @@ page.start(lab)
 # %% [markdown]
 # ## The encoder in one picture (Figure 2)
 #
-# From top to bottom an ECG becomes a vector. Each part says the size of its map: how many channels, and how many *moments*,
+# From left to right an ECG becomes a vector. Each part says the size of its map: how many channels, and how many *moments*,
 # which are the time steps of a map; where a part halves them, a moment is twice as long.
 
 # %% tags=["remove-input"]

@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain, repeat
 from typing import Any
 
 from docutils import nodes
@@ -20,7 +21,9 @@ from words import in_prose
 
 from mccgaa.knowledge import Knowledge
 
-CELL = re.compile(r"(<t[dh][^>]*>)([^<>]{2,})(</t[dh]>)")
+CELL = re.compile(r"(<t[dh](?: [^>]*)?>)(.*?)(</t[dh]>)", re.DOTALL)
+ROW = re.compile(r"<tr.*?</tr>|^(?!.*<tr).*", re.DOTALL)  # or cells without one
+APART = "synonyms"  # a column of words that texts use, whatever datasets call so
 WORD = re.compile(r"(?<![\w/-])[0-9]?[A-Z]{3,}(?![\w/-])")  # in a sentence
 NAMES = {"statements": "PTB-XL", "cpsc2018": "CPSC2018", "csn": "CSN"}
 
@@ -51,6 +54,8 @@ def explained(table: str, known: Mapping[str, str]) -> str:
         known: code -> what it means.
     """
 
+    heads = [head[2] for head in CELL.finditer(table) if head[1].startswith("<th")]
+
     def mark(cell: re.Match[str]) -> str:
         listed = cell[2].split(", ")
         if not all(html.unescape(code) in known for code in listed):
@@ -61,7 +66,13 @@ def explained(table: str, known: Mapping[str, str]) -> str:
         ]
         return cell[1] + ", ".join(marked) + cell[3]
 
-    return CELL.sub(mark, table)
+    def row(found: re.Match[str]) -> str:
+        columns = chain(heads, repeat(""))
+        return CELL.sub(
+            lambda cell: cell[0] if next(columns) == APART else mark(cell), found[0]
+        )
+
+    return ROW.sub(row, table)
 
 
 def mark_prose(tree: nodes.Element, known: Mapping[str, str]) -> None:

@@ -179,6 +179,13 @@ def test_codes_are_explained_and_other_cells_left_alone():
     assert "LAO/LAE</abbr>" in html
 
 
+def test_a_synonym_is_no_code():
+    head = '<thead><tr><th>class</th><th scope="col">synonyms</th></tr></thead>'
+    known = {"AF": "atrial flutter"}
+    html = codes.explained(f"{head}<tr><td>AF</td><td>AF</td></tr>", known)
+    assert html.endswith('<abbr title="atrial flutter">AF</abbr></td><td>AF</td></tr>')
+
+
 def test_each_code_of_a_list_is_explained():
     known = {"RVH": "right & thick", "PMI": "posterior"}
     assert codes.explained("<td>RVH, PMI</td>", known) == (
