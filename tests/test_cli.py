@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, get_args
 
 import pytest
@@ -480,13 +481,15 @@ def test_classes_that_are_worded_alike_are_noted(
     base = tmp_path / "base.yaml"
     named = "NORM: normal, MI: Sinus, STTC: st-t, CD: sinus, HYP: hypertrophy"
     base.write_text(f"super: {{{named}}}")
-    monkeypatch.setattr("mccgaa.zeroshot.zero_shot", lambda *a, **k: {})
+    found = SimpleNamespace(doubts=lambda task: [f"{task}: too few records"])
+    monkeypatch.setattr("mccgaa.zeroshot.zero_shot", lambda *a, **k: {"super": found})
     assert (
         zeroshot(run_folder, twin_store, "--tasks", "super", "--knowledge", str(base))
         == 0
     )
-    (note,) = capsys.readouterr().err.splitlines()
+    note, few = capsys.readouterr().err.splitlines()
     assert note.startswith("note: MI and CD of super are both worded 'sinus' in ")
+    assert few == "note: super: too few records"
     assert zeroshot(run_folder, twin_store, "--tasks", "super") == 0
     assert "worded" not in capsys.readouterr().err
 
