@@ -92,7 +92,7 @@ for lab in (mirror, real):
 # mean were compared on the twin's validation split and on folds 1 to 9; the mean was best for models of
 # simulated ECGs, and the shipped models use it. It does not suit every model: it costs those that read whole reports
 # some points. So the tables below show both, and every comparison is made with *one text per class*, as in the paper and in
-# all other chapters. The maximum is in the same results, under `auroc_members`.
+# all other chapters. The results hold the maximum, too, as `auroc_members`.
 
 # %% [markdown]
 # ## What the twin had to learn first
@@ -150,19 +150,18 @@ def summary(frame, tested_on, names):
 
 
 # %% tags=["hide-input"]
-for kind, tested in (
-    ("synthetic", "the twin's test split, six tasks"),
-    ("real", "PTB-XL fold 10, four tasks"),
+for kind, tested, labs in (
+    ("synthetic", "the twin's test split, six tasks", mirror),
+    ("real", "PTB-XL fold 10, four tasks", (mirror, real)),
 ):
     shown = summary(crossed, kind, mirror.variants).reset_index()
-    shown.insert(1, "trained on", "synthetic")
-    shown.insert(2, "tested on", kind)
+    shown = shown.assign(**{"trained on": "synthetic", "tested on": kind})
     page.table(
         shown,
         f"beyond-{kind}",
         f"Trained on simulated ECGs alone, tested zero-shot on {tested}: macro AUROC x 100, mean over tasks, with one text "
         "per class and through members.",
-        lab=(mirror, real),
+        lab=labs,
         digits=1,
         index=False,
     )
@@ -186,8 +185,8 @@ page.glue("short", short["difference"], "+.1f")
 # At equal data, network, augmentation and epochs, statements instead of whole reports change the mean by
 # {glue:text}`real-change` points on real ECGs (95 % interval over seeds {glue:text}`real-low` to
 # {glue:text}`real-high`) and by {glue:text}`synthetic-change` on simulated ones ({glue:text}`synthetic-low` to
-# {glue:text}`synthetic-high`). It is no free gift: after six epochs and without augmentation the statement loss has
-# not yet converged: its difference from the MERL-style model on the twin is {glue:text}`short` points.
+# {glue:text}`synthetic-high`). It is no free gift: after six epochs and without augmentation, the
+# statement model's difference from the MERL-style one on the twin is {glue:text}`short` points.
 
 # %% [markdown]
 # ## Then real ECGs
@@ -202,8 +201,8 @@ own = real.results("beyond").frame
 shown = summary(own, "real", real.variants).reset_index()
 learned = own.assign(variant=own["variant"].map(real.variants))
 learned = learned.groupby("variant")["trained_on"].first()
-shown.insert(1, "trained on", shown["variant"].map(learned))
-shown.insert(2, "tested on", "real")
+shown["trained on"] = shown["variant"].map(learned)
+shown["tested on"] = "real"
 page.table(
     shown,
     "beyond-started",
