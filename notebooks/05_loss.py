@@ -21,13 +21,14 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
+from mccgaa.config import ModelConfig
 from mccgaa.loss import UnimodalAlignment, alignment_loss, gather
 from mccgaa.pairs import load_pairs
 from mccgaa_book import claims, page, paper
 from mccgaa_book.audit import loss as loss_audit
 from mccgaa_book.lab import Lab
+from mccgaa_book.plots import diagram, style
 from mccgaa_book.plots import loss as plots
-from mccgaa_book.plots import style
 from mccgaa_book.results import MEAN, over_seeds, with_task_mean
 
 lab = Lab(params)
@@ -47,6 +48,13 @@ page.start(lab)
 #
 # **What it needs.** One pretrained run, for embeddings to compute with. The module is
 # `mccgaa/loss.py`, the audit `mccgaa_book/audit/loss.py`.
+
+# %% tags=["remove-input"]
+diagram.show(
+    diagram.losses(ModelConfig()),
+    "Both losses of the paper, drawn from the modules at the paper's size; p is the softmax's probability "
+    "of an ECG's own partner. Blue: learned; orange: losses.",
+)
 
 # %% [markdown]
 # ## A batch of similarities

@@ -1,7 +1,6 @@
-"""Figures 1 and 2 of the paper, drawn from the modules: every number is read off them.
+"""Figures 1 and 2 of the paper and its losses, drawn from the modules.
 
-An SVG that takes its colours from the page, light or dark, and whose parts are links to
-the chapters that compute them.
+Every number is read off them.
 """
 
 from __future__ import annotations
@@ -15,35 +14,7 @@ import torch
 from mccgaa.config import ModelConfig
 from mccgaa.model import MCCGAA
 from mccgaa_book import page
-
-CHAPTERS = {  # part -> page
-    "data": "01_problem_and_data",
-    "encoder": "02_ecg_encoder",
-    "text": "03_text_and_knowledge",
-    "graph": "04_gafa",
-    "loss": "05_loss",
-    "training": "06_pretraining",
-    "test": "07_zero_shot",
-}
-STYLE = """
-svg.diagram { display: block; width: 100%; min-width: 760px; height: auto;
-  font-family: system-ui, "DejaVu Sans", sans-serif; }
-svg.diagram text { fill: var(--pst-color-text-base, #222); font-size: 13px;
-  text-anchor: middle; }
-svg.diagram text.name { font-weight: 700; }
-svg.diagram text.size { font-size: 12.7px; fill: var(--pst-color-text-muted, #555); }
-svg.diagram text.left { text-anchor: start; } svg.diagram a { text-decoration: none; }
-svg.diagram rect { fill: var(--pst-color-surface, #f4f5f7);
-  stroke: var(--pst-color-text-muted, #667); stroke-width: 1.2; }
-svg.diagram .learned rect { fill: rgba(0, 114, 178, 0.14); stroke: #0072b2; }
-svg.diagram .frozen rect { stroke-dasharray: 5 3; }
-svg.diagram .loss rect { fill: rgba(213, 94, 0, 0.14); stroke: #d55e00; }
-svg.diagram rect.frame { fill: none; stroke-dasharray: 2 3; }
-svg.diagram a:hover rect, svg.diagram a:focus rect { stroke-width: 2.4; }
-svg.diagram path { fill: none; stroke: var(--pst-color-text-muted, #667);
-  stroke-width: 1.4; }
-svg.diagram marker path { fill: var(--pst-color-text-muted, #667); stroke: none; }
-"""
+from mccgaa_book.plots.drawing import Drawing
 
 
 @dataclass(frozen=True)
@@ -148,7 +119,7 @@ def method(config: ModelConfig, folder: str = "") -> str:
     """
     s, m = sizes(config), config.encoder.embedding_dim
     top, low, middle = 60, 200, 130
-    draw = _Drawing("method", 900, 352, folder)
+    draw = Drawing("method", 900, 352, folder)
     draw.text(10, 20, "pretraining", "name left")
     draw.box("data", 64, top, 108, 56, ["ECGs", f"B x {s.leads} x {s.length}"])
     draw.box("data", 64, low, 108, 56, ["reports", "B texts"])
@@ -224,7 +195,7 @@ def backbone(config: ModelConfig, folder: str = "") -> str:
         folder: of the chapters, as seen from the page that shows the drawing.
     """
     s = sizes(config)
-    draw = _Drawing("backbone", 900, 412, folder)
+    draw = Drawing("backbone", 900, 412, folder)
     y = 62
     columns = [("data", ["ECG", f"{s.leads} x {s.length}"], "")]
     for i, (name, (channels, moments)) in enumerate(s.maps.items()):
@@ -283,7 +254,7 @@ def backbone(config: ModelConfig, folder: str = "") -> str:
     return draw.svg("The ECG encoder of the paper (Figure 2)", says)
 
 
-def _gate(draw: _Drawing, s: Sizes, gate: str) -> None:
+def _gate(draw: Drawing, s: Sizes, gate: str) -> None:
     """The channel attention of one block, in the lowest row of Fig. 2."""
     channels, squeezed = s.squeezed or (0, 0)
     y = 336
@@ -305,72 +276,59 @@ def _gate(draw: _Drawing, s: Sizes, gate: str) -> None:
         draw.arrow((x[0], y), (x[1], y))
 
 
-class _Drawing:
-    """Boxes, arrows and texts of one SVG."""
+def losses(config: ModelConfig, folder: str = "") -> str:
+    """Draw the two losses (eq 25 to 32).
 
-    def __init__(self, name: str, width: int, height: int, folder: str) -> None:
-        self.name, self.width, self.height, self.folder = name, width, height, folder
-        self.parts: list[str] = []
+    Args:
+        config: of the model; its loss one of the three that are softmaxes.
+        folder: of the chapters, as seen from the page that shows the drawing.
 
-    def box(
-        self,
-        part: str,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        lines: list[str],
-        look: str = "",
-    ) -> None:
-        """A box around its middle (x, y): the name, then sizes; a link to a chapter."""
-        first = y - 7.5 * (len(lines) - 1) + 4
-        written = "".join(
-            f'<text x="{x:.0f}" y="{first + 15 * i:.1f}" '
-            f'class="{"size" if i else "name"}">{html.escape(line)}</text>'
-            for i, line in enumerate(lines)
-        )
-        corner = f'x="{x - width / 2:.0f}" y="{y - height / 2:.0f}"'
-        size = f'width="{width:.0f}" height="{height:.0f}" rx="5"'
-        self.parts.append(
-            f'<a href="{self.folder}{CHAPTERS[part]}.html" class="{look}">'
-            f"<rect {corner} {size}/>{written}</a>"
-        )
-
-    def frame(self, x: float, y: float, width: float, height: float) -> None:
-        """A dotted frame."""
-        self.parts.append(
-            f'<rect class="frame" x="{x}" y="{y}" width="{width}" height="{height}" '
-            'rx="8"/>'
-        )
-
-    def text(self, x: float, y: float, line: str, look: str) -> None:
-        """A line of text."""
-        self.parts.append(
-            f'<text x="{x:.0f}" y="{y:.0f}" class="{look}">{html.escape(line)}</text>'
-        )
-
-    def arrow(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """A straight arrow."""
-        self.path(f"M{start[0]:.0f} {start[1]:.0f} L{end[0]:.0f} {end[1]:.0f}")
-
-    def path(self, along: str, label: str = "", x: float = 0, y: float = 0) -> None:
-        """An arrow along a path, with a text beside it."""
-        self.parts.append(f'<path d="{along}" marker-end="url(#{self.name}-end)"/>')
-        if label:
-            self.text(x, y, label, "size")
-
-    def svg(self, title: str, says: str) -> str:
-        """The whole drawing; `says` is its alternative text."""
-        marker = (
-            f'<marker id="{self.name}-end" viewBox="0 0 8 8" refX="7" refY="4" '
-            'markerWidth="7" markerHeight="7" orient="auto">'
-            '<path d="M0 0 L8 4 L0 8 Z"/></marker>'
-        )
-        return (
-            f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" '
-            f'viewBox="0 0 {self.width} {self.height}" role="group" '
-            f'aria-labelledby="{self.name}-title {self.name}-desc">'
-            f'<title id="{self.name}-title">{html.escape(title)}</title>'
-            f'<desc id="{self.name}-desc">{html.escape(says)}</desc>'
-            f"<style>{STYLE}</style><defs>{marker}</defs>{''.join(self.parts)}</svg>"
-        )
+    Raises:
+        KeyError: a loss without softmax, which the paper does not have.
+    """
+    s, loss = sizes(config), config.loss
+    joined = {
+        "symmetric": "their sum, eq 30",
+        "clip": "their mean",
+        "one-sided": "the first, twice",
+    }[loss.kind]
+    draw = Drawing("losses", 900, 284, folder)
+    top, low = 82, 226
+    draw.text(10, 20, "cross-modal: an ECG and its text", "name left")
+    draw.box("graph", 68, top, 112, 56, ["X', Q'", f"B x {s.fused} each"])
+    draw.text(10, 164, "unimodal: two views of an ECG", "name left")
+    maps = loss.uma == "maps"
+    source = ["features", "mean over time"] if maps else ["Xᵉ"]
+    source.append(f"B x {s.embedding}")
+    draw.box("encoder", 68, low, 112, 64, source, "learned")
+    for way, rate in zip((-1, 1), loss.dropout, strict=True):
+        lines = [*(["linear map"] if maps else []), f"dropout {rate:g}, eq 31"]
+        at = low + 32 * way
+        draw.box("loss", 224, at, 124, 44, lines, "learned" if maps else "")
+        draw.path(f"M124 {low} H142 V{at} H161")
+        draw.path(f"M286 {at} H304 V{low + 8 * way} H321")
+    draw.arrow((124, top), (321, top))
+    draw.text(222, top - 8, "divided by length, eq 25", "size")
+    for y, name, weight, how in (
+        (top, "L_cma", loss.cma_weight, joined),
+        (low, "L_uma", loss.uma_weight, "the same, eq 32"),
+    ):
+        lines = ["cosines", f"over {loss.tau:g}, eq 26", "B x B"]
+        draw.box("loss", 388, y, 132, 64, lines)
+        for way, side, number in ((-1, "rows", "27, 28"), (1, "columns", "29")):
+            at = y + 32 * way
+            lines = [f"softmax of {side}", f"-log p, eq {number}"]
+            draw.box("loss", 568, at, 156, 44, lines)
+            draw.path(f"M454 {y} H472 V{at} H488")
+            draw.path(f"M646 {at} H660 V{y + 8 * way} H675")
+        draw.box("loss", 738, y, 124, 50, [name, how], "loss")
+        draw.path(f"M800 {y} H852 V{154 + 20 * (1 if y > 154 else -1)}")
+        draw.text(838, y - 6, f"x {weight:g}", "size")
+    draw.box("training", 852, 154, 72, 40, ["loss"], "loss")
+    says = (
+        "Both losses compare two sets of B vectors by all B x B cosines over the "
+        "temperature; the cross-entropy of each row and of each column with its own "
+        "partner is added up. Cross-modal: ECGs and texts after GAFA. Unimodal: two "
+        "randomly thinned views of the same ECGs. The loss is their weighted sum."
+    )
+    return draw.svg("The two losses of the paper (equations 25 to 32)", says)

@@ -1,12 +1,19 @@
-"""Figures 1 and 2 say what the modules are."""
+"""Figures 1 and 2, and the losses, say what the modules are."""
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mccgaa.config import EncoderConfig, GafaConfig, InputConfig, ModelConfig
+from mccgaa.config import (
+    EncoderConfig,
+    GafaConfig,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+)
 from mccgaa_book.plots import diagram
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +63,20 @@ def test_deeper_encoders_are_drawn_with_their_bottleneck():
     assert said.count("conv 1") == 2 and "sigmoid of sigmoid" in said
 
 
-@pytest.mark.parametrize("draw", [diagram.method, diagram.backbone])
+def test_the_losses_are_drawn_with_the_models_sizes_rates_and_weights():
+    said = texts(diagram.losses(ModelConfig()))
+    assert {"B x 272 each", "mean over time", "their sum, eq 30"} <= set(said)
+    assert said.count("linear map") == 2 and said.count("x 1") == 2
+    loss = LossConfig(
+        kind="clip", tau=0.2, uma="dropout", dropout=(0.3, 0.4), uma_weight=0.5
+    )
+    said = texts(diagram.losses(replace(SMALL, loss=loss)))
+    assert {"their mean", "B x 51 each", "B x 48", "x 0.5"} <= set(said)
+    assert {"dropout 0.3, eq 31", "dropout 0.4, eq 31"} <= set(said)
+    assert said.count("over 0.2, eq 26") == 2 and "linear map" not in said
+
+
+@pytest.mark.parametrize("draw", [diagram.method, diagram.backbone, diagram.losses])
 def test_each_part_is_a_link_to_a_chapter_and_the_drawing_has_a_description(draw):
     svg = draw(SMALL, "notebooks/")
     links = set(re.findall(r'href="(.+?)"', svg))
