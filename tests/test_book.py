@@ -301,6 +301,9 @@ return {
   folded: [...document.querySelectorAll('.bd-article details:not([open]) > summary')]
     .map(e => e.textContent.trim().split('\\n')[0]),
   bare: hidden('.bd-sidebar-primary') && hidden('.bd-sidebar-secondary'),
+  faint: [...document.querySelectorAll('.bd-article details[open] *')].filter(
+    e => e.offsetParent && getComputedStyle(e).opacity < 1)
+    .map(e => e.outerHTML.slice(0, 80)),
   cut: [...document.querySelectorAll('.bd-article :is(table, pre, img, figure)')]
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
     .map(e => e.outerHTML.slice(0, 80)),
@@ -325,7 +328,7 @@ def test_a_page_prints_whole_with_its_answers_and_without_the_sites_frame(
         assert "Answer" in before and all(
             re.match("Show (the )?code", one) for one in shown["folded"]
         )
-        assert shown["bare"] and shown["cut"] == []
+        assert shown["bare"] and shown["cut"] == shown["faint"] == []
         run("dispatchEvent(new Event('afterprint'))")
         assert run(PRINTED)["folded"] == before
         sheet = base64.b64decode(cdp("Page.printToPDF", {})["data"])
