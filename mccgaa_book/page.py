@@ -259,7 +259,14 @@ def _label(column: Any) -> str:
 
 
 def display(data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
-    """Show an output on the page, by MIME type, with metadata for the press."""
+    """Show an output on the page, by MIME type, with metadata for the press.
+
+    A chapter that runs as a script has no page: its text is printed.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
     from IPython.display import display as show
 
-    show(data, raw=True, metadata=metadata or {})
+    if InteractiveShell.initialized():
+        show(data, raw=True, metadata=metadata or {})
+    else:
+        print(data["text/plain"])

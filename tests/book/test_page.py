@@ -1,5 +1,7 @@
 """What chapters write on their pages."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -189,3 +191,13 @@ def test_counts_that_are_floats_are_written_as_counts():
     assert cells[0::3] == ["63", page.ABSENT, "1,250"]
     assert cells[1::3] == ["70.00", "71.50", "72.00"]
     assert cells[2::3] == ["1.00"] * 3  # an exact share stays a measured number
+
+
+def test_a_chapter_run_as_a_script_prints_its_tables_and_banner_as_text():
+    script = (
+        "import pandas as pd; from mccgaa_book import page; page.start();"
+        "page.table(pd.DataFrame({'lead': ['aVF']}), 'leads', 'Leads.')"
+    )
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["NO", "ECG", "DATA", "lead", "0", "aVF"]
