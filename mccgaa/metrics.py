@@ -77,7 +77,7 @@ class TaskResult:
         interval = f" [{low:.1f}, {high:.1f}]" if self.resamples else ""
         found = scored + interval if self.classes else "no class can be scored"
         rest = f", left out: {', '.join(self.left_out)}" if self.left_out else ""
-        return f"{found}  {self.n} records, {len(self.classes)} classes{rest}"
+        return f"{found}  records {self.n}, classes {len(self.classes)}{rest}"
 
     def doubts(self, task: str) -> list[str]:
         """Say which classes have too few records, or are absent from too few."""

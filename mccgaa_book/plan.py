@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mccgaa.counted import counted
+
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
 
@@ -48,12 +50,12 @@ def plan(lab: Lab, wanted: Wanted) -> str:
             missing.append(f"{variant} {' '.join(map(str, absent))}{time}")
         runs = len(variants) * len(seeds)
         rest = f"missing {'; '.join(missing)}" if missing else "nothing to train"
-        lines.append(f"{name}: {runs} runs, {rest}")
+        lines.append(f"{name}: {counted(runs, 'run')}, {rest}")
         total += took
-    lines.append(f"To train: about {duration(total)}")
-    if unknown:
-        lines[-1] += f", and {unknown} runs whose time is not known"
-    return "\n".join(lines) + "."
+    known = [f"about {duration(total)}"] if total or not unknown else []
+    rest = f"{counted(unknown, 'run')} whose time is not known yet"
+    lines.append(f"To train: {', and '.join(known + [rest] * bool(unknown))}.")
+    return "\n".join(lines)
 
 
 def seconds(lab: Lab, variant: str) -> float:

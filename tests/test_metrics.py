@@ -202,11 +202,11 @@ def test_a_result_is_valid_json_and_comes_back_from_it(bootstrap, positives):
 
 def test_a_result_says_what_was_scored_and_what_was_not():
     found = TaskResult(0.5, (0.25, 0.75), 9, {"A": {}}, resamples=10)
-    assert str(found) == "macro AUROC  50.0 [25.0, 75.0]  9 records, 1 classes"
+    assert str(found) == "macro AUROC  50.0 [25.0, 75.0]  records 9, classes 1"
     found = replace(found, resamples=0, left_out=["B", "C"])
-    assert str(found) == "macro AUROC  50.0  9 records, 1 classes, left out: B, C"
+    assert str(found) == "macro AUROC  50.0  records 9, classes 1, left out: B, C"
     found = replace(found, classes={}, left_out=["A"])
-    assert str(found) == "no class can be scored  9 records, 0 classes, left out: A"
+    assert str(found) == "no class can be scored  records 9, classes 0, left out: A"
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -217,12 +217,12 @@ def test_a_record_alone_or_none_is_scored_on_no_class(n):
 
 def test_a_result_says_itself_in_a_line():
     result = TaskResult(0.731, (0.6, 0.8), 98, {"A": {}, "B": {}}, [], 1000)
-    assert str(result) == "macro AUROC  73.1 [60.0, 80.0]  98 records, 2 classes"
+    assert str(result) == "macro AUROC  73.1 [60.0, 80.0]  records 98, classes 2"
     plain = replace(result, resamples=0, left_out=["C", "D"])
-    said = "macro AUROC  73.1  98 records, 2 classes, left out: C, D"
+    said = "macro AUROC  73.1  records 98, classes 2, left out: C, D"
     assert str(plain) == said
     none = TaskResult(math.nan, (math.nan, math.nan), 3, {}, ["A"], 10)
-    assert str(none) == "no class can be scored  3 records, 0 classes, left out: A"
+    assert str(none) == "no class can be scored  records 3, classes 0, left out: A"
 
 
 def test_fewer_than_no_resamples_are_refused():

@@ -22,6 +22,7 @@ from mccgaa.commands.command import (
     command,
     given,
 )
+from mccgaa.counted import counted
 from mccgaa.data.physionet import DATASETS
 from mccgaa.errors import ConfigError, StoreError
 
@@ -128,7 +129,7 @@ def pack(args: argparse.Namespace) -> None:
     )
     lost = store.meta["rejected"] + store.meta["left_out"]
     where = f", each with its reason in {store.path / 'rejected.csv'}" if lost else ""
-    print(f"{len(store)} records in {store.path}; {lost} left out{where}")
+    print(f"{counted(len(store), 'record')} in {store.path}; {lost} left out{where}")
 
 
 @command(

@@ -22,6 +22,7 @@ from mccgaa.commands.command import (
     given,
     probability,
 )
+from mccgaa.counted import counted
 from mccgaa.errors import ConfigError
 from mccgaa.files import check_writable, write_json
 
@@ -272,7 +273,7 @@ def evaluate(args: argparse.Namespace) -> None:
         print(f"  {name:8s} {shown}  {found.texts[name]}")
     for one in found.unmapped:
         name = one["name"] or "not in the knowledge base"
-        print(f"no class: {one['code']} ({name}), {one['records']} records")
+        print(f"no class: {one['code']} ({name}), {counted(one['records'], 'record')}")
     for one in found.rejected:
         print(f"left out: {one['record_id']}, {one['reason']}")
     print(DISCLAIMER)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mccgaa.counted import counted
 from mccgaa.data.store import SignalStore, table_digest
 from mccgaa.errors import StoreError
 
@@ -50,7 +51,8 @@ class StoreReport:
         rates = _counts({f"{rate:g} Hz": n for rate, n in self.recorded_rates.items()})
         repeated = sum(map(len, self.same_signals))
         lines = [
-            f"{self.path}: {meta['records']} records of {self.subjects} subjects, "
+            f"{self.path}: {counted(meta['records'], 'record')} of "
+            f"{counted(self.subjects, 'subject')}, "
             f"{meta['source']}{' (SYNTHETIC)' if meta['synthetic'] else ''}",
             f"fingerprint   {meta['fingerprint']}; checksums agree",
             f"stored        {meta['sampling_rate']} Hz, {meta['duration']:g} s, "
@@ -58,7 +60,7 @@ class StoreReport:
             f"recorded      {rates}; {least:g} to {most:g} s, median {median:g} s",
             f"splits        {_counts(self.splits)}",
             f"texts         {self.distinct_texts} distinct; {self.repeated_texts} "
-            f"records share theirs with another, {self.without_text} have none",
+            f"records share theirs with another, {self.without_text} without one",
             f"missing leads {_counts(self.missing_leads)}",
             f"flat leads    {_counts(self.flat_leads)}",
             *(
@@ -66,16 +68,18 @@ class StoreReport:
                 if self.derived_leads
                 else []
             ),
-            f"invalid       {self.interpolated} records with interpolated samples",
-            f"clipped       {self.clipped} records at the source's limits, "
+            f"invalid       {counted(self.interpolated, 'record')} with "
+            "interpolated samples",
+            f"clipped       {counted(self.clipped, 'record')} at the source's limits, "
             f"{self.stored_clipped} beyond the store's",
-            f"duplicates    {repeated} records in {len(self.same_signals)} groups of "
-            "identical signals",
+            f"duplicates    {counted(repeated, 'record')} in "
+            f"{counted(len(self.same_signals), 'group')} of identical signals",
             f"rejected      {sum(self.rejected.values())}",
             *(f"  {n:7d}  {why}" for why, n in list(self.rejected.items())[:_SHOWN]),
         ]
         for task, classes in self.classes.items():
-            lines.append(f"task {task}: {self.labelled[task]} records labelled")
+            labelled = counted(self.labelled[task], "record")
+            lines.append(f"task {task}: {labelled} labelled")
             lines += [f"  {n:7d}  {name}" for name, n in classes.items()]
         lines += [f"PROBLEM: {problem}" for problem in self.problems]
         if not self.problems:
@@ -241,7 +245,7 @@ def _reasons(file: Path) -> dict[str, int]:
 
 def _are(count: int, noun: str) -> str:
     """Begin a sentence on some things."""
-    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
+    return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"
 
 
 def _counts(counts: dict) -> str:

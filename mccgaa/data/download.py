@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import requests
 
+from mccgaa.counted import counted
 from mccgaa.data.physionet import DATASETS, HOST, SUMS, Dataset, read_sums
 from mccgaa.data.reader import Ids, as_ids
 from mccgaa.errors import DownloadError
@@ -43,8 +44,9 @@ class DownloadReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.root}: {self.fetched} files fetched ({self.bytes / 1e6:.1f} MB), "
-            f"{self.already_there} were there; every checksum agrees."
+            f"{self.root}: {counted(self.fetched, 'file')} fetched "
+            f"({self.bytes / 1e6:.1f} MB), {self.already_there} already there; "
+            "every checksum agrees."
         )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mccgaa.counted import counted
 from mccgaa.data.challenge import CLASSES, CODES, read_rows
 from mccgaa.data.packing import is_synthetic
 from mccgaa.data.reader import Ids, left_out
@@ -59,14 +60,14 @@ class Evaluation:
         """
         found, _ = provenance(run, self.source, None)
         how = classifier.scoring.prompting
-        count = f"{self.together.n} records of {', '.join(self.hospitals)}"
+        count = f"{counted(self.together.n, 'record')} of {', '.join(self.hospitals)}"
         said = [f"Zero-shot on {count}: no classifier was fitted to their labels."]
         said += pretraining_in_words(found)
         seen = found["protocol"]["records_in_pretraining"]
         said += seen_in_words(seen, "this folder")
         said.append(
-            f"{len(self.unmapped)} codes are no class; {len(self.rejected)} records "
-            "were left out."
+            f"Codes that are no class: {len(self.unmapped)}; records left out: "
+            f"{len(self.rejected)}."
         )
         found["protocol"] = {"classifier_fitted": False, **found["protocol"]}
         return {

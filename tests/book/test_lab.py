@@ -17,7 +17,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import TaskResult
 from mccgaa.settings import load_yaml
-from mccgaa_book import compare, experiments, results, scored, strict
+from mccgaa_book import compare, experiments, plan, results, scored, strict
 from mccgaa_book.lab import Lab
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -226,9 +226,34 @@ def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, caps
         )
     assert experiments.run(["zeroshot"], Lab("small"), dry_run=True) == []
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "zeroshot: 1 runs, missing bipartite 0"
-    assert said[1] == "To train: about 0 s, and 1 runs whose time is not known."
+    assert said[0] == "zeroshot: 1 run, missing bipartite 0"
+    assert said[1] == "To train: 1 run whose time is not known yet."
     assert not (project / "runs").exists() and not (project / "reruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("finished", "took", "said"),
+    [
+        ([], [60, 30], "To train: about 3 min."),
+        ([], [math.nan] * 2, "To train: 4 runs whose time is not known yet."),
+        (
+            ["b 1"],
+            [60, math.nan],
+            "To train: about 2 min, and 1 run whose time is not known yet.",
+        ),
+        (["a 0", "a 1", "b 0", "b 1"], [], "To train: about 0 s."),
+    ],
+)
+def test_a_plan_says_how_long_it_takes_as_far_as_that_is_known(
+    monkeypatch, finished, took, said
+):
+    lab = SimpleNamespace(profile=SimpleNamespace(name="p"))
+    lab.at = lambda variant: (lab, variant)
+    lab.finished = lambda variant, seed: f"{variant} {seed}" in finished
+    times = iter(took)
+    monkeypatch.setattr(plan, "seconds", lambda *_: next(times))
+    lines = plan.plan(lab, {"zeroshot": (["a", "b"], [0, 1])}).splitlines()
+    assert lines[0].startswith("zeroshot: 4 runs, ") and lines[1] == said
 
 
 def test_a_run_that_its_store_does_not_fit_has_no_folder(project):

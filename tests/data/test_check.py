@@ -78,7 +78,9 @@ def test_a_card_counts_faults_and_duplicates(
     text = str(card)
     assert "computed      III 1, aVR 1, aVL 1, aVF 1, from leads I and II" in text
     assert "SYNTHETIC" in text
-    assert "2 records in 1 groups of identical signals" in text
+    assert "2 records in 1 group of identical signals" in text
+    assert "1 record with interpolated samples" in text
+    assert "0 records at the source's limits" in text
     assert list(card.rejected.values()) == [2]
 
 
