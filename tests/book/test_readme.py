@@ -38,6 +38,24 @@ def test_the_books_first_page_shows_the_real_result_beside_the_papers():
     assert rows[-1][-2:] == ["73.6", "76.4"]  # means of the four, from Table 2
 
 
+def test_words_lead_to_the_section_of_the_glossary_that_explains_them():
+    """Where a code host shows both files, which has anchors for headings alone."""
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    sections = {
+        head.strip().lower().replace(" ", "-"): re.findall(r"^\w.*", rest, re.M)
+        for head, _, rest in (s.partition("\n") for s in text.split("\n## ")[1:])
+    }
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[([^]]+)\]\(book/glossary\.md#([-\w]+)\)", page)
+    assert len(links) >= 4
+    for words, anchor in links:
+        explained = ", ".join(sections[anchor]).replace(" (the model)", "").split(", ")
+        assert set(words.split(", ")) <= set(explained), anchor
+    assert {"zero-shot", "AUROC", "MERL-style", "twin"} <= {
+        word for words, _ in links for word in words.split(", ")
+    }
+
+
 def test_every_row_says_its_evidence_and_what_was_new_real_ones_first():
     head, _, *rows = map(cells, SECTION.splitlines())
     assert head[:3] == ["evidence", "new at the test", "method"]
