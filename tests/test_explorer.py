@@ -328,12 +328,12 @@ def test_an_ecg_is_prepared_as_the_package_prepares_it(page, tmp_path, rate, sec
 
 
 def test_a_file_that_cannot_be_used_gets_a_sentence_that_says_why(page, tmp_path):
-    before = page.find("caption").text
+    before, fill = page.find("caption").text, page.find("missing").accessible_name
     gap = signal()
     gap[2, 100:200] = np.nan
     cases = [
         ("norate.csv", lambda p: write_csv(p, signal()), "", "enter it in Hz"),
-        ("few.csv", lambda p: write_csv(p, signal()[:3], LEADS[:3]), 100, "missing"),
+        ("few.csv", lambda p: write_csv(p, signal()[:3], LEADS[:3]), 100, f'"{fill}"'),
         ("gap.csv", lambda p: write_csv(p, gap), 100, "III is invalid for 1.00 s"),
         ("volts.csv", lambda p: write_csv(p, 1000 * signal()), 100, "true units"),
         ("slow.csv", lambda p: write_csv(p, signal()), 60, "more than 80 Hz"),

@@ -153,7 +153,7 @@ function checkLeads(name, present, unknown, allowMissing) {
   if (missing.length === LEADS.length || (missing.length && !allowMissing)) {
     throw new RecordError(
       `${name} has ${LEADS.length - missing.length} of the twelve leads: ` +
-        `${missing.join(", ")} missing. Allow missing leads to have them filled with zeros.`,
+        `${missing.join(", ")} missing. Tick "Fill missing leads with zeros" to do without.`,
     );
   }
 }
