@@ -64,6 +64,9 @@ return {
   pillars: innerWidth > 600 ? [] : [...document.querySelectorAll('.bd-article td')]
     .filter(e => e.textContent.trim().length > 40 && e.clientWidth < 110)
     .map(e => e.textContent.trim().slice(0, 40)),
+  torn: [...document.querySelectorAll('.bd-article :is(p, li, td) code .pre')]
+    .filter(e => e.textContent.length < 25 && e.getClientRects().length > 1)
+    .map(e => e.textContent),
   rerun: document.querySelector('.rerun pre')?.innerText || '',
   requests: performance.getEntriesByType('resource').length,
   described: document.querySelector('meta[name=description]')?.content || '',

@@ -1,10 +1,11 @@
-"""A Sphinx extension: a number stays on its line, and a glued sentence is no shout.
+"""A Sphinx extension: a number or an option stays on its line, and prose is no shout.
 
 The theme sets every glued value in bold. That suits a number or a name; a value of many
 words is prose like what surrounds it. A number of a narrow page would break at its sign
 ("3.7e-" and "09"), before its deviation ("79.2" and "± 1.2") or before its unit ("95"
 and "%"). A percent sign has the same space before it everywhere: Python's format, which
-most numbers come from, writes none, and prose has one.
+most numbers come from, writes none, and prose has one. An option would break behind its
+hyphens ("--" and "set"); only code with a word that is too long for a phone may.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 
 GLUED = "pasted-text"  # the class that MyST-NB gives a glued value
 NAME = 6  # words that a name or a short remark has at most
+LONG = 24  # characters of a word of code that a phone's line holds
 SIGN = " \N{PLUS-MINUS SIGN} "
 CODE = (nodes.literal, nodes.literal_block, nodes.raw, nodes.math, nodes.math_block)
 UNBROKEN = SIGN.replace(" ", "\N{NO-BREAK SPACE}")
@@ -39,6 +41,13 @@ def kind(value: str) -> str:
     return "glued-prose" if len(words) > NAME else ""
 
 
+def keep_code(tree: nodes.Element) -> None:
+    """Mark inline code as "whole" where none of its words is too long for a phone."""
+    for code in tree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) <= LONG:
+            code["classes"].append("whole")
+
+
 def unbroken(tree: nodes.Element) -> None:
     """Keep a number on one line with its deviation or percent sign, except in code."""
     for text in list(tree.findall(nodes.Text)):
@@ -59,6 +68,7 @@ def _whole(text: str) -> str:
 
 def _set(app: Sphinx, doctree: nodes.document, page: str) -> None:
     unbroken(doctree)
+    keep_code(doctree)
     for node in doctree.findall(nodes.inline):
         if GLUED in node["classes"] and kind(node.astext()):
             node["classes"].append(kind(node.astext()))

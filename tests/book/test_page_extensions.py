@@ -460,6 +460,20 @@ def test_a_deviation_stays_beside_its_number_except_in_code():
     assert text.astext() == "79.2\u00a0\u00b1\u00a01.2 on them, a \u00b1 b"
 
 
+def test_code_breaks_within_a_word_only_where_a_phone_has_no_room_for_it():
+    page = new_document("page")
+    for code in (
+        "--set",
+        "mccgaa book build --only 04_gafa",
+        "x" * 24,
+        "a " + "x" * 25,
+    ):
+        page += nodes.paragraph("", "", nodes.literal("", code))
+    lines.keep_code(page)
+    kept = ["whole" in code["classes"] for code in page.findall(nodes.literal)]
+    assert kept == [True, True, True, False]
+
+
 def test_a_percent_sign_has_one_space_before_it_in_prose_and_tables_alike():
     page = new_document("page")
     page += nodes.paragraph("", "9% and 95 % of 100 %s; 100%s. ")
