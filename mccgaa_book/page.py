@@ -56,17 +56,26 @@ class Simulated:
         return self.title
 
 
-def start(*labs: Lab | Results | Simulated) -> None:
+@dataclass(frozen=True)
+class Recorded:
+    """Real ECGs that a page reads itself, as `table` takes a lab."""
+
+    synthetic: bool = False
+
+
+def start(*labs: Lab | Results | Simulated, only: str = "") -> None:
     """Open a page: set the figures' style and show what its ECGs are.
 
     Args:
         labs: the chapter's lab, or several, or published results that a page without a
             lab rests on; none for a page that uses no ECG at all.
+        only: where these ECGs are, if the rest of the page uses none.
     """
     found = kind(*labs)
     style.use(synthetic=found in MARKS, mark=MARKS.get(found, style.MARK))
-    note = {"kind": found, "title": TITLES[found], "text": _text(*labs)}
-    shown = {"text/html": banner(*labs), "text/plain": TITLES[found]}
+    title, said = _title(*labs, only=only), _text(*labs, only=only)
+    note = {"kind": found, "title": title, "text": said}
+    shown = {"text/html": banner(*labs, only=only), "text/plain": title}
     display(shown, {BANNER: note})
 
 
@@ -84,13 +93,12 @@ def kind(*labs: Lab | Results) -> str:
     return "synthetic" if found.pop() else "real"
 
 
-def banner(*labs: Lab | Results) -> str:
+def banner(*labs: Lab | Results, only: str = "") -> str:
     """Write the banner as HTML, in the book's own look of an admonition."""
-    found = kind(*labs)
     return (
-        f'<div class="admonition tier tier-{found}">'
-        f'<p class="admonition-title">{TITLES[found]}</p>'
-        f"<p>{html.escape(_text(*labs))}</p></div>"
+        f'<div class="admonition tier tier-{kind(*labs)}">'
+        f'<p class="admonition-title">{_title(*labs, only=only)}</p>'
+        f"<p>{html.escape(_text(*labs, only=only))}</p></div>"
     )
 
 
@@ -133,7 +141,7 @@ def table(
     name: str,
     caption: str,
     *,
-    lab: Lab | Results | tuple[Lab, ...] | None = None,
+    lab: Lab | Results | Recorded | tuple[Lab, ...] | None = None,
     digits: int = 2,
     index: bool | None = None,
     highlight: Sequence[str] = (),
@@ -173,7 +181,7 @@ def table_html(
     frame: pd.DataFrame,
     name: str,
     caption: str,
-    lab: Lab | Results | tuple[Lab, ...] | None = None,
+    lab: Lab | Results | Recorded | tuple[Lab, ...] | None = None,
     digits: int = 2,
     highlight: Sequence[str] = (),
 ) -> str:
@@ -245,10 +253,18 @@ def _measured(cells: Sequence[str]) -> bool:
     return written and any(mark in cell for cell in cells for mark in ("±", ".", "e"))
 
 
-def _text(*labs: Lab | Results) -> str:
+def _title(*labs: Lab | Results, only: str) -> str:
+    """Write the banner's title."""
+    return TITLES[kind(*labs)] + (" IN ONE PART" if labs and only else "")
+
+
+def _text(*labs: Lab | Results, only: str) -> str:
     """Write what the banner says below its title."""
     badges = [lab.badge().replace("*", "") for lab in labs]
-    return " ".join([SAYS[kind(*labs)], *dict.fromkeys(badges)])
+    said = [SAYS[kind(*labs)], *dict.fromkeys(badges)]
+    if labs and only:
+        said.insert(0, f"Only {only}; the rest of this page uses no ECG.")
+    return " ".join(said)
 
 
 def _label(column: Any) -> str:

@@ -458,7 +458,9 @@ if found:
     page.table(
         audit.table1(found),
         "table1-found",
-        "Real ECGs: the rows of Table 1, counted in what was found here.",
+        "The rows of Table 1, counted in the real datasets that were found here, and as "
+        "the paper prints them.",
+        lab=page.Recorded(),
     )
 if "csn" in found:
     fault = chapman.label_fault(found["csn"]["statements"])

@@ -26,7 +26,7 @@ from mccgaa_book.audit.log import log
 from mccgaa_book.lab import Lab
 
 real = [found for found in results.published("zeroshot") if not found.synthetic][:1]
-page.start(*real)
+page.start(*real, only="in the last part of the log")
 
 # %% [markdown]
 # **What the paper claims here.** Everything: this page goes through sections 2 to 5 once more and sets each claim that

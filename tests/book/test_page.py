@@ -58,6 +58,24 @@ def test_a_page_opens_with_the_banner_of_what_its_labs_stores_hold(shown, labs, 
     assert f"tier-{metadata[BANNER]['kind']}" in data["text/html"]
 
 
+def test_a_page_that_uses_ecgs_in_one_part_alone_says_so(shown):
+    page.start(REAL, only="in the last table")
+    data, metadata = shown[0]
+    assert metadata[BANNER]["title"] == "REAL ECGs IN ONE PART"
+    said = "Only in the last table; the rest of this page uses no ECG. Recorded from"
+    assert metadata[BANNER]["text"].startswith(said)
+    for one in (metadata[BANNER]["title"], metadata[BANNER]["text"].split(".")[0]):
+        assert one in data["text/html"]
+    page.start(only="in the last table")  # where nothing is published there is none
+    assert shown[1][1][BANNER]["title"] == "NO ECG DATA"
+    assert shown[1][1][BANNER]["text"] == page.SAYS["none"]
+
+
+def test_a_table_of_ecgs_that_the_page_reads_itself_says_that_they_are_real():
+    html = page.table_html(pd.DataFrame({"a": [1]}), "t", "c", page.Recorded())
+    assert page.TITLES["real"] in html and "tier-real" in html
+
+
 def test_a_mixed_table_says_of_each_row_what_it_was_trained_and_tested_on():
     frame = pd.DataFrame({"auroc": [65.0]})
     for lab in ((FakeLab(), REAL), FakeLab("mixed")):
