@@ -255,12 +255,15 @@ page.table(listing, "pretrain-folder", "The folder of a run.", lab=lab, digits=1
 #
 # The guarantee: a run that is killed at any moment, `kill -9` included, and started again with the same command
 # ends with the same weights as one that was never interrupted; on a CPU, bit for bit. The command is the
-# one that started it:
-#
-# ```
-# mccgaa pretrain --params params/real.yaml --store stores/ptbxl-100 --out runs --seed 0
-# ```
-#
+# one that started it; for the run of this page:
+
+# %% tags=["first-copy", "remove-input"]
+print(
+    f"mccgaa pretrain --params {params} --variant {config.name} --seed {seed} "
+    f"--store {store.path} --out {lab.runs}"
+)
+
+# %% [markdown] tags=["first-copy"]
 # Three things make it hold. A checkpoint is written next to the old one and renamed when it is whole, so a kill in
 # the middle of writing leaves the old one. It contains everything that a step depends on: weights, the optimiser's
 # moments, the step, and the logs. And randomness is no stream that would have to be
@@ -660,7 +663,7 @@ plt.show()
 # as one (at 250 Hz).
 
 # %% [markdown]
-# The same loop runs on many GPUs through torchrun:
+# The same loop runs on many GPUs through torchrun, here under the profile of the paper's scale:
 #
 # ```
 # torchrun --standalone --nproc-per-node 6 -m mccgaa.cli pretrain \

@@ -440,6 +440,8 @@ by_class = {
 ours = by_class[name]
 page.glue("scored", len(ours))
 page.glue("below-half", int((ours["auroc"] < 50).sum()))
+page.glue("most-positives", int(ours["positives"].max()))
+page.glue("fewest-positives", int(ours["positives"].min()))
 page.glue("seed", seed)
 
 # %% mystnb={"figure": {"name": "fig-classes", "caption": "AUROC x 100 of every class that can be scored, one seed, with the first variant's 95 % score intervals. In brackets: positive test records. An asterisk: classes below 1 % of all records."}, "image": {"alt": "One panel per task. Each row is a class with a filled point and a horizontal interval for the first variant and an open point for the baseline, ordered by AUROC. Intervals are short for classes with many positives and very long for classes with one or two."}}
@@ -466,7 +468,8 @@ page.table(
 
 # %% [markdown]
 # With seed {glue:text}`seed`, {glue:text}`scored` classes can be scored, and {glue:text}`below-half` of them lie below 50: the text of such a class is
-# nearer to the wrong ECGs. Each class weighs the same in the macro mean, whether three hundred records carry it or one.
+# nearer to the wrong ECGs. Each class weighs the same in the macro mean, whether {glue:text}`most-positives` test
+# records carry it or {glue:text}`fewest-positives`.
 
 # %% [markdown] tags=["first-copy"]
 # The intervals in {numref}`fig-classes` are not bootstrap intervals. Resampling the records uses the same few positives again
