@@ -94,14 +94,14 @@ def between(trained, tested):
 
 def rows_of(*parts):
     """One table of several, each row with what it was trained and tested on."""
-    ways = [
-        (trained.data_kind(), tested.data_kind() + where)
-        for trained, tested, where, _ in parts
+    sources = [
+        part.assign(
+            **{"trained on": trained.data_kind(), "tested on": tested.data_kind() + where}
+        )
+        for trained, tested, where, part in parts
     ]
-    names = ["trained on", "tested on", "variant"]
-    table = pd.concat([part for *_, part in parts], keys=ways, names=names)
     names = mirror.variants | real.variants
-    return table.rename(index=names, level="variant").rename_axis(columns=None)
+    return pd.concat(sources).rename(index=names).rename_axis(columns=None)
 
 
 # %% [markdown]
