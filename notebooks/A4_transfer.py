@@ -96,7 +96,10 @@ def rows_of(*parts):
     """One table of several, each row with what it was trained and tested on."""
     sources = [
         part.assign(
-            **{"trained on": trained.data_kind(), "tested on": tested.data_kind() + where}
+            **{
+                "trained on": trained.data_kind(),
+                "tested on": tested.data_kind() + where,
+            }
         )
         for trained, tested, where, part in parts
     ]
