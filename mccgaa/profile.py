@@ -132,11 +132,12 @@ class Profile:
         """
         path = Path(params)
         bare = path.stem if path.parent == Path("params") else params
-        named = [folder / f"{bare}.yaml" for folder in (Path("params"), *INSTALLED)]
+        folders = (Path("params"), *INSTALLED)
+        named = [folder / f"{bare}.yaml" for folder in folders]
         if not path.is_file():
             path = next(filter(Path.is_file, named), path)
         if not path.is_file():  # perhaps a folder of its name
-            found = [file.parent.glob("*.yaml") for file in named]
+            found = [folder.glob("*.yaml") for folder in folders]
             known = sorted({file.stem for files in found for file in files})
             advice = (
                 f"profiles are {', '.join(known)}"

@@ -228,7 +228,7 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
@@ -240,7 +240,7 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
 
 def yaml_fault(error: yaml.YAMLError) -> str:
     """Say where a text is no YAML, and why."""
-    why = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
+    why = getattr(error, "problem", None) or str(error).partition("\n")[0]
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {why}" if mark else why
 

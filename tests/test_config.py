@@ -120,6 +120,12 @@ def test_unreadable_yaml_is_a_sentence(tmp_path):
         load_yaml(tmp_path / "bad.yaml")
     why = "line 2: mapping values are not allowed here"
     assert str(caught.value) == f"{tmp_path}/bad.yaml is not valid YAML ({why})."
+    (tmp_path / "odd.yaml").write_text("a: \x01")
+    with pytest.raises(ConfigError, match=r"odd\.yaml is not .* #x0001: special"):
+        load_yaml(tmp_path / "odd.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"a: na\xefve")
+    with pytest.raises(ConfigError, match=r"latin\.yaml is not .* #x00ef: invalid"):
+        load_yaml(tmp_path / "latin.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(ConfigError, match="must hold a mapping"):
         load_yaml(tmp_path / "list.yaml")

@@ -97,8 +97,16 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
             ConfigError, match=rf"{name} cannot be read: .*{why}, .* profiles are small"
         ):
             Profile.load(name)
-    with pytest.raises(ConfigError, match="Did you mean 'small'"):
-        Profile.load("smal")
+    other = tmp_path / "other"  # whose files are no profiles
+    other.mkdir()
+    (other / "recipe.yaml").touch()
+    for file in (other / "smal.yaml", "other/smal.yaml", "smal"):
+        with pytest.raises(ConfigError, match=r"are small\. Did you mean 'small'\?$"):
+            Profile.load(file)
+    monkeypatch.setattr("mccgaa.profile.INSTALLED", (other,))
+    with pytest.raises(ConfigError, match="profiles are recipe, small"):
+        Profile.load("none")
+    monkeypatch.setattr("mccgaa.profile.INSTALLED", ())
     (tmp_path / "params" / "small.yaml").unlink()
     with pytest.raises(ConfigError, match="change into a checkout"):
         Profile.load("smal")
