@@ -197,16 +197,15 @@ def _required_rate(path: Path, sampling_rate: float | None) -> float:
 
 def _oriented(path: Path, data: np.ndarray, leads: int) -> np.ndarray:
     """Turn an array so that its first axis is the leads."""
-    if data.ndim == 2 and data.shape != (leads, leads):
-        if data.shape[0] == leads:
-            return data
-        if data.shape[1] == leads:
-            return np.ascontiguousarray(data.T)
     if data.shape == (leads, leads):
         raise RecordError(
             f"{path} holds an array of shape {data.shape}, which is ambiguous: either "
             "side may be the leads; give more samples."
         )
+    if data.ndim == 2 and data.shape[0] == leads:
+        return data
+    if data.ndim == 2 and data.shape[1] == leads:
+        return np.ascontiguousarray(data.T)
     raise RecordError(
         f"{path} holds an array of shape {data.shape}; expected ({leads}, samples) "
         f"or (samples, {leads})."

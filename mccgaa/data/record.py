@@ -301,7 +301,12 @@ def _check_leads(
             "as MLII to II, and take out what is none: --allow-missing-leads fills "
             "leads that are absent, and cannot know which these are."
         )
-    if not present.any() or (missing and not allow_missing):
+    if not present.any():
+        raise RecordError(
+            f"{path} has a valid sample in none of the twelve leads; expected "
+            f"{', '.join(LEADS)}, each with numbers."
+        )
+    if missing and not allow_missing:
         raise RecordError(
             f"{path} has {present.sum()} of the twelve leads: {', '.join(missing)} "
             "missing, or without a valid sample. Pass allow_missing_leads (command "

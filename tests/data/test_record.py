@@ -427,18 +427,43 @@ def test_a_lead_without_a_valid_sample_is_as_good_as_absent(tmp_path, ecg, wfdb_
     record = read_record(header, allow_missing_leads=True)
     assert not record.signal[6].any() and record.blank == ["V1"]
     signal[:] = np.nan
-    with pytest.raises(RecordError, match="0 of the twelve leads"):
-        header = wfdb_writer(tmp_path, "none", signal, leads=LEADS)
+    header = wfdb_writer(tmp_path, "none", signal, leads=LEADS)
+    with pytest.raises(RecordError) as caught:
         read_record(header, allow_missing_leads=True)
+    assert "a valid sample in none of the twelve" in str(caught.value)
+    assert "allow" not in str(caught.value), "which would not help"
+
+
+def test_an_unknown_lead_beside_twelve_does_no_harm_though_one_is_empty(
+    tmp_path, ecg, wfdb_writer
+):
+    signal = ecg(2, 500, leads=13)
+    signal[6] = np.nan
+    header = wfdb_writer(tmp_path, "r", signal, leads=[*LEADS, "Vx"])
+    assert read_record(header, allow_missing_leads=True).blank == ["V1"]
+    with pytest.raises(RecordError, match="V1 missing, or without a valid sample"):
+        read_record(header)
 
 
 def test_what_could_be_read_in_two_ways_is_refused(tmp_path, ecg):
     np.save(tmp_path / "x.npy", np.eye(12))
     with pytest.raises(RecordError, match="is ambiguous: either side"):
         read_record(tmp_path / "x.npy", sampling_rate=500)
-    rows = [",".join([*LEADS, "I"]), *([",".join("1" * 13)] * 9)]
-    (tmp_path / "x.csv").write_text("\n".join(rows))
-    with pytest.raises(RecordError, match="has lead I twice"):
+    np.save(tmp_path / "x.npy", np.eye(5))
+    with pytest.raises(RecordError, match=r"expected \(12, samples\)"):
+        read_record(tmp_path / "x.npy", sampling_rate=500)
+    for others, said in (
+        (["I"], "has lead I twice"),
+        (["I.1", "I.1"], "has lead I twice"),
+        (["note", "note"], "every lead is flat"),  # it is read
+    ):
+        names = [*LEADS, *others]
+        rows = [",".join(names), *([",".join("1" * len(names))] * 9)]
+        (tmp_path / "x.csv").write_text("\n".join(rows))
+        with pytest.raises(RecordError, match=said):
+            read_record(tmp_path / "x.csv", sampling_rate=500)
+    (tmp_path / "x.csv").write_text("I.1,II\n" + "1,2\n" * 9)
+    with pytest.raises(RecordError, match=r"unknown leads 'I\.1'"):
         read_record(tmp_path / "x.csv", sampling_rate=500)
 
 
