@@ -175,9 +175,18 @@ def test_a_store_that_is_absent_or_unfinished_is_reported(tmp_path):
         pytest.raises(StoreError, match="another process is packing it now"),
     ):
         SignalStore.open(tmp_path / "out")
-    (tmp_path / "out.partial.lock").touch()  # which a process left that was killed
+    lock = tmp_path / "out.partial.lock"
+    lock.touch()  # which a process left that was killed
     with pytest.raises(StoreError, match="packing was interrupted"):
         SignalStore.open(tmp_path / "out")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # which nobody can lock
+    with pytest.raises(StoreError, match="packing was interrupted"):
+        SignalStore.open(tmp_path / "out")
+    lock.rmdir()
+    with pytest.raises(StoreError, match="packing was interrupted"):
+        SignalStore.open(tmp_path / "out")
+    assert not lock.exists(), "reading leaves nothing behind"
 
 
 def test_damage_is_reported(store):
