@@ -85,7 +85,7 @@ class TaskResult:
         few = [name for name, n in sizes.items() if min(n, self.n - n) < FEW]
         said = (
             f"{task}: fewer than {FEW} records have, or lack, {', '.join(few)}; an "
-            "AUROC of so few is chance, and its interval is too narrow."
+            "AUROC of so few says little, whatever its interval."
         )
         return [said] if few else []
 

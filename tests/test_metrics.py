@@ -349,5 +349,6 @@ def test_classes_of_few_records_are_doubtful():
     for n, positives, few in ((9, 5, True), (9, 4, True), (10, 5, False)):
         found = TaskResult(0.9, (0.8, 1.0), n, {"A": {"positives": positives}})
         assert [
-            "t: fewer than 5 records have, or lack, A;" in d for d in found.doubts("t")
+            "t: fewer than 5 records have, or lack, A; an AUROC of so few says" in d
+            for d in found.doubts("t")
         ] == [True] * few

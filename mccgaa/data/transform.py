@@ -184,8 +184,8 @@ def _bandpass(record: Record, signal: np.ndarray, alone: bool) -> np.ndarray:
     rate = record.sampling_rate
     if rate <= 2 * BAND[1]:
         raise RecordError(
-            f"{record.path} has {rate:g} Hz; the band up to {BAND[1]:g} Hz, of which "
-            f"the transform bandpass-zscore is, needs more than {2 * BAND[1]:g} Hz."
+            f"{record.path} has {rate:g} Hz; the transform bandpass-zscore keeps what "
+            f"is below {BAND[1]:g} Hz, and needs more than {2 * BAND[1]:g} Hz."
         )
     # scipy's short padding at the ends; the z-scored part of PTB-XL was made with it.
     edge = 3 * (2 * _ORDER + 1)

@@ -254,7 +254,7 @@ class Classifier:
             said.append(
                 f"{', '.join(map(repr, odd))} {'is' if len(odd) == 1 else 'are'} not "
                 "calibrated: no probability was fitted to a class that is worded and "
-                "scored like this; it may be far too high or too low."
+                "scored like this, and what is given may be far too high or too low."
                 f"{''.join(meant.values())}"
             )
         for name, question in meant.items():
