@@ -23,9 +23,7 @@ from mccgaa_book.results import SOURCES, Results
 if TYPE_CHECKING:
     from mccgaa_book.lab import Lab
 
-PRINTED = re.compile(
-    r"^paper\b|\(paper\)$|, paper$"
-)  # so named are the paper's own numbers
+PRINTED = re.compile(r"^paper\b|\(paper\)$|, paper$")  # names of its own numbers
 ABSENT = "\N{EN DASH}"  # a cell without a number
 # a number that was written as text: 78.8 ± 0.4, 3.0e-03, -1.2 %
 WRITTEN = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(\s?%)?(\s±\s[\d.]+)?")
@@ -148,8 +146,8 @@ def table(
 ) -> None:
     """Show a table on the page.
 
-    Columns named "paper ..." or "... (paper)" are tinted: they are printed numbers, or
-    computed from these alone, not ours.
+    Columns named "paper ...", "... (paper)" or "..., paper" are tinted: they are
+    printed numbers, or computed from these alone, not ours.
 
     Args:
         frame: what to show; every cell a number or a text.

@@ -1,8 +1,8 @@
 """A Sphinx extension: shown code leaves out the lines that only serve the page.
 
 `page.glue(...)` hands a number to a sentence. In a cell whose code is shown such lines
-are left out, alone or in a loop of nothing else; a cell of nothing else shows no code.
-The notebook that the page was made from, and that it offers for download, has them all.
+are left out, also among others in a loop; a cell of nothing else shows no code. The
+notebook that the page was made from, and that it offers for download, has them all.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def quiet(code: str) -> str:
         body = ast.parse(code).body
     except SyntaxError:  # a magic of IPython
         return code
-    quiet, lines = list(_serving(body)), code.splitlines()
-    for node in sorted(quiet, key=lambda node: node.lineno, reverse=True):
+    left_out, lines = list(_serving(body)), code.splitlines()
+    for node in reversed(left_out):  # from below, so that numbers of lines stay true
         del lines[node.lineno - 1 : node.end_lineno]
-    return "\n".join(lines).strip("\n") if quiet else code
+    return "\n".join(lines).strip("\n") if left_out else code
 
 
 def _serving(body: list[ast.stmt]) -> Iterator[ast.stmt]:
