@@ -173,7 +173,7 @@ def test_zeroshot_writes_results_with_what_was_new_at_the_test(
     assert f"{sum(read)} of {total} class texts occur in them" in printed
     assert "no evidence about patients" in printed
     assert "Records of this split were in pretraining." in printed
-    assert f"[{100 * low:.1f}, {100 * high:.1f}]  {result['n']} records" in printed
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]  records {result['n']}," in printed
 
 
 def test_class_texts_are_counted_as_the_training_texts_name_them(
