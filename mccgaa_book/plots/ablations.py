@@ -28,8 +28,8 @@ def dots(drops: pd.DataFrame, floor: float) -> Figure:
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 0.9 + 0.5 * len(drops)))
     _band(ax, floor)
-    for task, colour in zip(drops, style.PALETTE, strict=False):
-        ax.plot(drops[task], drops.index, "o", color=colour, label=task, clip_on=False)
+    for task, (colour, mark) in zip(drops, style.of_tasks(drops), strict=True):
+        ax.plot(drops[task], drops.index, mark, color=colour, label=task, clip_on=False)
     ax.set(xlabel="difference of AUROC x 100, with the part minus without it")
     ax.invert_yaxis()
     ax.margins(y=0.25)

@@ -43,14 +43,14 @@ def class_imbalance(counts: Mapping[str, pd.DataFrame]) -> Figure:
     rows = _in_rows({title: len(frame) for title, frame in counts.items()})
     found = pd.concat([frame["share"] for frame in counts.values()])
     floor = 10 ** np.floor(np.log10(found[found > 0].min()) - 0.05)
-    fig = plt.figure(figsize=(style.WIDTH, 2.5 * len(rows)))
+    fig = plt.figure(figsize=(style.WIDTH, 2.6 * len(rows)))
     for part, row in zip(np.atleast_1d(fig.subfigures(len(rows))), rows, strict=True):
         widths = [len(counts[title]) + 3 for title in row]
         axes = part.subplots(1, len(row), squeeze=False, width_ratios=widths)[0]
         for ax, title in zip(axes, row, strict=True):
             _bars(ax, counts[title]["share"], floor)
             rare = int((counts[title]["share"] < RARE).sum())
-            ax.set_title(f"{title} ({rare} below 1 %)", fontsize=10)
+            ax.set_title(f"{title}\n{rare} below 1 %", fontsize=10)
         axes[0].set_ylabel("share of records")
     return fig
 

@@ -137,7 +137,7 @@ def method(config: ModelConfig, folder: str = "") -> str:
     )
     draw.box("text", 204, low, 102, 56, ["text encoder", f"frozen, {s.text}"], "frozen")
     draw.box("text", 323, low, 94, 56, ["projection", f"MLP, {m}"], "learned")
-    draw.text(420, top - 8, f"Xᵉ: B x {m}", "size")
+    draw.text(420, top + 17, f"Xᵉ: B x {m}", "size")
     draw.text(425, low - 8, f"Qᵉ: B x {m}", "size")
     wide = config.gafa
     kind = {"pair": "pair nodes", "bipartite": "bipartite", "none": "left out"}

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from mccgaa_book.plots import style
 
 NONE, ONE_WAY, BOTH = 0, 1, 2  # how two nodes are joined
-MAPS_IN_A_ROW = 3
+MAPS_IN_A_ROW = 2
 
 
 def two_graphs(adjacency: ArrayLike) -> Figure:
@@ -91,24 +91,24 @@ def leak_curves(table: pd.DataFrame) -> Figure:
     )
     degrees = sorted(table["neighbours"].unique())
     colours = dict(zip(degrees, sns.color_palette(n_colors=len(degrees)), strict=True))
-    dashes = dict(zip(degrees, ("-", "--", "-.", ":") * 3, strict=False))
+    marks = dict(zip(degrees, "osD^vPX", strict=False))  # dotted is the backbone alone
     for ax, graph in zip(axes[0], graphs, strict=True):
         part = table[table["graph"] == graph]
         for degree, curve in part.groupby("neighbours"):
             ax.plot(
                 curve["step"],
                 curve["fused"],
-                dashes[degree],
+                marks[degree] + "-",
                 color=colours[degree],
-                lw=2,
+                ms=4,
                 label=f"{degree:.1f}",
             )
-        ax.axhline(part["backbone"].mean(), color=style.GREY, lw=1, ls=(0, (1, 1)))
+        ax.axhline(part["backbone"].mean(), color=style.GREY, lw=1, ls=":")
         ax.set(title=f"{graph} graph", xlabel="step of training", ylim=(-0.03, 1.05))
     axes[0][0].set_ylabel("fused retrieval, recall at 1")
     axes[0][-1].annotate(
         "backbone embeddings (dotted)",
-        (0.97, 0.06),
+        (0.97, 0.1),
         xycoords="axes fraction",
         ha="right",
         fontsize=9,
@@ -128,7 +128,7 @@ def leak_curves(table: pd.DataFrame) -> Figure:
 def attention_stages(
     stages: Mapping[str, ArrayLike], entropy: pd.Series | None = None
 ) -> Figure:
-    """Draw attention maps, three in a row, each on its own colour scale (after Fig. 7).
+    """Draw attention maps, two in a row, each on its own colour scale (after Fig. 7).
 
     Args:
         stages: title -> (n, m) weights, row i the node that attends.
@@ -138,7 +138,7 @@ def attention_stages(
     panels = len(stages) + (entropy is not None)
     rows = -(-panels // MAPS_IN_A_ROW)
     fig, axes = plt.subplots(
-        rows, MAPS_IN_A_ROW, figsize=(style.WIDTH, 2.7 * rows), squeeze=False
+        rows, MAPS_IN_A_ROW, figsize=(style.WIDTH, 3.2 * rows), squeeze=False
     )
     for ax in axes.flat[panels:]:
         ax.set_axis_off()

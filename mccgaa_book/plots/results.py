@@ -242,8 +242,8 @@ def auroc_by_share(table: pd.DataFrame) -> Figure:
     """
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.8))
     groups = table.groupby("task", sort=False)
-    looks = zip(groups, "osD^vP", style.PALETTE, strict=False)
-    for (task, part), mark, colour in looks:
+    looks = style.of_tasks(table["task"].unique())
+    for (task, part), (colour, mark) in zip(groups, looks, strict=True):
         share = part["share"]
         ax.vlines(share, part["low"], part["high"], color=colour, lw=1, alpha=0.35)
         ax.plot(share, part["auroc"], mark, ms=5, color=colour, label=task)
@@ -291,6 +291,7 @@ def confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
             square=True,
             ax=ax,
         )
+        style.ink_cells(ax)
         names = ["absent", "present"]
         ax.set_xticklabels(names)
         ax.set_yticklabels(names if ax is axes[0, 0] else [])

@@ -1,6 +1,7 @@
 """How every figure of the book looks, and how it says that its ECGs are synthetic.
 
-Colours are Okabe and Ito's, which colour-blind readers can distinguish, on paper too.
+Colours are Okabe and Ito's, which colour-blind readers can distinguish, on paper too;
+those of tasks are Paul Tol's, so that no colour is a method here and a task there.
 Figures have a white card, which the page keeps in its dark theme. Written twice, an
 SVG is the same file byte for byte.
 """
@@ -13,7 +14,12 @@ from itertools import cycle
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
+
+from mccgaa_book import paper
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 AMBER, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#222222", "#767676"
@@ -25,6 +31,14 @@ METHODS = {  # the same colour in every figure, and in none of them for anything
     "MCCGAA, CLIP loss": PINK,
     "MCCGAA, pair graph": AMBER,
     "MCCGAA, w/o GAT": SKY,
+}
+TASKS = {  # colour and mark, the same in every figure
+    "cpsc2018": ("#332288", "o"),
+    "form": ("#CC6677", "s"),
+    "sub": ("#117733", "D"),
+    "super": ("#999933", "^"),
+    "rhythm": ("#882255", "v"),
+    "csn": ("#AA4499", "P"),
 }
 SEQUENTIAL = "viridis"  # magnitudes: attention, similarity, counts
 DIVERGING = "RdBu_r"  # signed values: centre them on zero
@@ -88,6 +102,42 @@ def of_methods(labels: Iterable[str]) -> list[str]:
         found.append(None if colour in found else colour)
     free = cycle([colour for colour in (*PALETTE, GREY) if colour not in found])
     return [colour or next(free) for colour in found]
+
+
+def of_tasks(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Give each task of a figure its colour and its mark: TASKS' own, or one left.
+
+    Args:
+        names: as a profile has them, or as the paper's tables head their columns.
+    """
+    free = cycle([(GREY, mark) for mark in "X*phd"])
+    return [TASKS.get(paper.TASKS.get(name, name)) or next(free) for name in names]
+
+
+def ink(paint: ColorType) -> str:
+    """Black or white, whichever WCAG's contrast with a colour is larger: 4.5 at least.
+
+    Args:
+        paint: the colour that letters are written on.
+    """
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in to_rgb(paint)
+    ]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
+    return "black" if light / 0.05 > 1.05 / light else "white"
+
+
+def ink_cells(ax: Axes) -> None:
+    """Write the numbers of a seaborn heat map in the ink that its cells ask for.
+
+    seaborn takes white on colours of medium lightness, where it is hard to read.
+    """
+    (cells,) = ax.collections
+    values = cells.get_array()
+    for text in ax.texts:
+        x, y = text.get_position()  # the middle of a cell
+        text.set_color(ink(cells.to_rgba(values[int(y), int(x)])))
 
 
 def mark_synthetic(fig: Figure) -> None:

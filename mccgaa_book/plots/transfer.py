@@ -29,5 +29,6 @@ def square(table: pd.DataFrame) -> Figure:
         linewidths=2,
         cbar_kws={"label": "macro AUROC x 100"},
     )
+    style.ink_cells(ax)
     ax.tick_params(length=0)
     return fig

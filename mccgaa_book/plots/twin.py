@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -23,6 +24,7 @@ PANELS = {
     "qtc": "QTc, ms",
     "axis": "QRS axis, degrees",
 }
+MILLIVOLT = 0.4  # inches
 MIRRORS = {"ptbxl": "mirror of PTB-XL", "mimic": "mirror of MIMIC-IV-ECG"}
 _LIMITS = {
     "heart_rate": (30, 210),
@@ -50,8 +52,9 @@ def activation(times: pd.DataFrame) -> Figure:
         cbar_kws={"label": "ms after QRS onset"},
         linewidths=0.4,
     )
+    style.ink_cells(ax)
     ax.set(xlabel="", ylabel="")
-    ax.set_xticks(ax.get_xticks(), [c.replace(" ", "\n", 1) for c in times.columns])
+    ax.set_xticks(ax.get_xticks(), [textwrap.fill(way, 14) for way in times])
     ax.tick_params(axis="x", rotation=0, labelsize=8, length=0)
     ax.tick_params(axis="y", labelsize=8, length=0)
     return fig
@@ -60,25 +63,33 @@ def activation(times: pd.DataFrame) -> Figure:
 def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
     """Draw beats with findings over the same subject's normal beat, six leads each.
 
+    A row is as high as its beats ask for; a millivolt is as long in all of them.
+
     Args:
         found: title -> (12, W) mV at 500 Hz.
         normal: (12, W) mV of the same subject.
     """
+    leads = [LEADS.index(lead) for lead in SHOWN]
+    pairs = [np.stack([normal, beat])[:, leads] for beat in found.values()]
+    limits = [(pair.min() - 0.15, pair.max() + 0.15) for pair in pairs]
+    heights = [high - low for low, high in limits]
     fig, axes = plt.subplots(
         len(found),
         len(SHOWN),
-        figsize=(style.WIDTH, 1.0 * len(found) + 0.3),
+        figsize=(style.WIDTH, MILLIVOLT * sum(heights) + 0.5),
+        height_ratios=heights,
         sharex=True,
-        sharey=True,
+        sharey="row",
         squeeze=False,
+        layout="constrained",
     )
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0, wspace=0, hspace=0)
     time = np.arange(normal.shape[1]) / 500
-    for row, (title, beat) in zip(axes, found.items(), strict=True):
-        for ax, lead in zip(row, SHOWN, strict=True):
-            row_of_lead = LEADS.index(lead)
-            ax.plot(time, normal[row_of_lead], color=style.GREY, lw=0.7)
-            ax.plot(time, beat[row_of_lead], color=style.BLUE, lw=1.1)
-            ax.set(xticks=[], yticks=[])
+    for row, title, pair, limit in zip(axes, found, pairs, limits, strict=True):
+        for ax, without, beat in zip(row, *pair, strict=True):
+            ax.plot(time, without, color=style.GREY, lw=1.0)
+            ax.plot(time, beat, color=style.BLUE, lw=1.4)
+            ax.set(xticks=[], yticks=[], ylim=limit, xlim=(time[0], time[-1]))
             ax.spines[:].set_visible(False)
         row[0].annotate(  # beside the beat's baseline, wherever that lies
             title,
@@ -94,8 +105,8 @@ def beats(found: Mapping[str, np.ndarray], normal: np.ndarray) -> Figure:
         ax.set_title(lead, fontsize=9, loc="center")
     corner = axes[-1][-1]
     low, right = corner.get_ylim()[0], time[-1]
-    corner.plot([right, right], [low, low + 1.0], color=style.BLACK, lw=1.5)
-    corner.plot([right - 0.2, right], [low, low], color=style.BLACK, lw=1.5)
+    bar = {"color": style.BLACK, "lw": 1.5, "clip_on": False}
+    corner.plot([right, right, right - 0.2], [low + 1.0, low, low], **bar)
     corner.annotate(
         "1 mV, 0.2 s",
         (right, low),

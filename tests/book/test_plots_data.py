@@ -49,16 +49,28 @@ def test_every_class_has_a_bar_and_rare_ones_another_colour() -> None:
     fig = plots.class_imbalance({"one": frame, "two": frame, "three": large})
     titles = {ax.get_title(): ax for ax in fig.axes}
     assert list(titles) == [
-        "one (2 below 1 %)",
-        "two (2 below 1 %)",
-        f"three ({(large['share'] < 0.01).sum()} below 1 %)",
+        "one\n2 below 1 %",
+        "two\n2 below 1 %",
+        f"three\n{(large['share'] < 0.01).sum()} below 1 %",
     ]
-    bars = titles["one (2 below 1 %)"].patches
+    bars = titles["one\n2 below 1 %"].patches
     tops = [bar.get_y() + bar.get_height() for bar in bars]
     assert tops[:3] == pytest.approx([0.5, 0.02, 0.005])
     assert bars[3].get_height() == 0
     colours = [bar.get_facecolor() for bar in bars]
     assert colours[0] == colours[1] != colours[2] == colours[3]
+
+
+def test_a_title_is_no_wider_than_its_panel() -> None:
+    style.use()
+    sizes = {"super": 5, "cpsc2018": 9, "rhythm": 12, "form": 19, "sub": 23, "csn": 38}
+    shares = {t: pd.DataFrame({"share": [0.1] * n}) for t, n in sizes.items()}
+    fig = plots.class_imbalance(shares)
+    fig.canvas.draw()
+    assert len(fig.axes) == 6
+    for ax in fig.axes:
+        title = ax._left_title.get_window_extent()
+        assert title.x1 <= ax.get_window_extent().x1, "over the next panel's labels"
 
 
 def test_the_fault_is_drawn_for_the_same_classes_in_every_panel() -> None:

@@ -86,6 +86,39 @@ def test_each_part_is_a_link_to_a_chapter_and_the_drawing_has_a_description(draw
     assert len(re.search(r"<desc.*?>(.+?)</desc>", svg)[1]) > 40
 
 
+def steps(path: str) -> list[tuple[float, ...]]:
+    """A path's straight steps: left, top, right, bottom."""
+    found, x, y = [], 0.0, 0.0
+    for letter, numbers in re.findall(r"([MLHV])([\d. ]+)", path):
+        values = [float(number) for number in numbers.split()]
+        new = {"H": (values[0], y), "V": (x, values[0])}.get(letter) or tuple(values)
+        if letter != "M":
+            found.append(
+                (min(x, new[0]), min(y, new[1]), max(x, new[0]), max(y, new[1]))
+            )
+        x, y = new
+    return found
+
+
+@pytest.mark.parametrize("draw", [diagram.method, diagram.backbone, diagram.losses])
+@pytest.mark.parametrize("config", [ModelConfig(), SMALL], ids=["paper", "small"])
+def test_no_label_touches_a_line(draw, config):
+    root = ET.fromstring(draw(config))
+    free = [e for e in root if e.tag.endswith("}text") and e.get("class") == "size"]
+    lines = [
+        step for e in root if e.tag.endswith("}path") for step in steps(e.get("d"))
+    ]
+    assert lines and (free or draw is diagram.backbone)
+    for label in free:
+        x, y, half = float(label.get("x")), float(label.get("y")), 3.5 * len(label.text)
+        for left, top, right, bottom in lines:
+            beside = right < x - half or left > x + half
+            over = (
+                bottom < y - 12 or top > y + 3
+            )  # letters of 12.7 px, with superscripts
+            assert beside or over, (label.text, left, top, right, bottom)
+
+
 def test_the_drawing_of_the_first_page_is_that_of_todays_code():
     kept = (ROOT / "book" / "_figures" / "method.html").read_text(encoding="utf-8")
     assert kept == diagram.of_the_first_page()

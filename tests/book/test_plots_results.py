@@ -10,7 +10,16 @@ import pytest
 import yaml
 from matplotlib.colors import to_hex
 
-from mccgaa_book.plots import baselines, gafa, results, robustness, style, twin
+from mccgaa_book.plots import (
+    ablations,
+    baselines,
+    gafa,
+    results,
+    robustness,
+    style,
+    transfer,
+    twin,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -213,15 +222,111 @@ def test_each_attention_map_has_its_own_colour_scale():
     assert tops == [1.0, 0.1, 0.2, 0.3, 0.4]
     fig.canvas.draw()
     rows = [round(ax.get_position().y0, 2) for ax in fig.axes[:6] if ax.images]
-    assert rows[0] == rows[1] == rows[2] > rows[3] == rows[4]
+    assert rows[0] == rows[1] > rows[2] == rows[3] > rows[4]
+
+
+def test_a_node_of_an_attention_map_of_32_is_6_pixels_wide_or_more():
+    style.use()
+    stages = dict.fromkeys("abcde", np.eye(32))
+    fig = gafa.attention_stages(stages, pd.Series({"a": 1.0, "b": 0.5}))
+    fig.canvas.draw()
+    maps = [ax.get_window_extent() for ax in fig.axes if ax.images]
+    assert min(box.width for box in maps) / fig.dpi >= 32 * 6 / 96  # inches
+    assert fig.get_figwidth() == style.WIDTH
 
 
 def test_the_entropy_of_the_stages_has_the_panel_after_the_maps():
     entropy = pd.Series({"untrained": 1.0, "end": 0.5})
     fig = gafa.attention_stages({"untrained": np.eye(3), "end": np.eye(3)}, entropy)
-    panel = fig.axes[2]
+    panel = fig.axes[2]  # the first of the second row
     assert panel.lines[0].get_ydata().tolist() == [1.0, 0.5]
     assert [t.get_text() for t in panel.get_xticklabels()] == ["untrained", "end"]
+
+
+def numbered(draw) -> list[tuple[str, str]]:
+    """The colour of each number of a figure's matrices, and of the cell under it."""
+    fig = draw()
+    fig.canvas.draw()
+    return [
+        (to_hex(text.get_color()), to_hex(cell))
+        for ax in fig.axes
+        if ax.texts
+        for text, cell in zip(ax.texts, ax.collections[0].get_facecolors(), strict=True)
+    ]
+
+
+SHARES = np.linspace(0, 100, 12).round().astype(int)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: results.confusions(
+            {f"{n}": [[n, 100 - n]] * 2 for n in (0, 42, 50, 60)}
+        ),
+        lambda: transfer.square(pd.DataFrame(50 + SHARES.reshape(3, 4) / 2)),
+        lambda: twin.activation(
+            pd.DataFrame(SHARES.reshape(3, 4), columns=["a", "b", "c", "d"])
+        ),
+    ],
+    ids=["confusions", "square", "activation"],
+)
+def test_numbers_in_a_matrix_are_in_the_ink_that_their_cell_asks_for(draw):
+    found = numbered(draw)
+    assert len(found) >= 12
+    assert {ink for ink, _ in found} == {"#000000", "#ffffff"}
+    for ink, cell in found:
+        assert ink == to_hex(style.ink(cell)), cell
+
+
+def test_dotted_is_the_backbone_alone_where_the_leak_is_drawn():
+    rows = [
+        {"graph": g, "neighbours": n, "step": s, "fused": n / 40, "backbone": 0.02}
+        for g in ("pair", "bipartite")
+        for n in (0.0, 0.8, 9.0, 32.6)
+        for s in (0, 20)
+    ]
+    fig = gafa.leak_curves(pd.DataFrame(rows))
+    for ax in fig.axes:
+        *graphs, backbone = ax.lines
+        assert backbone.get_linestyle() == ":"
+        assert {line.get_linestyle() for line in graphs} == {"-"}
+        assert len({line.get_marker() for line in graphs} - {"None"}) == 4
+
+
+@pytest.mark.parametrize("tasks", [list(style.TASKS), ["super", "csn", "form"]])
+def test_a_task_has_the_same_look_in_every_figure(tasks):
+    share = pd.DataFrame({"task": tasks, "share": 0.1, "auroc": 70.0})
+    figures = (
+        results.auroc_by_share(share.assign(low=60.0, high=80.0)),
+        ablations.dots(pd.DataFrame(1.0, index=["w/o CAM"], columns=tasks), 0.5),
+    )
+    for fig in figures:
+        found = {
+            line.get_label(): (line.get_color(), line.get_marker())
+            for line in fig.axes[0].lines
+            if line.get_label() in tasks
+        }
+        assert found == {task: style.TASKS[task] for task in tasks}
+
+
+def test_a_millivolt_is_as_long_in_every_row_of_beats_and_no_beat_is_cut():
+    style.use(synthetic=True)
+    normal = np.zeros((12, 400))
+    tall, low = normal.copy(), normal.copy()
+    tall[:, 200], low[:, 210] = 3.0, -0.5
+    fig = twin.beats({"tall": tall, "low": low}, normal)
+    fig.canvas.draw()
+    inches = [
+        ax.get_window_extent().height / fig.dpi / np.ptp(ax.get_ylim())
+        for ax in fig.axes
+    ]
+    assert np.ptp(inches) < 1e-3
+    assert min(inches) == pytest.approx(twin.MILLIVOLT, rel=0.1)
+    for ax in fig.axes:
+        bottom, top = ax.get_ylim()
+        for line in ax.lines[:2]:
+            assert bottom < line.get_ydata().min() <= line.get_ydata().max() < top
 
 
 def test_small_shares_are_not_written_as_zero_per_cent():
