@@ -179,6 +179,11 @@ def test_codes_are_explained_and_other_cells_left_alone():
     assert "LAO/LAE</abbr>" in html
 
 
+def test_each_line_that_is_left_out_is_the_right_one():
+    code = "if x:\n    page.glue('x', x)\n    y = x\npage.glue('y', 1)\nz = 1"
+    assert quiet_code.quiet(code) == "if x:\n    y = x\nz = 1"
+
+
 def test_a_synonym_is_no_code():
     head = '<thead><tr><th>class</th><th scope="col">synonyms</th></tr></thead>'
     known = {"AF": "atrial flutter"}
@@ -197,8 +202,9 @@ def test_each_code_of_a_list_is_explained():
 
 def test_the_first_of_a_code_in_prose_is_explained():
     known = {"AVB": "block", "2AVB": "second-degree block", "AFIB": "fibrillation"}
+    known["MI"] = "infarction, or something else: too short"
     tree = nodes.document(None, None)
-    prose = "AVBs, x/AVB and 2AVB; an AVB, another AVB, and AFIB."
+    prose = "MI, AVBs, x/AVB and 2AVB; an AVB, another AVB, and AFIB."
     tree += nodes.paragraph("", "", nodes.literal("", "AFIB"), nodes.Text(prose))
     codes.mark_prose(tree, known)
     marked = list(tree.findall(nodes.abbreviation))
