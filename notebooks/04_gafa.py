@@ -545,7 +545,8 @@ page.table(
     summary,
     "gafa-attention",
     "Attention of layer 1, mean of its heads and of all nodes, ECGs and texts, with their "
-    "self-loops; the maps above show ECGs attending to texts alone.",
+    "self-loops; the maps above show ECGs attending to texts alone. Only the largest weight is no "
+    "mean over nodes: it is the largest of a head.",
     lab=lab,
     digits=3,
 )
