@@ -476,7 +476,7 @@ candidates = len(set(held_texts))
 chance = min(1.0, 5 / candidates)
 epochs = {label: one.epochs for label, one in runs.items()}
 
-# %% mystnb={"figure": {"name": "fig-retrieval", "caption": "Recall at 5 among all held-out pairs, by epoch. Dotted with open squares: from fused embeddings, where a graph makes them. Dotted grey: a random order."}, "image": {"alt": "Two panels of recall at 5 against epoch, from ECG to text and from text to ECG. Solid lines show backbone embeddings of each run, dotted lines the fused embeddings. All start near chance."}}
+# %% mystnb={"figure": {"name": "fig-retrieval", "caption": "Recall at 5 among all held-out pairs, by epoch. Dashed with open squares: from fused embeddings, where a graph makes them. Dotted grey: a random order."}, "image": {"alt": "Two panels of recall at 5 against epoch, from ECG to text and from text to ECG. Solid lines show backbone embeddings of each run, dashed lines the fused embeddings. All start near chance."}}
 plots.held_out(epochs, chance)
 plt.show()
 

@@ -91,7 +91,7 @@ def held_out(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure:
                 ax.plot(
                     epoch,
                     fused,
-                    "s:",
+                    "s--",
                     ms=4,
                     color=colour,
                     mfc="white",
