@@ -128,6 +128,12 @@ def test_the_built_book_has_every_page_and_no_other_host_in_it(site):
         )
 
 
+def test_a_code_in_a_sentence_says_what_it_means(site):
+    page = site / "notebooks" / "00_ecg_in_five_minutes.html"
+    said = 'codes such as <abbr title="atrial fibrillation">AFIB</abbr>'
+    assert said in page.read_text(encoding="utf-8")
+
+
 def test_every_link_within_the_book_leads_somewhere(site):
     """Sphinx checks references, not plain links, nor the places within pages."""
     places = {}
