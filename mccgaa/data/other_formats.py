@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from mccgaa.config import LEADS
 from mccgaa.data import matlab
@@ -18,6 +19,7 @@ from mccgaa.data.wfdb_records import Traces, lead_of
 from mccgaa.errors import RecordError
 
 _CPSC_RATE = 500.0  # Hz, of every CPSC2018 original
+_SAME_RATE = 0.02  # share by which a rate given for a table may be off its times
 
 
 def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Traces:
@@ -66,15 +68,16 @@ def read_npy(
     """
     rate = _required_rate(path, sampling_rate)
     try:
-        data = np.load(path, mmap_mode="r", allow_pickle=False)
+        data = npy.open_memmap(path, mode="r")
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error}).") from error
     # A damaged header reaches numpy's literal parser, which raises nearly anything.
     except Exception as error:
         raise RecordError(
-            f"{path} is not a numpy array that can be read ({error})."
+            f"{path} is not a numpy array that can be read ({error}); write one of "
+            "numbers by numpy.save."
         ) from error
-    if not isinstance(data, np.ndarray) or data.dtype.kind not in "iuf":
+    if data.dtype.kind not in "iuf":
         raise RecordError(f"{path} does not hold one array of real numbers.")
     names = list(leads or LEADS)
     data = _oriented(path, np.atleast_2d(data).astype(np.float64), len(names))
@@ -82,21 +85,24 @@ def read_npy(
 
 
 def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Traces:
-    """Read a table with one column per lead, named by it; a column `time` is ignored.
+    """Read a table with one column per lead, named by it; a column `time` is no lead.
 
     Args:
         path: a `.csv` file with a header line.
-        sampling_rate: Hz.
+        sampling_rate: Hz; a column `time` must agree.
         units: None means mV.
 
     Raises:
-        RecordError: unreadable, not numbers, or without a rate or names of leads.
+        RecordError: unreadable, not numbers, without a rate or names of leads, or of
+            another rate by its own times.
     """
     import pandas as pd
 
     rate = _required_rate(path, sampling_rate)
     try:
         content = path.read_bytes()
+        if not content.strip():
+            raise RecordError(f"{path} is empty; expected one column per lead.")
         if b"\0" in content:
             raise ValueError("it holds zero bytes")
         # A blank line is a lost sample, except at the end.
@@ -104,7 +110,9 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
         if not isinstance(table.index, pd.RangeIndex):
             raise ValueError("its lines have more cells than its header")
         table = table.loc[: table.last_valid_index()]
-        table = table[[c for c in table if str(c).strip().lower() != "time"]]
+        timed = [c for c in table if str(c).strip().lower() == "time"]
+        times = pd.to_numeric(table[timed[0]], errors="coerce") if timed else None
+        table = table.drop(columns=timed)
         data = table.to_numpy(dtype=np.float64).T
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error}).") from error
@@ -115,15 +123,52 @@ def read_csv(path: Path, sampling_rate: float | None, units: str | None) -> Trac
         ) from error
     names = [str(name) for name in table.columns]
     if not any(lead_of(name) for name in names):
+        first = content.decode("utf-8-sig", errors="replace").splitlines()[0]
+        numbers = all(map(_is_number, first.split(",")))
+        do = "add a line above with" if numbers else "replace its names by"
         raise RecordError(
-            f"{path} names no lead in its first line; add a line above the numbers "
-            f"that names them, such as {','.join(LEADS)}."
+            f"{path} names no lead in its first line; {do} those of the leads, such as "
+            f"{','.join(LEADS)}."
         )
     for name in names:  # pandas calls the second of two columns I "I.1"
         plain, _, copy = name.rpartition(".")
         if copy.isdecimal() and plain in names and lead_of(plain):
             raise RecordError(f"{path} has lead {plain} twice.")
+    if times is not None:
+        _check_times(path, times.to_numpy(dtype=np.float64), rate)
     return Traces(data, names, [units or "mV"] * len(names), rate, units_stated=False)
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell holds a number, or nothing."""
+    try:
+        float(cell.strip() or "nan")
+    except ValueError:
+        return False
+    return True
+
+
+def _check_times(path: Path, times: np.ndarray, rate: float) -> None:
+    """Refuse a rate that a file's own times contradict.
+
+    Args:
+        path: the file.
+        times: (T,) in whatever unit; steps of 1 may be numbers of samples.
+        rate: Hz, as the caller has it.
+    """
+    at = np.flatnonzero(np.isfinite(times))
+    if len(at) < 2:
+        return
+    step = float((times[at[-1]] - times[at[0]]) / (at[-1] - at[0]))
+    if step <= 0 or np.isclose(step, 1):
+        return
+    # The column does not say its unit: seconds, ms, us or ns, the first that may be.
+    own = next((per / step for per in (1, 1e3, 1e6, 1e9) if per / step >= 10), rate)
+    if abs(rate / own - 1) > _SAME_RATE:
+        raise RecordError(
+            f"{path} has {own:.4g} Hz by its column time, not the {rate:g} Hz that "
+            "were given; give the right rate, or take the column out if it is wrong."
+        )
 
 
 def read_edf(path: Path, units: str | None = None) -> Traces:

@@ -112,7 +112,8 @@ def read_record(
             without ending.
         allow_missing_leads: fill other absent leads with zeros and mark them in
             `present`, instead of refusing the record.
-        sampling_rate: Hz, for files that do not state it (`.npy`, `.csv`).
+        sampling_rate: Hz, for files that do not state it (`.npy`, `.csv`); the column
+            `time` that a `.csv` may have must agree.
         units: mV, uV or V, for files that do not state them; None means mV, but for
             `.edf`, which is then refused.
         leads: names of a `.npy` array's leads in its order; None means the twelve.
@@ -137,6 +138,8 @@ def read_record(
         traces = other_formats.read_edf(file, units)
     else:
         traces = other_formats.read_csv(file, sampling_rate, units)
+    if units and not traces.units_stated:
+        _check_given(file, units)
     notes = _unused(file, traces, sampling_rate, units) if kind in _STATING else []
     return _assemble(file, traces, allow_missing_leads, notes)
 
@@ -162,6 +165,16 @@ def _locate(path: Path) -> Path:
             f"{path} is of no known format; expected one of {', '.join(_SUFFIXES)}."
         )
     raise RecordError(f"{path}.hea does not exist.")
+
+
+def _check_given(path: Path, units: str) -> None:
+    """Refuse units of the caller's that are none."""
+    known = {*_TO_MILLIVOLT, NORMALISED.casefold(), UNCALIBRATED}
+    if units.strip().casefold() not in known:
+        raise RecordError(
+            f"The units given for {path} are {units!r}; expected mV, uV or V (command "
+            "line: --units of classify, or for pack own the column units in its table)."
+        )
 
 
 def _unused(

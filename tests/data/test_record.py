@@ -298,6 +298,8 @@ def test_a_rate_or_unit_that_the_file_contradicts_is_said(tmp_path, ecg, wfdb_wr
     assert "r.hea states its own units, mV; the uV that were given are not" in unit
     (unit,) = read_record(tmp_path / "x.edf", units="mV").notes
     assert "states its own units, uV; the mV" in unit
+    (unit,) = read_record(header, units="microvolt").notes
+    assert "the microvolt that were given are not used" in unit
     np.save(tmp_path / "x.npy", ecg(2, 500))
     assert read_record(tmp_path / "x.npy", sampling_rate=250, units="uV").notes == ()
 
@@ -580,6 +582,16 @@ def test_an_array_of_another_kind_is_refused(tmp_path, array, expected):
         read_record(tmp_path / "x.npy", sampling_rate=500)
 
 
+def test_a_text_is_no_array_and_no_pickle_is_advised(tmp_path):
+    for content in (b"hello", b"0.1,0.2,0.3\n" * 20):
+        (tmp_path / "x.npy").write_bytes(content)
+        with pytest.raises(
+            RecordError, match=r"x\.npy is not .* by numpy\.save\."
+        ) as e:
+            read_record(tmp_path / "x.npy", sampling_rate=500)
+        assert "pickle" not in str(e.value)
+
+
 def test_microvolts_taken_for_millivolts_are_refused(tmp_path, ecg):
     np.save(tmp_path / "x.npy", ecg(2, 500) * 1000)
     with pytest.raises(RecordError, match="true units"):
@@ -603,10 +615,14 @@ def test_a_table_has_one_column_a_lead(tmp_path, ecg):
     record = read_record(tmp_path / "x.csv", sampling_rate=500)
     order = [MIMIC.index(lead) for lead in LEADS]
     np.testing.assert_allclose(record.signal, signal[order], atol=1e-6)
-    for first in ("", "time,", "ch1,ch2,"):
-        rows = first + "0.0,0.0,0.5\n1,2,3" + ",4" * first.count(",")
-        (tmp_path / "x.csv").write_text(rows)
-        with pytest.raises(RecordError, match=r"no lead in its first line.*I,II,III"):
+    for first, do in (
+        ("0.0,0.0,0.5", "add a line above with"),
+        ("\ufeff0.0,,-1e-3", "add a line above with"),
+        ("time,ch0,ch1", "replace its names by"),
+        ("ch0,1,2", "replace its names by"),
+    ):
+        (tmp_path / "x.csv").write_text(f"{first}\n1,2,3\n", encoding="utf-8")
+        with pytest.raises(RecordError, match=f"first line; {do} those of .*I,II,III"):
             read_record(tmp_path / "x.csv", sampling_rate=500)
     (tmp_path / "x.csv").write_text("I,II\n1,a\n")
     with pytest.raises(RecordError, match="table of numbers"):
@@ -615,9 +631,69 @@ def test_a_table_has_one_column_a_lead(tmp_path, ecg):
         (tmp_path / "x.csv").write_text(rows)
         with pytest.raises(RecordError, match="commas, and write decimals with points"):
             read_record(tmp_path / "x.csv", sampling_rate=500)
-    (tmp_path / "x.csv").write_text("")
-    with pytest.raises(RecordError, match="table of numbers"):
-        read_record(tmp_path / "x.csv", sampling_rate=500)
+    for nothing in ("", "\n \n"):
+        (tmp_path / "x.csv").write_text(nothing)
+        with pytest.raises(RecordError, match=r"x\.csv is empty; expected one column"):
+            read_record(tmp_path / "x.csv", sampling_rate=500)
+
+
+@pytest.mark.parametrize(
+    ("times", "own"),
+    [
+        (np.arange(1000) / 500, 500),  # seconds
+        (7e3 + 2 * np.arange(1000), 500),  # ms, from some hour on
+        (4000 * np.arange(1000), 250),  # microseconds
+        (np.round(np.arange(1000) / 360, 3), 360),  # steps of 2 ms and of 3
+        ([None, *np.arange(998) / 250, "?"], 250),
+    ],
+)
+def test_a_rate_that_the_column_of_times_contradicts_is_refused(
+    tmp_path, ecg, times, own
+):
+    table = pd.DataFrame(dict(zip(LEADS, ecg(2, 500), strict=True)))
+    table.insert(12, " Time", times)
+    table.to_csv(tmp_path / "x.csv", index=False)
+    for rate in (own, 0.985 * own, 1.015 * own):
+        found = read_record(tmp_path / "x.csv", sampling_rate=rate)
+        assert found.sampling_rate == rate
+    for rate in (own / 2, 0.97 * own, 1.03 * own, 1000 * own):
+        said = f"x.csv has {own} Hz by its column time, not the {rate:g} Hz that were"
+        with pytest.raises(RecordError, match=re.escape(said)):
+            read_record(tmp_path / "x.csv", sampling_rate=rate)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.arange(1000),  # numbers of samples
+        np.zeros(1000),
+        -np.arange(1000) / 500,
+        ["0:00:01"] * 1000,
+        [0.5, *[None] * 999],
+        np.arange(1000) * 1e12,  # of no unit known
+    ],
+)
+def test_times_that_say_no_rate_contradict_none(tmp_path, ecg, times):
+    table = pd.DataFrame(dict(zip(LEADS, ecg(2, 500), strict=True)))
+    table.insert(0, "time", times)
+    table.to_csv(tmp_path / "x.csv", index=False)
+    for rate in (250, 500):
+        assert (
+            read_record(tmp_path / "x.csv", sampling_rate=rate).duration * rate == 1e3
+        )
+
+
+def test_units_that_are_none_are_the_callers_not_the_files(tmp_path, ecg):
+    signal = ecg(2, 500)
+    np.save(tmp_path / "x.npy", signal)
+    pd.DataFrame(dict(zip(LEADS, signal, strict=True))).to_csv(tmp_path / "x.csv")
+    write_edf(tmp_path / "x.edf", signal, unit="")
+    for name in ("x.npy", "x.csv", "x.edf"):
+        said = rf"units given for .*{name} are 'microvolt'; expected mV, uV or V \(.*--"
+        with pytest.raises(RecordError, match=said):
+            read_record(tmp_path / name, sampling_rate=500, units="microvolt")
+    z = read_record(tmp_path / "x.npy", sampling_rate=500, units="nu")
+    assert z.units == "NU"
 
 
 def write_edf(path, signal, rate=500, unit="uV"):
