@@ -16,6 +16,7 @@ from mccgaa.data.store import SignalStore, table_digest
 from mccgaa.errors import StoreError
 
 _SHOWN = 20  # reasons of rejection
+_NAMED = 5  # subjects or signals of a problem
 _BLOCK_BYTES = 8_000_000  # read at a time
 VERIFIED_BYTES = 2_000_000_000  # of samples, which are hashed in some seconds
 
@@ -136,13 +137,15 @@ def check(path: Path | str) -> StoreReport:
     if shared:
         problems.append(
             f"{_are(len(shared), 'subject')} on more than one side of the split "
-            f"({', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''})."
+            f"{_few(shared[:_NAMED], len(shared))}."
         )
     across = _shared(records, pd.Series(digests))
     if across:
+        few = across[:_NAMED]
+        named = [_sides(records[[d == one for d in digests]]) for one in few]
         problems.append(
             f"{_are(len(across), 'signal')} in records on more than one side of the "
-            "split."
+            f"split {_few(named, len(across))}."
         )
     return StoreReport(
         path=store.path,
@@ -221,6 +224,18 @@ def _shared(records: pd.DataFrame, keys: pd.Series) -> list:
     """Find the keys that are in more than one split."""
     sides = records["split"].groupby(keys.to_numpy()).nunique()
     return sides.index[sides > 1].tolist()
+
+
+def _sides(records: pd.DataFrame) -> str:
+    """Name one of some records for each side of the split that they are on."""
+    first = records.dropna(subset="split").drop_duplicates("split")
+    pairs = zip(first["record_id"], first["split"], strict=True)
+    return " and ".join(f"{name} of {side}" for name, side in pairs)
+
+
+def _few(named: list[str], count: int) -> str:
+    """Write the first of so many names, in brackets."""
+    return f"({', '.join(named)}{', ...' if count > len(named) else ''})"
 
 
 def _by_lead(column: pd.Series) -> dict[str, int]:

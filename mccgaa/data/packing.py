@@ -17,10 +17,11 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from mccgaa.config import InputConfig
+from mccgaa.counted import counted
 from mccgaa.data.reader import COLUMNS, left_out
 from mccgaa.data.store import SPLITS, SignalStore, table_digest
 from mccgaa.data.store_writer import StoreWriter
-from mccgaa.data.transform import DEFAULT_POLICY
+from mccgaa.data.transform import BAND, DEFAULT_POLICY
 from mccgaa.data.workers import Options
 from mccgaa.errors import StoreError
 from mccgaa.files import FULL, PARTIAL, write_whole
@@ -72,9 +73,10 @@ def pack(
         StoreError: `out` holds something else, nothing could be packed, the disk is
             full, or another process is packing there.
     """
-    root, out = Path(root), Path(out)
-    root = root.parent if root.is_file() else root
-    _check_rows(rows, tasks, root)
+    given, out = Path(root), Path(out)
+    root = given.parent if given.is_file() else given
+    _check_rows(rows, tasks, given)
+    _check_input(input)
     policy = rows["policy"].iloc[0] if "policy" in rows else None
     settings = {  # what a store is; its fingerprint depends on every key and value
         "format": FORMAT,
@@ -117,16 +119,22 @@ def pack(
 
 
 def _check_rows(
-    rows: pd.DataFrame, tasks: Mapping[str, Sequence[str]], root: Path
+    rows: pd.DataFrame, tasks: Mapping[str, Sequence[str]], given: Path
 ) -> None:
-    """Refuse a table that cannot become a store."""
+    """Refuse a table that cannot become a store.
+
+    Args:
+        rows, tasks: as `pack` takes them.
+        given: the folder or file that they were read from.
+    """
     absent = [c for c in (*COLUMNS, *tasks) if c not in rows]
     if absent:
         raise StoreError(f"The rows to pack lack the columns {', '.join(absent)}.")
     if rows.empty:
         lost = left_out(rows)
-        why = f"; {len(lost)} were left out ({lost['reason'][0]})" if len(lost) else ""
-        raise StoreError(f"There is no record to pack under {root}{why}.")
+        left = f"; {counted(len(lost), 'record')} left out"
+        why = f"{left} ({lost['reason'][0]})" if len(lost) else ""
+        raise StoreError(f"There is no record to pack in {given}{why}.")
     if not rows["record_id"].is_unique:
         twice = rows["record_id"][rows["record_id"].duplicated()].iloc[0]
         raise StoreError(f"The rows to pack name record {twice!r} more than once.")
@@ -143,6 +151,16 @@ def _check_rows(
                 f"Column {name} of the rows mixes kinds of values "
                 f"({'; '.join(error.args)})."
             ) from error
+
+
+def _check_input(input: InputConfig) -> None:
+    """Refuse a rate that cannot hold the filter's band."""
+    if input.standardised and input.sampling_rate <= 2 * BAND[1]:
+        raise StoreError(
+            f"A store of {input.sampling_rate} Hz cannot hold what the transform "
+            f"bandpass-zscore keeps, {BAND[0]:g} to {BAND[1]:g} Hz; give a sampling "
+            f"rate above {2 * BAND[1]:g} Hz."
+        )
 
 
 def _is_finished(out: Path, settings: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -106,7 +107,9 @@ def pack_chunk(
         try:
             block, note = pack_one(item, options)
         except RecordError as error:
-            note = {"reason": str(error).replace(options.root + os.sep, "")}
+            # Not within another folder's name: "./" is a part of "../".
+            root = rf"(?<![^\s'\"(]){re.escape(options.root + os.sep)}"
+            note = {"reason": re.sub(root, "", str(error))}
         # One odd file among 800,000 must not end the night's work; it is listed.
         except Exception as error:
             kind = type(error).__name__

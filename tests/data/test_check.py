@@ -104,8 +104,28 @@ def test_subjects_and_signals_on_both_sides_are_problems(make_store):
     assert card.shared_subjects == ["s2"]
     assert len(card.problems) == 2
     assert "PROBLEM: 1 subject is on more than one side" in str(card)
-    assert "1 signal is in records on more than one side" in str(card)
+    said = "1 signal is in records on more than one side of the split (r1 of train and"
+    assert f"{said} r5 of test)." in str(card)
     assert "No subject is on" not in str(card)
+
+
+def test_of_many_signals_on_both_sides_the_first_are_named(
+    make_store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mccgaa.data.check._NAMED", 1)
+
+    def change(rows):
+        rows["subject_id"] = rows["record_id"]
+        rows["path"] = ["r0", "r0", "r1", "r1", "r0", "r1"]
+        rows["split"] = ["train", "train", "train", None, "test", "test"]
+        return rows
+
+    (problem,) = check(make_store(change)).problems
+    said = "2 signals are in records on more than one side of the split ("
+    assert problem in (
+        f"{said}r0 of train and r4 of test, ...).",
+        f"{said}r2 of train and r5 of test, ...).",
+    )
 
 
 @pytest.mark.parametrize("file", ["signals.npy", "records.parquet"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import subprocess
 import sys
@@ -222,6 +223,44 @@ def test_many_processes_pack_the_same_bytes_as_one(tmp_path, dataset, monkeypatc
     for name in ("signals.npy", "records.parquet", "store.json", "rejected.csv"):
         one, two = (tmp_path / s / name for s in ("one", "two"))
         assert one.read_bytes() == two.read_bytes(), name
+
+
+def test_reasons_name_paths_as_the_rows_do(tmp_path, dataset, monkeypatch):
+    rows = dataset(tmp_path / "in" / "mine", 4)
+    (tmp_path / "in" / "list.csv").touch()
+    rows["path"] = ["mine/r0", "../in/no.npy", "no.csv", "main/no.hea"]
+    roots = ("in", "in/list.csv", ".", "list.csv", tmp_path / "in")
+    for number, root in enumerate(roots):
+        here = root in (".", "list.csv")
+        monkeypatch.chdir(tmp_path / "in" if here else tmp_path)
+        packed(rows, root, tmp_path / f"out{number}")
+        reasons = rejected(tmp_path / f"out{number}")["reason"].tolist()
+        assert reasons == [f"{path} does not exist." for path in rows["path"][1:]]
+
+
+def test_where_there_is_no_record_the_list_is_named(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 1)[:0]
+    rows.attrs["left_out"] = [{"record_id": "q", "path": "q", "reason": "no report"}]
+    table = tmp_path / "in" / "list.csv"
+    table.touch()
+    for root in (table, tmp_path / "in"):
+        said = f"There is no record to pack in {root}; 1 record left out (no report)."
+        with pytest.raises(StoreError, match=rf"^{re.escape(said)}$"):
+            packed(rows, root, tmp_path / "out")
+
+
+def test_a_rate_that_cannot_hold_the_filters_band_is_refused(tmp_path, dataset):
+    rows = dataset(tmp_path / "in", 2)
+    for rate in (60, 80):
+        slow = InputConfig(rate, 2.0, "bandpass-zscore")
+        said = f"store of {rate} Hz cannot hold .* 0.5 to 40 Hz; .* above 80 Hz"
+        with pytest.raises(StoreError, match=said):
+            packed(rows, tmp_path / "in", tmp_path / "out", input=slow)
+        assert not list(tmp_path.glob("out*"))
+    above = InputConfig(81, 2.0, "bandpass-zscore")
+    assert len(packed(rows, tmp_path / "in", tmp_path / "out", input=above)) == 2
+    raw = InputConfig(60, 2.0, "raw")
+    assert len(packed(rows, tmp_path / "in", tmp_path / "raw", input=raw)) == 2
 
 
 def test_a_marked_tree_makes_a_synthetic_store(tmp_path, dataset):
