@@ -285,7 +285,7 @@ def evaluate(args: argparse.Namespace) -> None:
     arg(
         "record",
         nargs="?",
-        help="WFDB, .mat, .npy, .edf or .csv (default: a shipped, simulated example)",
+        help="WFDB, .npy, .edf, .csv or CPSC2018's .mat (default: a simulated example)",
     ),
     MODEL,
     arg("--classes", nargs="+", help="in plain words (default: every finding)"),

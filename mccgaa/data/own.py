@@ -17,7 +17,7 @@ and then::
       --knowledge my-classes.yaml --json out.json
 
 - `path`: needed; relative to the CSV's folder, any file that `read_record` knows (WFDB
-  .hea or a WFDB record without ending, CPSC .mat, .edf, .csv, .npy);
+  .hea or a WFDB record without ending, CPSC2018's .mat, .edf, .csv, .npy);
 - `text`: a report, for pretraining; `labels`: classes joined by "|", for testing; at
   least one of the two columns. An empty cell means that nothing is known; a record
   with none of the classes has the label "-";
