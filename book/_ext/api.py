@@ -69,9 +69,10 @@ class Reference(SphinxDirective):
         return [section]
 
     def member(self, node: ast.AST, parent: str) -> nodes.Node:
-        """Make the entry of a class or function, of a class with its methods."""
+        """Make the entry of a class, function or property, of a class with its own."""
         name = f"{parent}.{node.name}"
         kind = "class" if isinstance(node, ast.ClassDef) else "function"
+        kind = "attribute" if is_attribute(node) else kind
         self.env.get_domain("py").note_object(name, kind, name)
         entry = nodes.container(ids=[name], classes=["api", f"api-{kind}"])
         code = nodes.literal_block(signature(node), signature(node), language="python")
@@ -113,8 +114,12 @@ def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
             (m for m in node.body if getattr(m, "name", "") == "__init__"), None
         )
         return f"{head}\n{signature(init)}" if init else head
+    if is_attribute(node):
+        return (
+            f"{node.name}: {ast.unparse(node.returns)}" if node.returns else node.name
+        )
     marks = [f"@{ast.unparse(d)}" for d in node.decorator_list]
-    marks = [m for m in marks if m in ("@property", "@classmethod", "@staticmethod")]
+    marks = [m for m in marks if m in ("@classmethod", "@staticmethod")]
     result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     line = f"def {node.name}({ast.unparse(node.args)}){result}"
     if len(line) > 80:
@@ -122,6 +127,12 @@ def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
         parts = _arguments(split)
         line = f"def {node.name}(\n    " + ",\n    ".join(parts) + f",\n){result}"
     return "\n".join([*marks, line])
+
+
+def is_attribute(node: ast.AST) -> bool:
+    """Whether a method is read without a call: a property, of whatever kind."""
+    marks = [ast.unparse(d) for d in getattr(node, "decorator_list", ())]
+    return any(mark.endswith("property") for mark in marks)
 
 
 def _arguments(args: ast.arguments) -> list[str]:

@@ -306,6 +306,15 @@ def test_a_long_declaration_has_a_line_per_argument():
     ast.parse(f"{written}: ...")
 
 
+def test_a_property_is_shown_as_an_attribute_which_is_not_called():
+    for mark in ("property", "cached_property", "functools.cached_property"):
+        code = f"class C:\n @{mark}\n def names(self) -> tuple[str, ...]: ..."
+        (method,) = api.public(ast.parse(code).body[0])
+        assert api.signature(method) == "names: tuple[str, ...]"
+    plain = ast.parse("@staticmethod\ndef names() -> int: ...").body[0]
+    assert api.signature(plain) == "@staticmethod\ndef names() -> int"
+
+
 def test_every_public_function_of_the_package_is_read():
     for path in api.modules(ROOT / "mccgaa"):
         for member in api.public(ast.parse(path.read_text(encoding="utf-8"))):
