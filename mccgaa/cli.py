@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from mccgaa.commands.command import (
     A_PROFILE,
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> None:
 
     lab = Lab(args.profile, from_pairs(args.set))
     options = given(args, "variants", "seeds", "publish", "dry_run")
-    print(*experiments.run(args.experiments, lab, **options), sep="\n")
+    for path in experiments.run(args.experiments, lab, **options):
+        print(path)
 
 
 @command(arg("--profile", required=True, help=A_PROFILE))
@@ -114,7 +116,8 @@ def book(args: argparse.Namespace) -> None:
             raise MccgaaError("\n".join(["The book is not fresh:", *problems]))
         print("Every page is fresh and without errors.")
     elif args.action == "build":
-        print(book.build(args.profile, single=args.single))
+        note = partial(print, file=sys.stderr)
+        print(book.build(args.profile, single=args.single, echo=note))
     else:
         print(readme.update())
 

@@ -98,7 +98,7 @@ def run(
     if dry_run:
         silent = (*WITHOUT_RUNS, OTHERS)
         wanted = {name: chosen[name] for name in names if name not in silent}
-        if wanted:
+        if wanted or OTHERS not in names:
             print(plan.plan(lab, wanted))
         if OTHERS in names:
             print(*missing(lab, *chosen[OTHERS]), sep="\n")

@@ -142,19 +142,23 @@ def check() -> list[str]:
     return said
 
 
-def build(profile: Path | str | None = None, *, single: bool = False) -> Path:
+def build(
+    profile: Path | str | None = None, *, single: bool = False, echo: Any = print
+) -> Path:
     """Build the static book in `_build`, with warnings as errors.
 
     Args:
         profile: show this profile's rerun pages (`reruns/<profile>/notebooks`) in the
             place of the published ones, where there are any.
         single: make one page of it all, to print or to read as one file.
+        echo: takes a line where the profile has none.
 
     Returns:
         the book's first page.
 
     Raises:
-        BookError: a page that cannot be trusted, the wrong Jupyter Book, or a warning.
+        BookError: a page that cannot be trusted, the wrong Jupyter Book, a warning, or
+            a checkout that cannot be written.
     """
     refuse_other_jupyter_book()
     root = checkout()
@@ -163,13 +167,29 @@ def build(profile: Path | str | None = None, *, single: bool = False) -> Path:
         place = Path("notebooks", one.folder, f"{one.name}.ipynb")
         if place in shown and one.page.is_file():
             shown[place] = one
+    if profile and not any(
+        one.page.is_relative_to(root / "reruns") for one in shown.values()
+    ):
+        name = Path(profile).stem
+        echo(
+            f"no chapter was executed under {name!r} yet: the book has the published "
+            f"pages alone; run `mccgaa book execute --profile {name}` first."
+        )
     bad = [said for one in shown.values() if (said := problem(one))]
     if bad:
         raise BookError("\n".join(bad))
     source = root / "_build" / "source"
-    shutil.rmtree(source, ignore_errors=True)
     skip = shutil.ignore_patterns("_build", ".ipynb_checkpoints", "_toc.yml")
-    shutil.copytree(root / "book", source, ignore=skip)
+    try:
+        if source.exists():
+            shutil.rmtree(source)
+        shutil.copytree(root / "book", source, ignore=skip)
+    except OSError as error:
+        place, why = error.filename or source, error.strerror or error
+        raise BookError(
+            f"{place} cannot be written ({why}): "
+            "make _build writable, or build the book in a copy of this checkout."
+        ) from error
     for place, one in shown.items():
         notebook.write(notebook.with_prose(one.page, one), source / place)
     command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source)]

@@ -141,7 +141,9 @@ def execute(
             kernel_name="python3",
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars and warnings, as they come
-            extra_arguments=["--log-level=ERROR"],  # the kernel's own log
+            # The kernel's own log: when it is stopped, which a signal begins, it may
+            # report a Ctrl-C that nobody pressed. What a cell raises is in its output.
+            extra_arguments=["--log-level=CRITICAL"],
             cwd=cwd,
         )
     except PapermillExecutionError as error:

@@ -247,6 +247,48 @@ def test_a_failed_chapter_leaves_its_page_and_shows_its_traceback(project):
     assert (project / "_build" / "failed" / "demo-01_demo.ipynb").is_file()
 
 
+def test_a_kernel_that_is_stopped_reports_no_ctrl_c(project, capfd):
+    """Its end begins with a signal, which may come while it still answers."""
+    slow = (
+        "import time\n"
+        "kernel = get_ipython().kernel\n"
+        'answer = kernel.shell_handlers["kernel_info_request"]\n'
+        "async def answer_and_wait(*question):\n"
+        "    await answer(*question)\n"
+        "    time.sleep(1)\n"
+        'kernel.shell_handlers["kernel_info_request"] = answer_and_wait\n'
+    )
+    edit(project, "value = np", f"{slow}value = np")
+    book.execute("demo", echo=silent)
+    assert "KeyboardInterrupt" not in "".join(capfd.readouterr())
+
+
+def test_a_book_without_own_pages_says_so(project, monkeypatch):
+    failed = subprocess.CompletedProcess("", 1, "", "")
+    monkeypatch.setattr(book.subprocess, "run", lambda *_, **__: failed)
+    said: list[str] = []
+    for profile in (None, "demo"):
+        with pytest.raises(BookError, match="did not build"):
+            book.build(profile, echo=said.append)
+    (line,) = said
+    assert line.startswith("no chapter was executed under 'demo' yet")
+    book.execute("demo", force=True, echo=silent)
+    with pytest.raises(BookError, match="did not build"):
+        book.build("demo", echo=said.append)
+    assert said == [line]
+
+
+def test_a_book_that_cannot_be_written_says_which_file_and_why(project, monkeypatch):
+    def refuse(path, ignore_errors=False, **_):
+        if not ignore_errors:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    (project / "_build" / "source").mkdir(parents=True)
+    monkeypatch.setattr(book.shutil, "rmtree", refuse)
+    with pytest.raises(BookError, match=r"_build/source .*denied\): make _build writ"):
+        book.build()
+
+
 def test_what_a_profile_or_call_cannot_mean_is_refused_before_anything_runs(project):
     with pytest.raises(
         BookError, match=r"no parameter 'sclae'; it knows params, scale"

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
+from mccgaa.cli import main
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import auroc
 from mccgaa.model import MCCGAA
@@ -218,6 +219,9 @@ def test_the_plan_names_what_is_missing_and_how_long_it_takes(lab, capsys):
     experiments.run(["table4"], lab, seeds=SEED, dry_run=True)
     said = capsys.readouterr().out.splitlines()
     assert said == ["table4: 3 runs, nothing to train", "To train: about 0 s."]
+    profile = str(lab.profile.path)
+    assert main(["run", "table1", "--profile", profile, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "To train: about 0 s.\n"
 
 
 def test_a_run_that_two_experiments_need_is_planned_once(lab, capsys):
