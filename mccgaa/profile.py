@@ -19,11 +19,13 @@ from mccgaa.settings import (
     stable_hash,
 )
 
-# Where the wheel's data go: below the environment, or below `pip install --target`.
+# Where the wheel's data go: below the environment, or below `pip install --target`. An
+# editable install has them in its checkout.
+_BESIDE = Path(__file__).resolve().parents[1]
 INSTALLED = [
     Path(base, "share", "mccgaa", "params")
-    for base in (sysconfig.get_path("data"), Path(__file__).resolve().parents[1])
-]
+    for base in (sysconfig.get_path("data"), _BESIDE)
+] + [_BESIDE / "params"]
 
 
 @dataclass(frozen=True)

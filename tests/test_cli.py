@@ -558,6 +558,28 @@ def test_what_is_raised_becomes_a_sentence_and_an_exit_status(
     assert sentence in error and len(error.splitlines()) == bool(sentence)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("classify", "stopped.\n"),
+        (
+            "pretrain --params smoke --store s",
+            "stopped; start the same command again to continue.\n",
+        ),
+    ],
+)
+def test_only_what_goes_on_is_said_to_when_it_is_stopped(
+    words, said, monkeypatch, capsys
+):
+    def stop(*_, **__) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mccgaa.commands.models.load_asked", stop)
+    monkeypatch.setattr("mccgaa.profile.Profile.load", stop)
+    assert main(words.split()) == 130
+    assert capsys.readouterr().err == said
+
+
 def test_developers_get_the_traceback(monkeypatch):
     monkeypatch.setenv("MCCGAA_DEBUG", "1")
     with pytest.raises(Exception, match="no signal store"):

@@ -77,6 +77,13 @@ def test_a_run_is_the_profile_then_the_variant_then_the_overrides(tmp_path):
     assert again.model.loss.kind == "siglip"
 
 
+def test_the_profiles_of_an_editable_install_are_found_from_anywhere(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert Profile.load("smoke").path == PARAMS / "smoke.yaml"
+
+
 def test_variants_differ_in_what_they_say_and_nothing_else():
     found = Profile.load(PARAMS / "real.yaml")
     ours, merl = (found.run_config(name) for name in ("no-gat", "merl"))
@@ -88,6 +95,7 @@ def test_a_bare_name_is_looked_up_in_params(tmp_path, monkeypatch):
     (tmp_path / "params").mkdir()
     profile(tmp_path / "params")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mccgaa.profile.INSTALLED", ())
     assert Profile.load("small").path == Path("params/small.yaml")
     (tmp_path / "small").mkdir()
     assert Profile.load("small").path == Path("params/small.yaml")

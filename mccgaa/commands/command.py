@@ -19,6 +19,7 @@ DISCLAIMER = (
     "medical device or fit for diagnosis."
 )
 DEBUG = "MCCGAA_DEBUG"  # set in the environment, it shows the traceback of every error
+CONTINUING = ("download", "pack", "pretrain", "run", "book")  # commands, when stopped
 PEERS = ("gloo", "NCCL", "TCPStore")  # in messages of processes that train together
 
 Command = Callable[[argparse.Namespace], None]
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _check_json(args.json)
         args.run(args)
     except KeyboardInterrupt:
-        print("stopped; start the same command again to continue.", file=sys.stderr)
+        goes_on = args.run.__name__ in CONTINUING
+        advice = "; start the same command again to continue" if goes_on else ""
+        print(f"stopped{advice}.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # of `mccgaa ... | head`
         return 0
