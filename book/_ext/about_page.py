@@ -84,13 +84,18 @@ def rerun(stamp: dict[str, Any]) -> tuple[str, str]:
         f"jupytext --to ipynb --output chapter.ipynb {stamp['script']}",
         separator.join(["papermill chapter.ipynb out.ipynb", *given]),
     ]
+    profile = Path(stamp["parameters"]["params"]).stem
+    chapter = Path(stamp["script"]).stem
     seconds = stamp["seconds"]
     minutes = round(seconds / 60)
     time = f"{seconds} seconds" if seconds < 90 else f"{minutes} minutes"
     said = (
         f"from the root of a checkout, after `make install`. It took {time} on "
         f"{stamp['device']}; data and pretraining runs that are not there yet are made "
-        "first, and take longer. A downloaded notebook needs the package installed."
+        "first, and take longer. A downloaded notebook needs the package installed. "
+        "Sentences get their numbers when the book is built, not in `out.ipynb`: "
+        f"`mccgaa book execute --profile {profile} --only {chapter}`, then "
+        f"`mccgaa book build --profile {profile}`."
     )
     return "\n".join(commands), said
 

@@ -105,6 +105,11 @@ def test_a_rerun_is_the_exact_command_and_says_how_long_it_took():
         "    -p records 20",
     ]
     assert "12 seconds on cpu, 2 cores" in said
+    assert said.endswith(
+        "Sentences get their numbers when the book is built, not in `out.ipynb`: "
+        "`mccgaa book execute --profile real --only 04_gafa`, then "
+        "`mccgaa book build --profile real`."
+    )
     short, _ = about_page.rerun(STAMP | {"parameters": {"params": "p.yaml"}})
     assert short.endswith("\npapermill chapter.ipynb out.ipynb -p params p.yaml")
     slow = about_page.rerun(STAMP | {"parameters": given, "seconds": 204})
