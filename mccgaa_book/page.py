@@ -6,6 +6,7 @@ its ECGs are synthetic or real, and marks its figures likewise.
 
 from __future__ import annotations
 
+import decimal
 import html
 import math
 import re
@@ -127,11 +128,21 @@ def text(value: Any, spec: str = "") -> str:
     if isinstance(value, float) and math.isnan(value):
         return ABSENT
     if spec:
-        written = format(int(value) if spec.endswith("d") else value, spec)
+        written = _written(value, spec)
         return written.lstrip("-") if not written.strip("-0.,%") else written
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def _written(value: int | float, spec: str) -> str:
+    """Format a number; decimals are rounded as a reader would: 84.35 is 84.4."""
+    if spec.endswith("d"):
+        return format(int(value), spec)
+    if not spec.endswith(("f", "%")) or not math.isfinite(value):
+        return format(value, spec)
+    with decimal.localcontext(rounding=decimal.ROUND_HALF_UP):
+        return format(decimal.Decimal(repr(value)), spec)
 
 
 def table(

@@ -15,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mccgaa.commands.command import DISCLAIMER
 from mccgaa.ready.classifier import (
     EXAMPLE,
     KNOWLEDGE,
@@ -279,6 +280,7 @@ def test_a_shipped_model_is_small_documented_and_classifies_the_example(name):
 def test_the_readme_shows_what_the_default_model_says_of_the_example():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.partition("<!-- classify -->")[2].partition("<!-- /classify -->")[0]
+    assert shown.strip().strip("`").rstrip().endswith(DISCLAIMER), "its last line"
     rows = re.findall(r"^(\S.*?)  +[+-][\d.]+ +([\d.]+)%", shown, re.M)
     found = load().classify(EXAMPLE)[:5]
     assert [name for name, _ in rows] == [finding.name for finding in found], (

@@ -13,6 +13,7 @@ from mccgaa.profile import Profile
 from mccgaa_book import paper, results
 from mccgaa_book.checkout import checkout
 from mccgaa_book.page import ABSENT
+from mccgaa_book.page import text as written
 from mccgaa_book.press import findings
 from mccgaa_book.press.chapters import find
 from mccgaa_book.results import MEAN, Results
@@ -74,9 +75,11 @@ def summary(folder: Path) -> str:
     lines = [_row(["task", *head]), _row(["---"] * (len(head) + 1))]
     for task, column in zip(tasks, columns, strict=True):
         ours = [_cell(table, name, task) for name in variants]
-        lines.append(_row([task, *ours, *(f"{v:.1f}" for v in printed[column])]))
+        lines.append(_row([task, *ours, *(written(v, ".1f") for v in printed[column])]))
     ours = [_cell(table, name, MEAN) for name in variants]
-    lines.append(_row([MEAN, *ours, *(f"{v:.1f}" for v in printed.mean(axis=1))]))
+    lines.append(
+        _row([MEAN, *ours, *(written(v, ".1f") for v in printed.mean(axis=1))])
+    )
     verdict = findings.findings(folder)[0]
     return "\n" + "\n".join([*lines, "", f"**Verdict.** {verdict.sentence}."]) + "\n"
 
@@ -90,7 +93,7 @@ def section(folder: Path) -> str:
     Raises:
         BookError: there are none.
     """
-    head = ["evidence", "new at the test", "method", *TASKS, MEAN, "seeds"]
+    head = ["evidence", "new at the test", "method", *TASKS, MEAN, "tasks", "seeds"]
     lines = [_row(head), _row(["---"] * len(head))]
     for found in _published(folder, "zeroshot"):
         profile = Profile.load(find(found.stamp["profile"]))
@@ -112,8 +115,9 @@ def section(folder: Path) -> str:
     printed = paper.table(2)
     for method in PRINTED:
         values = [float(printed.loc[method, column]) for column in paper.TASKS]
-        cells = [f"{v:.1f}" for v in (*values, sum(values) / len(values))]
-        lines.append(_row(["paper, printed", "the source", method, *cells, ABSENT]))
+        cells = [written(v, ".1f") for v in (*values, sum(values) / len(values))]
+        cells += [str(len(values)), ABSENT]
+        lines.append(_row(["paper, printed", "the source", method, *cells]))
     return "\n".join(lines)
 
 
@@ -219,9 +223,10 @@ def _rows(frame: pd.DataFrame, what: str, new: str, profile: Profile) -> list[st
     rows = []
     for variant in [v for v in profile.variants if v in set(frame["variant"])]:
         cells = [_cell(table, variant, task) for task in (*TASKS, MEAN)]
+        of = str(sum((variant, task) in table.index for task in TASKS))
         seeds = f"{table.loc[variant, 'seeds'].max():.0f}"
         label = profile.variants[variant].label
-        rows.append(_row([what, new, label, *cells, seeds]))
+        rows.append(_row([what, new, label, *cells, of, seeds]))
     return rows
 
 

@@ -109,6 +109,10 @@ def test_figures_of_a_synthetic_page_carry_its_mark_and_real_ones_do_not(shown):
         (torch.tensor(0.25), ".0%", "25%"),
         (np.int64(21388), "", "21,388"),
         (3.0, ",d", "3"),
+        (84.35, ".1f", "84.4"),  # in binary a little less
+        (-1234.25, "+,.1f", "-1,234.3"),
+        (0.0125, ".1%", "1.3%"),
+        (float("inf"), ".1f", "inf"),
         (-0.001, ".2f", "0.00"),
         (-0.01, ".2f", "-0.01"),
         (1 / 3, "", "0.3333"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mccgaa.errors import BookError
-from mccgaa_book import results
+from mccgaa_book import paper, results
 from mccgaa_book.press import readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +69,23 @@ def test_every_row_says_its_evidence_and_what_was_new_real_ones_first():
     ]
     real = next(row for row in rows if row[0] == "**real**, 100 Hz")
     assert "texts made from labels" in real[1]
+
+
+def test_every_row_says_over_how_many_tasks_its_mean_is():
+    head, _, *rows = map(cells, SECTION.splitlines())
+    mean, tasks = head.index("mean"), head.index("tasks")
+    assert tasks == mean + 1
+    for row in rows:
+        assert int(row[tasks]) == sum(c != readme.ABSENT for c in row[3:mean]), row
+    assert {row[tasks] for row in rows} == {"4", "6"}
+
+
+def test_printed_scores_are_rounded_as_a_reader_would(monkeypatch):
+    printed = paper.table(2)
+    monkeypatch.setattr(readme.paper, "table", lambda _: printed)
+    printed.loc["MERL", "Chapman"] = 84.35  # in binary a little less
+    *_, merl, _ = map(cells, readme.section(ROOT / "results").splitlines())
+    assert merl[2] == "MERL" and merl[8] == "84.4"
 
 
 def test_transfer_rows_are_of_the_test_split_that_the_simulator_was_not_tuned_on():
