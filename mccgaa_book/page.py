@@ -142,7 +142,7 @@ def _written(value: int | float, spec: str) -> str:
     if not spec.endswith(("f", "%")) or not math.isfinite(value):
         return format(value, spec)
     with decimal.localcontext(rounding=decimal.ROUND_HALF_UP):
-        return format(decimal.Decimal(repr(value)), spec)
+        return format(decimal.Decimal(repr(float(value))), spec)
 
 
 def table(
