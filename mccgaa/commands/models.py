@@ -22,15 +22,11 @@ from mccgaa.commands.command import (
     given,
     probability,
 )
+from mccgaa.commands.words import check_quotes, named_tasks, worded_alike
 from mccgaa.counted import counted
-from mccgaa.errors import ConfigError
 from mccgaa.files import check_writable, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mccgaa.data.store import SignalStore
-    from mccgaa.knowledge import Knowledge
     from mccgaa.ready.classifier import Classifier
 
 RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
@@ -77,60 +73,6 @@ def _write(path: str, results: Any) -> None:
     """Write the results of --json, and say so beside what is printed."""
     write_json(path, results)
     print(f"wrote {path}", file=sys.stderr)
-
-
-def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
-    """The tasks of --tasks, with or without commas; without it all of a store's."""
-    tasks = [task for word in args.tasks for task in word.split(",") if task]
-    if not tasks and not store.meta["tasks"]:
-        raise ConfigError(
-            f"No record of {store.path} has labels, so there is no task to score; give "
-            "a store of labelled records."
-        )
-    return tasks or list(store.meta["tasks"])
-
-
-def worded_alike(
-    knowledge: Knowledge, task: str, classes: Sequence[str], prompts: str | None
-) -> list[str]:
-    """Say which classes of a task have the same text, and so the same scores."""
-    seen: dict[tuple[str, ...], str] = {}
-    said = []
-    for name in classes:
-        entry = knowledge.entry(task, name)
-        members = knowledge.members(entry) if prompts == "members" else [entry]
-        worded = tuple(one.name.strip().lower() for one in members)
-        if worded in seen:
-            said.append(
-                f"{seen[worded]} and {name} of {task} are both worded "
-                f"{entry.name!r} in {knowledge.source}: no score can tell them apart."
-            )
-        seen.setdefault(worded, name)
-    return said
-
-
-def check_quotes(classes: Sequence[str], knowledge: Knowledge) -> None:
-    """Refuse the words of one class given as several, and several classes as one.
-
-    Raises:
-        ConfigError: with the class, or the classes, that may be meant.
-    """
-    for start in range(len(classes)):
-        for end in range(start + 2, len(classes) + 1):
-            words, whole = classes[start:end], " ".join(classes[start:end])
-            if knowledge.find(whole) and not all(map(knowledge.find, words)):
-                raise ConfigError(
-                    f"{' and '.join(map(repr, words))} are separate classes; put a "
-                    f"class of several words in quotes: {whole!r}."
-                )
-    for name in classes:
-        parts = [part.strip() for part in name.split(",")]
-        known = all(map(knowledge.find, parts)) and not knowledge.find(name)
-        if len(parts) > 1 and known:
-            raise ConfigError(
-                f"{name!r} is one class; put each in quotes of its own: "
-                f"{' '.join(map(repr, parts))}."
-            )
 
 
 @command(

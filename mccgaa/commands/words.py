@@ -1,0 +1,68 @@
+"""Which tasks and classes the words of a command line name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mccgaa.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from mccgaa.data.store import SignalStore
+    from mccgaa.knowledge import Knowledge
+
+
+def named_tasks(args: argparse.Namespace, store: SignalStore) -> list[str]:
+    """The tasks of --tasks, with or without commas; without it all of a store's."""
+    tasks = [task for word in args.tasks for task in word.split(",") if task]
+    if not tasks and not store.meta["tasks"]:
+        raise ConfigError(
+            f"No record of {store.path} has labels, so there is no task to score; give "
+            "a store of labelled records."
+        )
+    return tasks or list(store.meta["tasks"])
+
+
+def worded_alike(
+    knowledge: Knowledge, task: str, classes: Sequence[str], prompts: str | None
+) -> list[str]:
+    """Say which classes of a task have the same text, and so the same scores."""
+    seen: dict[tuple[str, ...], str] = {}
+    said = []
+    for name in classes:
+        entry = knowledge.entry(task, name)
+        members = knowledge.members(entry) if prompts == "members" else [entry]
+        worded = tuple(one.name.strip().lower() for one in members)
+        if worded in seen:
+            said.append(
+                f"{seen[worded]} and {name} of {task} are both worded "
+                f"{entry.name!r} in {knowledge.source}: no score can tell them apart."
+            )
+        seen.setdefault(worded, name)
+    return said
+
+
+def check_quotes(classes: Sequence[str], knowledge: Knowledge) -> None:
+    """Refuse the words of one class given as several, and several classes as one.
+
+    Raises:
+        ConfigError: with the class, or the classes, that may be meant.
+    """
+    for start in range(len(classes)):
+        for end in range(start + 2, len(classes) + 1):
+            words, whole = classes[start:end], " ".join(classes[start:end])
+            if knowledge.find(whole) and not all(map(knowledge.find, words)):
+                raise ConfigError(
+                    f"{' and '.join(map(repr, words))} are separate classes; put a "
+                    f"class of several words in quotes: {whole!r}."
+                )
+    for name in classes:
+        parts = [part.strip() for part in name.split(",")]
+        known = all(map(knowledge.find, parts)) and not knowledge.find(name)
+        if len(parts) > 1 and known:
+            raise ConfigError(
+                f"{name!r} is one class; put each in quotes of its own: "
+                f"{' '.join(map(repr, parts))}."
+            )
