@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +24,20 @@ from mccgaa.config import LEADS, LossConfig, ModelConfig
 from mccgaa.data.record import Quality, Record, read_record
 from mccgaa.data.store import SignalStore
 from mccgaa.data.transform import prepare
-from mccgaa.errors import ConfigError, RunError, TextError
+from mccgaa.errors import ConfigError, RecordError, RunError, TextError
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.plus.prompting import Prompting
 from mccgaa.ready import classifier as ready
-from mccgaa.ready.classifier import Classifier, Scoring, listed, load, ranking, shipped
+from mccgaa.ready.classifier import (
+    Classifier,
+    Doubt,
+    Scoring,
+    listed,
+    load,
+    ranking,
+    shipped,
+)
 from mccgaa.zeroshot import class_scores, embed
 
 STATEMENTS = replace(
@@ -361,13 +370,13 @@ def test_classes_that_are_no_list_of_words_are_refused(plain, classes, said):
         plain.classify(ecg(), classes)
 
 
-def test_any_collection_of_words_names_classes_and_an_array_is_no_file(plain):
+def test_any_collection_of_words_names_classes_and_a_list_is_no_file(plain):
     names = ["atrial one", "block"]
     expected = plain.classify(ecg(), names)
     for classes in (np.array(names), tuple(names), iter(names), dict.fromkeys(names)):
         assert plain.classify(ecg(), classes) == expected
-    with pytest.raises(ConfigError, match="type ndarray; expected the path of an ECG"):
-        plain.classify(ecg().signal, names)
+    with pytest.raises(ConfigError, match="type list; expected the path of an ECG"):
+        plain.classify(ecg().signal.tolist(), names)
 
 
 def test_shipped_models_are_found_by_name_and_the_default_comes_first(
@@ -522,6 +531,93 @@ def test_classes_worded_or_scored_otherwise_than_fitted_are_not_calibrated(
     model = load(folder, **options)
     said = model.doubts(ecg(10), list(doubted) or ["block"])
     assert [" not calibrated" in doubt for doubt in said] == [True] * len(doubted)
+
+
+def test_an_array_is_asked_like_a_file_that_holds_it(plain, tmp_path):
+    x = ecg().signal * 1000
+    x[3, 5] = np.nan
+    names, order = ["atrial one", "block"], [*LEADS[6:], *LEADS[:6]]
+    for array, more in (
+        (x, {}),
+        (x.T, {}),
+        (x.astype(np.float64), {}),
+        (np.roll(x, 6, axis=0), {"leads": order}),
+        (x[:2], {"leads": LEADS[:2], "allow_missing_leads": True}),
+    ):
+        reading = {"sampling_rate": 250, "units": "uV", **more}
+        np.save(tmp_path / "x.npy", array)
+        record = read_record(tmp_path / "x.npy", **reading)
+        expected = plain.classify(record, names)
+        vectors = plain.embed(record)
+        for given in (array, torch.from_numpy(array)):
+            assert plain.classify(given, names, **reading) == expected
+            assert np.array_equal(plain.embed(given, **reading), vectors)
+    half = (
+        torch.ones(12, 5000, dtype=torch.bfloat16, requires_grad=True)
+        * torch.rand(5000).bfloat16()
+    )
+    rate = {"sampling_rate": 500}
+    same = half.detach().float().numpy()
+    assert plain.classify(half, names, **rate) == plain.classify(same, names, **rate)
+    with pytest.raises(RecordError, match=r"<array> does not say its sampling rate"):
+        plain.classify(x, names)
+    with pytest.raises(
+        RecordError, match=r"<array> holds an array of shape \(5, 1000\)"
+    ):
+        plain.classify(x[:5], names, sampling_rate=250)
+
+
+def test_an_ecg_is_embedded_window_by_window_as_scores_take_it(plain):
+    record = ecg(25)
+    vectors = plain.embed(record)
+    assert vectors.shape == (len(plain.windows(record)), 16) and len(vectors) > 1
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    text = plain.model.encode_text(["block"])[0].detach().numpy()
+    (found,) = plain.classify(record, ["block"])
+    assert (vectors @ text).mean() == pytest.approx(found.cosine, abs=1e-6)
+
+
+def test_python_warns_of_each_doubt_once_and_the_command_prints_it(
+    folder, classify, tmp_path, capsys
+):
+    blank = ecg(4).signal * (np.arange(12) < 6)[:, None]
+    np.save(tmp_path / "x.npy", blank)
+    model, rate = load(folder), {"sampling_rate": 100}
+    record = read_record(tmp_path / "x.npy", **rate)
+    doubts = model.doubts(record, ["extra"])
+    assert len(doubts) == 3
+    with pytest.warns(Doubt) as said:
+        model.classify(record, ["extra"])
+    assert [str(one.message) for one in said] == doubts
+    assert {one.filename for one in said} == {__file__}, "the line that asked"
+    with pytest.warns(Doubt) as said:
+        model.embed(record)
+    assert [str(one.message) for one in said] == model.doubts(record, [])
+    assert {one.filename for one in said} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.classify(ecg(), ["block"])  # nothing to doubt
+        words = [str(tmp_path / "x.npy"), "--run", str(folder), "--classes", "extra"]
+        assert main(["classify", *words, "--sampling-rate", "100"]) == 0
+    noted = capsys.readouterr().err.splitlines()
+    assert noted == [f"note: {doubt}" for doubt in doubts]
+
+
+def test_a_knowledge_base_of_ones_own_is_warned_of_as_not_calibrated(folder, tmp_path):
+    base = tmp_path / "own.yaml"
+    base.write_text("own: {B: {name: block, synonyms: [stop]}}")
+    with pytest.warns(Doubt, match="'block' is not calibrated"):
+        load(folder, knowledge=base).classify(ecg(), ["block"])
+
+
+def test_of_many_uncalibrated_classes_three_are_named():
+    model = Classifier(toy({}), BASE, Scoring(fitted={"ecgs": 5}))
+    names = [f"class {i}" for i in range(11)]
+    (many,) = model.doubts(ecg(), names)
+    assert many.startswith("'class 0', 'class 1', 'class 2' and 8 others are not cal")
+    (few,) = model.doubts(ecg(), names[:10])
+    assert all(repr(name) in few for name in names[:10])
 
 
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(

@@ -20,7 +20,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Shape):\s*$")
+SECTION = re.compile(
+    r"^(Args|Attributes|Returns|Yields|Warns|Raises|Example|Shape):\s*$"
+)
 ITEM = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*)(?: \(([^)]*)\))?:\s+(.*)$")
 POINT = re.compile(r"^(?:-|(\d+)\.) (?=\S)")  # opens an item of a list
 MARK = re.compile(

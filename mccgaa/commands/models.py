@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -261,7 +262,7 @@ def classify(args: argparse.Namespace) -> None:
     --plot out.svg
     """
     from mccgaa.data.record import read_record
-    from mccgaa.ready.classifier import EXAMPLE, ranking
+    from mccgaa.ready.classifier import EXAMPLE, Doubt, ranking
 
     if args.plot is not None:
         from mccgaa.ready.plot import check_plot, save
@@ -272,7 +273,9 @@ def classify(args: argparse.Namespace) -> None:
     record = read_record(EXAMPLE if args.record is None else args.record, **reading)
     model = load_asked(args)
     check_quotes(args.classes or (), model.knowledge)
-    findings = model.classify(record, args.classes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Doubt)  # those of what is shown are printed
+        findings = model.classify(record, args.classes)
     least = args.threshold or 0.0
     shown = [f for f in findings if f.chance >= least][: args.top]
     asked = args.classes or args.top or args.threshold is not None

@@ -66,7 +66,6 @@ def read_npy(
     Raises:
         RecordError: unreadable, of another shape, or without a rate.
     """
-    rate = _required_rate(path, sampling_rate)
     try:
         data = npy.open_memmap(path, mode="r")
     except OSError as error:
@@ -77,6 +76,22 @@ def read_npy(
             f"{path} is not a numpy array that can be read ({error}); write one of "
             "numbers by numpy.save."
         ) from error
+    return of_array(path, data, sampling_rate, units, leads)
+
+
+def of_array(
+    path: Path,
+    data: np.ndarray,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: tuple[str, ...] | list[str] | None,
+) -> Traces:
+    """Take an array as `read_npy` does; `path` is what errors call it.
+
+    Args:
+        data: (leads, T) or (T, leads) of real numbers, in `units`.
+    """
+    rate = _required_rate(path, sampling_rate)
     if data.dtype.kind not in "iuf":
         raise RecordError(f"{path} does not hold one array of real numbers.")
     names = list(leads or LEADS)

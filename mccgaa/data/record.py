@@ -24,6 +24,7 @@ from mccgaa.data.wfdb_records import (
 from mccgaa.errors import RecordError
 
 _SUFFIXES = (".hea", ".mat", ".npy", ".edf", ".csv")
+_ARRAY = Path("<array>")  # what an array is called that comes from no file
 _STATING = (".hea", ".edf")  # formats that say their own rate, and mostly their units
 NORMALISED = "NU"  # WFDB's "normalised units": z-scored before it reached us
 
@@ -94,14 +95,14 @@ class Record:
 
 
 def read_record(
-    path: Path | str,
+    path: Path | str | np.ndarray,
     *,
     allow_missing_leads: bool = False,
     sampling_rate: float | None = None,
     units: str | None = None,
     leads: tuple[str, ...] | list[str] | None = None,
 ) -> Record:
-    """Read one ECG file as twelve leads in standard order.
+    """Read one ECG file, or an array, as twelve leads in standard order.
 
     Limb leads that the file lacks are computed where it has I and II, of which they are
     exact linear combinations, and where the limb leads that it has are so, too. A lead
@@ -109,14 +110,14 @@ def read_record(
 
     Args:
         path: a `.hea`, `.mat`, `.npy`, `.edf` or `.csv` file, or a WFDB record's path
-            without ending.
+            without ending. An array is taken as a `.npy` file that holds it.
         allow_missing_leads: fill other absent leads with zeros and mark them in
             `present`, instead of refusing the record.
-        sampling_rate: Hz, for files that do not state it (`.npy`, `.csv`); the column
-            `time` that a `.csv` may have must agree.
+        sampling_rate: Hz, for what does not state it (arrays, `.npy`, `.csv`); the
+            column `time` that a `.csv` may have must agree.
         units: mV, uV or V, for files that do not state them; None means mV, but for
             `.edf`, which is then refused.
-        leads: names of a `.npy` array's leads in its order; None means the twelve.
+        leads: names of an array's leads in its order; None means the twelve.
 
     Returns:
         The record; its signal is float32 (12, T) in mV unless `units` says otherwise.
@@ -124,11 +125,11 @@ def read_record(
     Raises:
         RecordError: anything that keeps the file from being twelve trustworthy leads.
     """
-    if path == "":
-        raise RecordError("The record's name is empty; name an ECG file.")
-    file = _locate(Path(path))
+    file = _ARRAY if isinstance(path, np.ndarray) else _locate(path)
     kind = file.suffix.lower()
-    if kind == ".hea":
+    if isinstance(path, np.ndarray):
+        traces = other_formats.of_array(file, path, sampling_rate, units, leads)
+    elif kind == ".hea":
         traces = read_wfdb(file)
     elif kind == ".mat":
         traces = other_formats.read_mat(file, sampling_rate, units)
@@ -144,8 +145,11 @@ def read_record(
     return _assemble(file, traces, allow_missing_leads, notes)
 
 
-def _locate(path: Path) -> Path:
+def _locate(path: Path | str) -> Path:
     """Find the file that describes the record named by `path`."""
+    if path == "":
+        raise RecordError("The record's name is empty; name an ECG file.")
+    path = Path(path)
     endings = [path.parent / f"{path.name}{ending}" for ending in _SUFFIXES]
     candidate = next(filter(Path.is_file, endings), None)
     if path.is_dir() and candidate is None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -82,6 +83,10 @@ class Scoring:
     fitted: dict[str, Any] = field(default_factory=dict)  # on what; empty: nothing
 
 
+class Doubt(UserWarning):
+    """What a reader of a model's findings should know before trusting them."""
+
+
 class Occlusion(NamedTuple):
     """What a class loses, in log-odds, when a part of the ECG is blanked out."""
 
@@ -122,22 +127,27 @@ class Classifier:
 
     def classify(
         self,
-        file: Path | str | Record,
+        file: Path | str | Record | NDArray | Tensor,
         classes: Sequence[str] | None = None,
         **reading: Any,
     ) -> list[Finding]:
-        """Say what an ECG shows.
+        """Say what an ECG shows, and warn of what makes that doubtful.
 
         Args:
             file: an ECG file of any format that `read_record` takes, of any sampling
-                rate and length (the scores of its windows are averaged), or a record.
+                rate and length (the scores of its windows are averaged), a record, or
+                an array (leads, T), of numpy or torch, with its `sampling_rate`.
             classes: in plain words; what the knowledge base knows by name, synonym or
                 abbreviation needs no text encoder. None: all that it knows.
-            **reading: `sampling_rate`, `units`, `leads`, `allow_missing_leads` of
-                `read_record`.
+            **reading: `sampling_rate` (Hz), `units`, `leads`, `allow_missing_leads` of
+                `read_record`: an array is in mV and has the twelve leads in standard
+                order, unless they say otherwise.
 
         Returns:
             One finding per class, best first.
+
+        Warns:
+            Doubt: each of `doubts`.
 
         Raises:
             ConfigError: no class to choose from, or an argument of a wrong type.
@@ -146,12 +156,8 @@ class Classifier:
             TextError: a class in words of one's own, and no text encoder.
         """
         names = self.names if classes is None else _checked(classes)
-        if not isinstance(file, Record | str | os.PathLike):
-            raise ConfigError(
-                f"file is of type {type(file).__name__}; expected the path of an ECG "
-                "file, or a record of read_record (an array can be saved as .npy)."
-            )
-        record = file if isinstance(file, Record) else read_record(file, **reading)
+        record = _read(file, reading)
+        self._warn(record, names)
         cosine = self.score(self.windows(record), names).mean(0)  # (C,)
         share = torch.softmax(cosine / self.model.tau, dim=0).tolist()
         probability = self._probability(cosine, names)
@@ -159,6 +165,26 @@ class Classifier:
         texts = [members[0][0] for members in worded]
         rows = zip(names, texts, cosine.tolist(), share, probability, strict=True)
         return sorted((Finding(*row) for row in rows), key=lambda f: -f.chance)
+
+    def embed(
+        self, file: Path | str | Record | NDArray | Tensor, **reading: Any
+    ) -> NDArray[np.float32]:
+        """Embed an ECG, for a task of your own; arguments and warnings as `classify`.
+
+        Returns:
+            (W, M) float32: for each of the ECG's W windows, as long as the model's
+            input, a vector of length one, whose product with the vector of a text is
+            their cosine. Their mean stands for the whole ECG.
+        """
+        record = _read(file, reading)
+        self._warn(record, ())
+        with torch.inference_mode():
+            return self.model.encode_ecg(self.windows(record)).float().cpu().numpy()
+
+    def _warn(self, record: Record, names: Sequence[str]) -> None:
+        """Warn the caller of a method of each of its doubts."""
+        for doubt in self.doubts(record, names):
+            warnings.warn(doubt, Doubt, stacklevel=3)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -252,7 +278,7 @@ class Classifier:
         odd = [name for name in names if fitted and self._offset(name) is None]
         if odd:
             said.append(
-                f"{', '.join(map(repr, odd))} {'is' if len(odd) == 1 else 'are'} not "
+                f"{_quoted(odd)} {'is' if len(odd) == 1 else 'are'} not "
                 "calibrated: no probability was fitted to a class that is worded and "
                 "scored like this, and what is given may be far too high or too low."
                 f"{''.join(meant.values())}"
@@ -286,6 +312,23 @@ class Classifier:
         return self._asked[names]
 
 
+def _read(
+    file: Path | str | Record | NDArray | Tensor, reading: dict[str, Any]
+) -> Record:
+    """Read what is no record yet, or refuse what cannot be one."""
+    if isinstance(file, Record):
+        return file
+    if isinstance(file, Tensor):
+        file = file.detach().cpu()
+        file = (file.double() if file.is_floating_point() else file).numpy()
+    if not isinstance(file, np.ndarray | str | os.PathLike):
+        raise ConfigError(
+            f"file is of type {type(file).__name__}; expected the path of an ECG file, "
+            "an array of leads x samples, or a record of read_record."
+        )
+    return read_record(file, **reading)
+
+
 def _checked(classes: Iterable[str]) -> tuple[str, ...]:
     """Return the classes that are asked for, or refuse what is no list of words."""
     several = isinstance(classes, Iterable) and not isinstance(classes, str | bytes)
@@ -308,6 +351,13 @@ def _checked(classes: Iterable[str]) -> tuple[str, ...]:
     if not names:
         raise ConfigError("Name at least one class, such as 'sinus rhythm'.")
     return names
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """Name up to ten classes, and three of more."""
+    if len(names) > 10:
+        return f"{_quoted(names[:3])} and {len(names) - 3} others"
+    return ", ".join(map(repr, names))
 
 
 def listed(knowledge: Knowledge) -> list[Entry]:

@@ -241,12 +241,15 @@ def test_a_docstring_becomes_paragraphs_lists_and_formulas():
         Returns:
             Something: not named.
 
+        Warns:
+            Doubt: too few.
+
         Raises:
             ConfigError: no x.
         """
     )
     kinds = [type(node).__name__ for node in found]
-    assert kinds == ["paragraph", "math_block", "paragraph"] + ["container"] * 3
+    assert kinds == ["paragraph", "math_block", "paragraph"] + ["container"] * 4
     assert "a &= b" in found[1].astext()
     assert [n.astext() for n in found[3].findall(nodes.list_item)] == [
         "x: (B, M) signals, which go on.",
