@@ -238,6 +238,31 @@ def test_a_model_without_a_run_says_that_its_pretraining_is_not_known(
     assert "Whether records of this split were in pretraining is not known." in printed
 
 
+def test_a_score_says_its_split_and_wording_and_that_the_models_own_is_another(
+    no_graph, twin_store, tmp_path, capsys
+):
+    model = tmp_path / "model"
+    shutil.copytree(no_graph, model)
+    (model / "README.md").write_text("Its card.")
+    own = {"prompting": {"prompts": "members", "reduction": "mean"}}
+    (model / "scoring.json").write_text(json.dumps(own))
+    options = ["--tasks", "super", "--bootstrap", "0"]
+
+    def said(*more: str) -> tuple[str, str]:
+        assert zeroshot(model, twin_store, *options, *more) == 0
+        return capsys.readouterr()
+
+    out, err = said()
+    assert "\nScores of the test split of ptbxl: the cosine with one text per c" in out
+    assert "pretraining read is in its card alone: " + str(model / "README.md") in out
+    assert f"the card of {model} score otherwise, with --prompts members --red" in err
+    out, err = said("--prompts", "members", "--reduction", "mean", "--split", "all")
+    assert "\nScores of all records of ptbxl: the mean of the cosines with all" in out
+    assert "otherwise" not in err
+    (model / "scoring.json").unlink()
+    assert "otherwise" not in said()[1]
+
+
 def test_classify_ranks_classes_for_one_file(run_folder, twin_tree, tmp_path, capsys):
     record = next((twin_tree / "records500").rglob("*_hr.hea")).with_suffix("")
     classes, out = ["atrial fibrillation", "sinus rhythm"], tmp_path / "ranks.json"

@@ -131,6 +131,7 @@ def test_zeroshot(work):
     score, say = work["zeroshot.zero_shot"], work["protocol.protocol"]
     knowledge, tasks = work.made("ready.classifier.knowledge_of"), ["super", "sub"]
     alike = work["commands.models.worded_alike"]
+    work.made("ready.classifier.read_scoring").prompting = Prompting()
     assert main(ZEROSHOT.split()) == 0
     work["ready.classifier.folder_of"].assert_called_once_with("r")
     work["data.check.open_verified"].assert_called_once_with("s")

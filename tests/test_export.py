@@ -197,6 +197,24 @@ def test_probabilities_of_records_that_may_have_been_read_say_so(
     assert doubt not in (ready / "README.md").read_text()
 
 
+def test_the_cards_numbers_are_those_of_the_command_that_it_names(
+    ready, twin_store, capsys
+):
+    card = (ready / "README.md").read_text()
+    words = re.search(r"`mccgaa (zeroshot --run tiny --store STORE .*)`", card)[1]
+    assert "A score is the highest of the cosines with all wordings of a cl" in card
+    paths = {"tiny": str(ready), "STORE": str(twin_store)}
+    words = [paths.get(word, word) for word in words.split()]
+    assert main([*words, "--bootstrap", "0"]) == 0
+    printed = capsys.readouterr().out
+    rows = re.findall(r"^\| [^|]* \| (\w+) \| .* \| ([\d.]+) \[", card, re.M)
+    assert [task for task, _ in rows] == list(
+        SignalStore.open(twin_store).meta["tasks"]
+    )
+    for task, score in rows:
+        assert re.search(rf"^{task} +macro AUROC +{score} ", printed, re.M)
+
+
 def test_the_card_says_what_the_model_is_and_is_not_for(ready):
     card = (ready / "README.md").read_text()
     for said in (

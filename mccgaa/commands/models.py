@@ -105,8 +105,9 @@ def zeroshot(args: argparse.Namespace) -> None:
     --json out.json
     """
     from mccgaa.data.check import open_verified
+    from mccgaa.plus.prompting import Prompting
     from mccgaa.protocol import protocol
-    from mccgaa.ready.classifier import folder_of, knowledge_of
+    from mccgaa.ready.classifier import folder_of, knowledge_of, read_scoring
     from mccgaa.zeroshot import load_model, zero_shot
 
     folder = folder_of(args.model)
@@ -124,6 +125,16 @@ def zeroshot(args: argparse.Namespace) -> None:
             print(f"note: {note}", file=sys.stderr)
     found = protocol(folder, model, store, tasks, knowledge, **how)
     print(found["meaning"])
+    asked = Prompting(**given(args, "prompts", "reduction"))
+    records = "all records" if args.split == "all" else f"the {args.split} split"
+    print(f"Scores of {records} of {store.meta['source']}: {asked.in_words()}.")
+    own = read_scoring(folder).prompting
+    if own.flags() not in (asked.flags(), Prompting().flags()):
+        print(
+            f"note: classify and the card of {args.model} score otherwise, with "
+            f"{own.flags()}: other numbers.",
+            file=sys.stderr,
+        )
     for task, result in results.items():
         print(f"{task:10s} {result}")
     if args.json is not None:

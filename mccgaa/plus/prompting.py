@@ -38,6 +38,22 @@ class Prompting:
     def __post_init__(self) -> None:
         check_choices(self, "zeroshot")
 
+    def in_words(self) -> str:
+        """Say what a class's score is."""
+        if self.prompts == "single":
+            return "the cosine with one text per class"
+        what = {
+            "max": "the highest",
+            "mean": "the mean",
+            "best-member": "the best member's mean",
+        }[self.reduction]
+        return f"{what} of the cosines with all wordings of a class or its members"
+
+    def flags(self) -> str:
+        """Say it in options of the command line."""
+        reduction = "" if self.prompts == "single" else f" --reduction {self.reduction}"
+        return f"--prompts {self.prompts}{reduction}"
+
     def of(self, entry: Entry, knowledge: Knowledge, style: Style) -> Wordings:
         """Word one class: for each of its members what it is called."""
         if self.prompts == "single":

@@ -10,6 +10,7 @@ from typing import Any
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
 from mccgaa.metrics import TaskResult
+from mccgaa.plus.prompting import Prompting
 from mccgaa.protocol import seen_in_words
 from mccgaa.ready.calibration import LEAST
 from mccgaa.ready.classifier import (
@@ -143,7 +144,8 @@ def write_card(
         parameters=sum(p.numel() for p in classifier.model.parameters()) / 1e6,
         encoder=config.text.encoder,
         loss=loss,
-        tested=_tests(tested) or "No store was given to test it on.",
+        tested=_tests(name, tested, classifier.scoring.prompting)
+        or "No store was given to test it on.",
         calibrated=_calibrated(classifier.scoring, tested),
         files="\n".join(files),
         attribution=_attribution(real),
@@ -170,8 +172,8 @@ def _stage(stage: dict[str, Any]) -> str:
     return f"{count}{kind} ECGs{shape}, {texts}; store {name}."
 
 
-def _tests(tested: Sequence[Tested]) -> str:
-    """A table: a row for each store and task."""
+def _tests(name: str, tested: Sequence[Tested], how: Prompting) -> str:
+    """A table, a row for each store and task, and how to have it again."""
     if not tested:
         return ""
     rows = ["| test split of | task | records | classes | macro AUROC x 100 [95 %] |"]
@@ -185,6 +187,8 @@ def _tests(tested: Sequence[Tested]) -> str:
             rows.append(
                 f"| {source} | {task} | {result.n} | {len(result.classes)} | {found} |"
             )
+    command = f"mccgaa zeroshot --run {name} --store STORE {how.flags()}"
+    rows.append(f"\nA score is {how.in_words()}: `{command} --precision fp32`.")
     return "\n".join(rows)
 
 
