@@ -198,9 +198,8 @@ def pretraining_in_words(found: dict[str, Any]) -> list[str]:
     stages = how["stages"][::-1]  # as they came
     if any(stage["texts"] is None for stage in stages):
         card = Path(found["run"]["folder"]) / "README.md"
-        said = ["What pretraining read is not known: the run does not say."]
-        if card.is_file():
-            said = [f"What pretraining read is in its card alone: {card}."]
+        may = f" (its card may: {card})" if card.is_file() else ""
+        said = [f"What pretraining read is not known: the run does not say{may}."]
     else:
         read = [
             f"{READ[stage['texts'], stage['statements']]} of {stage['source']}, "
