@@ -309,7 +309,7 @@ def listing(claims: Iterable[Claim]) -> str:
 def table(claims: Sequence[Claim]) -> pd.DataFrame:
     """List claims about the paper: where, what it says, what was computed, verdict."""
     rows = [(c.where, c.sentence, c.numbers, c.verdict, c.chapter) for c in claims]
-    columns = ["where", "the paper says", "computed", "verdict", "chapter"]
+    columns = ["where", "said or implied", "computed", "verdict", "chapter"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -272,7 +272,7 @@ def _text(*labs: Lab | Results, only: str) -> str:
     badges = [lab.badge().replace("*", "") for lab in labs]
     said = [SAYS[kind(*labs)], *dict.fromkeys(badges)]
     if labs and only:
-        said.insert(0, f"Only {only}; the rest of this page uses no ECG.")
+        said.append(f"They are used {only} alone; the rest of this page has none.")
     return " ".join(said)
 
 

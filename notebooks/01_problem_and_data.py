@@ -230,8 +230,8 @@ for text in records["mimic"]["text"].head(3):
     print("-", text)
 
 # %% [markdown]
-# The source of this page has {glue:text}`pairs` pairs; {glue:text}`no-pair` records were left out, each
-# with its reason in `rejected.csv`. Only {glue:text}`distinct` texts are distinct
+# The source of this page has {glue:text}`pairs` pairs; records left out: {glue:text}`no-pair` (`rejected.csv` would say why of
+# each). Only {glue:text}`distinct` texts are distinct
 # ({glue:text}`distinct-share`), and the commonest belongs to {glue:text}`most-common` different ECGs. In the
 # real MIMIC-IV-ECG about 180,000 texts serve 800,000 records. A contrastive loss treats every other text
 # of a batch as wrong, including those that are word for word the same: the chapters on texts and on the loss
@@ -293,7 +293,7 @@ tasks = {"super": "ptbxl", "cpsc2018": "cpsc2018", "rhythm": "ptbxl"}
 tasks |= {"form": "ptbxl", "sub": "ptbxl", "csn": "csn"}
 counts = {t: audit.class_counts(records[source], t) for t, source in tasks.items()}
 
-# %% mystnb={"figure": {"name": "fig-imbalance", "caption": "The share of records that have a class, for the six tasks, on a logarithmic axis. Dashed: 1 %. Pink: classes below it."}, "image": {"alt": "Six bar charts on logarithmic axes, classes sorted by share, from tens of per cent downwards. Super has no class below the dashed line at one per cent; rhythm, form, sub and above all Chapman end in a tail of pink bars below it, or of classes without any record."}}
+# %% mystnb={"figure": {"name": "fig-imbalance", "caption": "The share of records that have a class, for the six tasks, on a logarithmic axis. Dashed: 1 %. Pink: classes below it; those without a bar have no record."}, "image": {"alt": "Six bar charts on logarithmic axes, classes sorted by share, from tens of per cent downwards. Super has no class below the dashed line at one per cent; rhythm, form, sub and above all Chapman end in a tail of pink bars below it, or of classes without any record."}}
 plots.class_imbalance(counts)
 plt.show()
 

@@ -171,12 +171,15 @@ page.table(
 )
 first_empty = swept.loc[swept["empty_rows"] > 0, "threshold"].min()
 page.glue(
-    "first-empty", f"{first_empty:g}" if first_empty == first_empty else "above 6"
+    "first-empty",
+    f"from {first_empty:g} on"
+    if first_empty == first_empty
+    else "at none of these thresholds",
 )
 page.glue("one-way", swept.set_index("threshold").loc[0, "one_way"], ".0%")
 
 # %% [markdown]
-# The lowest of these thresholds at which an ECG of this batch has no neighbour: {glue:text}`first-empty`.
+# An ECG of this batch is without a neighbour {glue:text}`first-empty` in the table.
 # {numref}`fig-threshold` also shows that $A$ is no symmetric matrix: at threshold 0,
 # {glue:text}`one-way` of the edges $i \to j$ have no way back. Row $i$ is an ECG and column $j$ a text, so
 # there is no reason why $A_{ij}$ should equal $A_{ji}$. For which graph is that a problem?
@@ -342,7 +345,8 @@ by_hand["threshold"] = ["all edges", "-1", "0", "1", "2", "self-loops only"]
 page.table(
     by_hand,
     "gafa-leak-by-hand",
-    "Recall at 1 between unrelated random vectors, weights written by hand.",
+    "Recall at 1 between unrelated random vectors, weights written by hand; neighbours are "
+    "counted with the self-loop.",
     digits=3,
 )
 page.glue("hand-fused", by_hand.loc[2, "fused"], ".3f")
@@ -374,7 +378,10 @@ last = learned[learned["step"] == learned["step"].max()]
 final = last.pivot(index="neighbours", columns="graph", values=["fused", "loss"])
 floor = 2 * torch.log(torch.tensor(64.0))
 page.table(
-    final, "gafa-leak", "The leak after training: recall at 1 and loss.", digits=3
+    final,
+    "gafa-leak",
+    "The leak after training: recall at 1 and loss; self-loops are no neighbours here.",
+    digits=3,
 )
 page.glue("ignorance", floor, ".3f")
 page.glue("pair-best", final["fused", "pair"].max(), ".3f")
@@ -418,7 +425,7 @@ retrieval = pd.DataFrame(
 retrieval.insert(0, "graph", [graphs[v] for v in retrieval.index])
 moved = retrieval["fused_ecg_to_text_r5"] - retrieval["ecg_to_text_r5"]
 by_graph = moved.abs().groupby(retrieval["graph"]).max()
-page.glue("others-moved", by_graph.drop("pair", errors="ignore").max(), ".3f")
+page.glue("others-moved", by_graph.drop("pair", errors="ignore").max(), ".4f")
 page.glue("pair-moved", moved[retrieval["graph"] == "pair"].max(), ".3f")
 page.glue("held-out", len(corpus.held_out))
 
@@ -530,7 +537,7 @@ maps[control] = untrained.gafa.attention(*embed(run.model, shown))[0]
 summary = pd.concat({n: graph.attention_summary(w) for n, w in maps.items()})
 summary = summary.groupby(level=0, sort=False).mean().rename_axis("stage")
 
-# %% mystnb={"figure": {"name": "fig-attention", "caption": "Attention of the first layer, mean over heads, before, during and after pretraining, and of an untrained layer on the trained embeddings: 32 held-out ECGs (rows) attend to their 32 texts (columns). Each map has its own colour scale; the square marks its largest weight. Last panel: the entropy of a node's weights over that of uniform attention, which an epoch with fewer neighbours cannot lower by itself."}, "image": {"alt": "Heat maps of attention weights from thirty-two ECGs to thirty-two texts, one map per training stage and one of an untrained layer on the embeddings of the trained run. Where ECGs have many neighbours, vertical bands run through the map: columns that many rows attend to."}}
+# %% mystnb={"figure": {"name": "fig-attention", "caption": "Attention of the first layer, mean over heads, before, during and after pretraining, and of an untrained layer on the trained embeddings: 32 held-out ECGs (rows) attend to their 32 texts (columns). Each map has its own colour scale, finer near zero; the darkest is no edge, and the square marks the largest weight. Last panel: the entropy of a node's weights over that of uniform attention, which an epoch with fewer neighbours cannot lower by itself."}, "image": {"alt": "Heat maps of attention weights from thirty-two ECGs to thirty-two texts, one map per training stage and one of an untrained layer on the embeddings of the trained run. Where ECGs have many neighbours, vertical bands run through the map: columns that many rows attend to."}}
 plots.attention_stages(
     {
         name: weights.mean(0)[: len(shown), len(shown) :]  # ECGs to texts

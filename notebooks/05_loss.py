@@ -477,7 +477,7 @@ plt.show()
 #
 # ## The sum that is never written
 #
-# Equation 32 lists two losses and the paper does not say how they are combined. We add them 1 : 1; both
+# Equation 32 lists two losses and the paper does not say how they are combined. We add them, one to one; both
 # weights are settings.
 
 # %%

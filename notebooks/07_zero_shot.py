@@ -278,7 +278,7 @@ table2 = pd.DataFrame({name: rerun[first], other: rerun[baseline]}, index=order)
 table2["MCCGAA (paper)"] = [
     with_spread(*pair) for pair in zip(printed.loc["MCCGAA"], spread, strict=True)
 ]
-table2["MERL (paper)"] = printed.loc["MERL"].round(1)
+table2["MERL (paper)"] = [page.text(v, ".1f") for v in printed.loc["MERL"]]
 
 # %% tags=["hide-input"]
 page.table(
@@ -369,8 +369,13 @@ for v, table in floors.items():
 page.table(
     shown.dropna(axis="columns", how="all"),
     "zero-difference",
-    f"{name} minus {other}, and minus the same mathematics; low and high: ends of a 95 % t "
-    f"interval over seeds, given from {results.ENOUGH} seeds on.",
+    f"{name} minus {other}; same mathematics: {name} minus another form of it; ahead: seeds whose "
+    "difference is above 0. "
+    + (
+        "Low and high: ends of a 95 % t interval over seeds."
+        if shown["low"].notna().any()
+        else f"An interval over seeds is given from {results.ENOUGH} seeds on."
+    ),
     lab=lab,
 )
 noise = max((abs(t.loc["mean", "difference"]) for t in floors.values()), default=np.nan)

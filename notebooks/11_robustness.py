@@ -378,7 +378,7 @@ page.glue("correlation", float(correlation), "+.2f")
 #
 # :::{admonition} Reading note: which classes are rare
 # :class: warning
-# Section 4.1 gives CPSC2018 two classes at 0.8 %, among them "Other Arrhythmia". It has no such class; its rarest is ST elevation with
+# Section 4.1 gives CPSC2018 two classes below 1 %, such as "Other Arrhythmia" at 0.8 %. It has no such class; its rarest is ST elevation with
 # 3.2 %. "Rare Conduction Disorders" is no label of PTB-XL's form task. Section 4.3 puts atrial flutter at 0.5 % of the rhythm records, where the
 # public table has 0.35 %, and Chapman's table has 17 classes under one per cent, not 18.
 # :::

@@ -104,7 +104,8 @@ def rows_of(*parts):
         for trained, tested, where, part in parts
     ]
     names = mirror.variants | real.variants
-    return pd.concat(sources).rename(index=names).rename_axis(columns=None)
+    table = pd.concat(sources).rename(index=names).rename_axis(columns=None)
+    return table[["tested on", "mean", *tasks, "trained on"]]
 
 
 # %% [markdown]

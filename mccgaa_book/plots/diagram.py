@@ -150,7 +150,7 @@ def method(config: ModelConfig, folder: str = "") -> str:
         ["GAFA", f"{kind[wide.graph]}, GAT", f"{wide.hidden} → {wide.output}"],
         "learned",
     )
-    draw.box("loss", 714, middle, 104, 56, ["X', Q'", f"B x {s.fused} each"])
+    draw.box("loss", 714, middle, 104, 56, ["fused X, Q", f"B x {s.fused} each"])
     draw.box("loss", 838, middle, 90, 56, ["L_cma", "eq 25 to 30"], "loss")
     draw.box("loss", 838, top - 18, 90, 46, ["L_uma", "eq 31, 32"], "loss")
     for start, end in (
@@ -295,7 +295,7 @@ def losses(config: ModelConfig, folder: str = "") -> str:
     draw = Drawing("losses", 900, 284, folder)
     top, low = 82, 226
     draw.text(10, 20, "cross-modal: an ECG and its text", "name left")
-    draw.box("graph", 68, top, 112, 56, ["X', Q'", f"B x {s.fused} each"])
+    draw.box("graph", 68, top, 112, 56, ["fused X, Q", f"B x {s.fused} each"])
     draw.text(10, 164, "unimodal: two views of an ECG", "name left")
     maps = loss.uma == "maps"
     source = ["features", "mean over time"] if maps else ["Xᵉ"]
@@ -304,9 +304,9 @@ def losses(config: ModelConfig, folder: str = "") -> str:
     for way, rate in zip((-1, 1), loss.dropout, strict=True):
         lines = [*(["linear map"] if maps else []), f"dropout {rate:g}, eq 31"]
         at = low + 32 * way
-        draw.box("loss", 224, at, 124, 44, lines, "learned" if maps else "")
-        draw.path(f"M124 {low} H142 V{at} H161")
-        draw.path(f"M286 {at} H304 V{low + 8 * way} H321")
+        draw.box("loss", 224, at, 134, 44, lines, "learned" if maps else "")
+        draw.path(f"M124 {low} H138 V{at} H156")
+        draw.path(f"M291 {at} H306 V{low + 8 * way} H321")
     draw.arrow((124, top), (321, top))
     draw.text(222, top - 8, "divided by length, eq 25", "size")
     for y, name, weight, how in (
