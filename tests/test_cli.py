@@ -815,6 +815,7 @@ def test_the_commands_of_the_book_call_it(
     calls: list[dict[str, Any]] = []
 
     def record(*args: Any, **options: Any) -> list[str]:
+        options.pop("echo", None)  # where notes go
         calls.append({"": args, **options})
         return []
 

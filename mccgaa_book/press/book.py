@@ -151,7 +151,7 @@ def build(
         profile: show this profile's rerun pages (`reruns/<profile>/notebooks`) in the
             place of the published ones, where there are any.
         single: make one page of it all, to print or to read as one file.
-        echo: takes a line where the profile has none.
+        echo: takes the note that no chapter was executed under this profile yet.
 
     Returns:
         the book's first page.
