@@ -330,8 +330,8 @@ page.glue("noise", noise)
 # %% [markdown]
 # {glue:text}`noise` From here on a verdict is given only where a difference exceeds the noise floor of the very number
 # that is compared: the root mean square of the seeds' differences between these two variants, times the 97.5 % quantile of
-# Student's $t$, over the root of the number of seeds. `mccgaa_book/noise.py` has the lines; the claims on real ECGs
-# below name its value.
+# Student's $t$, over the root of the number of seeds. `mccgaa_book/noise.py` has the lines; the audit's claims on
+# real ECGs, in {doc}`A3_audit`, name its value.
 #
 # ## When does a softmax overflow?
 #

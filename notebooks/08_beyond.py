@@ -78,7 +78,7 @@ for lab in (mirror, real):
 # The sum over statements is not divided by their number: an ECG has about four true statements however many there
 # are, and a mean would divide their pull by a thousand. The learned bias starts at -6, where a statement is
 # expected in one ECG of four hundred; without it the first steps would only teach the model that almost
-# everything is absent. The scale starts at 10, far lower than that of the contrastive losses, and is learned too.
+# everything is absent. The scale starts at 10, below the 14.3 of the paper's loss, and is learned too.
 #
 # After training, the same two numbers turn a cosine into a probability, which no contrastive loss offers: its
 # scores mean something only beside the other texts that they are compared with. The shipped models go one step

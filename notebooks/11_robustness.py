@@ -89,7 +89,7 @@ plt.show()
 
 # %% [markdown]
 # Baseline wander lies below 0.5 Hz, and the band-pass takes it. Mains hum lies at 50 Hz, above the band, which takes 98 % of its
-# power. Muscle noise reaches from 20 to 150 Hz, so that about an eighth of its power passes. Electrode motion makes steps that die away within half a second, whose power lies
+# power. Muscle noise reaches from 20 to 150 Hz, so that about an eighth of its power passes. Electrode motion makes steps that die away within a second or two, whose power lies
 # where QRS complexes and T waves have theirs; no filter can tell them apart. A model that is fed filtered signals should
 # be all but indifferent to the first two whatever its architecture, and any credit for that belongs to the filter.
 

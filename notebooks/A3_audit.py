@@ -77,7 +77,7 @@ for name, (part, found) in zip("abcdefg", entries.items(), strict=True):
 # {doc}`6 </notebooks/06_pretraining>`, {doc}`7 </notebooks/07_zero_shot>`,
 # 11 ({chapter}`11_robustness`).
 #
-# Which of the contradictions matter?
+# Which of the contradictions and gaps matter?
 #
 # - *For whoever builds it*: the gate of equation 13, the place of the ReLU, the shapes of equations 20 to 22, the empty
 #   neighbourhood, equation 29 and the missing linear layer have to be decided before a line of code can be written; which of

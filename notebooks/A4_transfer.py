@@ -166,7 +166,7 @@ for task in ("super", "rhythm"):
 # Class by class on *all* records, since fold 10 has too few positives for most classes; the simulator was
 # watched on nine tenths of them.
 
-# %% mystnb={"figure": {"name": "fig-transfer-classes", "caption": "Synthetic training, real test, all records, one seed: AUROC of each class with its 95 % score interval; the number of positive records is in brackets. An asterisk: classes below 1 % of all records. The line at 50 is chance."}, "image": {"alt": "Synthetic training, real test: dots with intervals, one per class, ordered by AUROC, in one panel per task; a dashed line marks 50, chance."}}
+# %% mystnb={"figure": {"name": "fig-transfer-classes", "caption": "Synthetic training, real test, all records, one seed: AUROC of each class with its 95 % score interval; the number of positive records is in brackets. An asterisk: classes below 1 % of the records of their task. The line at 50 is chance."}, "image": {"alt": "Synthetic training, real test: dots with intervals, one per class, ordered by AUROC, in one panel per task; a dashed line marks 50, chance."}}
 live = (mirror.profile.reproduce.variants or tuple(mirror.variants))[0]
 found = mirror.zero_shot(live, mirror.seeds[0], on=real, tasks=tasks, split=None)
 classes = results.by_class(
