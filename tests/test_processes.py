@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -148,19 +149,40 @@ def work(store: str, out: Path, size: int, trouble: str) -> None:
             pretrain(part, pairs, out / "runs", device="cpu", progress=False)
 
 
-def torchrun(folder: Path, processes: int, size: int, trouble: str) -> Path:
-    """Start processes that leave in `folder` what `work` says."""
+def torchrun(
+    folder: Path, processes: int, size: int, trouble: str, nodes: int = 1
+) -> Path:
+    """Start processes that leave in `folder` what `work` says.
+
+    Args:
+        folder: for store, runs and notes.
+        processes: of each node.
+        size, trouble: as `work` takes them.
+        nodes: agents on this machine that meet as those of several machines do.
+    """
     store = numbered_store(folder / "store")
-    command = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "3"]
-    command += ["--nproc-per-node", str(processes), __file__]
-    done = subprocess.run(
-        [sys.executable, *command, str(store.path), str(folder), str(size), trouble],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meet = f"127.0.0.1:{free.getsockname()[1]}"
+    command = ["-m", "torch.distributed.run", "--max-restarts", "3"]
+    command += ["--nnodes", str(nodes), "--nproc-per-node", str(processes)]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meet, __file__]
+    agents = [
+        subprocess.Popen(
+            [sys.executable, *command, str(store.path), str(folder), str(size), trouble],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / f"agent{node}.log").open("w"),
+        )
+        for node in range(nodes)
+    ]
+    try:
+        for node, agent in enumerate(agents):
+            said = folder / f"agent{node}.log"
+            assert agent.wait(timeout=300) == 0, said.read_text()[-3000:]
+    finally:
+        for agent in agents:
+            agent.kill()
     return folder
 
 
@@ -253,6 +275,23 @@ def test_a_killed_process_is_started_again_and_the_run_ends_the_same(
         rtol, atol = (0, 0) if processes == 2 else (1e-9, 1e-12)
         for name, weight in first.items():
             torch.testing.assert_close(second[name], weight, rtol=rtol, atol=atol)
+
+
+def test_two_nodes_of_which_one_loses_its_process_end_as_two_processes_do(
+    out, tmp_path
+):
+    again = torchrun(tmp_path, 1, 4, "killed", nodes=2)
+    assert (again / "was killed").exists()
+    for rank in range(2):
+        notes = json.loads((again / f"rank{rank}.json").read_text())
+        assert notes["processes"] == 2
+        assert len(notes["rows"]) == 10 - 4, "those that follow the checkpoint"
+        first, second = (
+            torch.load(folder / f"rank{rank}.pt", weights_only=True)
+            for folder in (out, again)
+        )
+        for name, weight in first.items():
+            assert torch.equal(second[name], weight), name
 
 
 def test_every_process_of_a_locked_run_says_the_same(three):
