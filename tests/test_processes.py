@@ -169,8 +169,16 @@ def torchrun(
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meet, __file__]
     agents = [
         subprocess.Popen(
-            [sys.executable, *command, str(store.path), str(folder), str(size), trouble],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            [
+                sys.executable,
+                *command,
+                str(store.path),
+                str(folder),
+                str(size),
+                trouble,
+            ],
+            env=os.environ
+            | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
             stdout=subprocess.DEVNULL,
             stderr=(folder / f"agent{node}.log").open("w"),
         )
