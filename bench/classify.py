@@ -3,7 +3,8 @@
 CPU seconds on one thread are counted, which other work on the machine lengthens least.
 A fresh `mccgaa classify` and a process that only imports torch take turns; what the
 command adds to torch is the difference of their medians. transformers is imported only
-for classes in words of one's own, and is timed beside it.
+for classes in words of one's own, and is timed beside it. How fast the core multiplies
+matrices says how far the encoder is from what it could reach there at all.
 
     python bench/classify.py --json bench/classify.json
 """
@@ -32,9 +33,11 @@ from mccgaa.data.transform import prepare_windows
 from mccgaa.files import bar, write_json
 from mccgaa.ready.classifier import EXAMPLE, load
 from mccgaa.ready.export import write_onnx
+from mccgaa_book.ablated import cost
 from mccgaa_twin.mirror import write_tree
 
 WANTED_COLD, WANTED_WARM, WANTED_ONNX = 1.5, 15.0, 1e-4  # s, ms, largest difference
+SIDE = 512  # of the matrices whose product is timed
 COMMANDS = {
     "torch": "import torch",
     "torch and transformers": "import torch; from transformers import AutoModel",
@@ -71,19 +74,20 @@ def cold(turns: int) -> dict[str, dict[str, float]]:
     }
 
 
-def milliseconds(work: Callable[[], object], turns: int) -> float:
-    """Median CPU milliseconds of some work, after a few times unmeasured."""
-    taken = []
-    for turn in range(turns + 3):
-        start = time.process_time()
-        work()
-        if turn >= 3:
-            taken.append(1000 * (time.process_time() - start))
-    return round(median(taken), 2)
+def taken(parts: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
+    """Median CPU milliseconds of each part; they take turns, after three unmeasured."""
+    found = {name: [] for name in parts}
+    for turn in bar(iterable=range(turns + 3), desc="warm"):
+        for name, work in parts.items():
+            start = time.process_time()
+            work()
+            if turn >= 3:
+                found[name].append(1000 * (time.process_time() - start))
+    return {name: round(median(times), 2) for name, times in found.items()}
 
 
-def warm(record: Path, turns: int) -> dict[str, float]:
-    """Milliseconds of each part of `classify`, and of the whole, for one file."""
+def parts_of(record: Path) -> dict[str, Callable[[], object]]:
+    """The parts of `classify`, and the whole, for one file."""
     classifier = load(device="cpu")
     read = read_record(record)
     config = classifier.model.config.input
@@ -93,14 +97,41 @@ def warm(record: Path, turns: int) -> dict[str, float]:
         with torch.inference_mode():
             classifier.model.encode_ecg(signals)
 
-    parts = {
+    return {
         "read": lambda: read_record(record),
         "filter and resample": lambda: prepare_windows(read, config),
         "encode": encode,
         "encode and score": lambda: classifier.score(signals, classifier.names),
         "whole": lambda: classifier.classify(record),
     }
-    return {name: milliseconds(work, turns) for name, work in parts.items()}
+
+
+def warm(records: dict[str, Path], turns: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part for each sampling rate, and what products alone take.
+
+    Returns:
+        "warm_ms": rate -> part -> CPU ms; "limit": the core's speed in matrix products,
+        the operations of an ECG in the encoder, and how long these take at that speed.
+    """
+    one, other = torch.randn(2, SIDE, SIDE)
+    of = {rate: parts_of(path) for rate, path in records.items()}
+    parts = {
+        f"{rate} {part}": work for rate, own in of.items() for part, work in own.items()
+    }
+    found = taken({"product": lambda: one @ other} | parts, turns)
+    speed = 2 * SIDE**3 / found["product"] / 1e6  # GFLOP/s
+    gflop = cost(load(device="cpu").model.config)["flops"] / 1e9
+    return {
+        "warm_ms": {
+            rate: {part: found[f"{rate} {part}"] for part in own}
+            for rate, own in of.items()
+        },
+        "limit": {
+            "matrix_product_gflop_per_second": round(speed, 1),
+            "encoder_gflop": round(gflop, 3),
+            "encoder_at_that_speed_ms": round(1000 * gflop / speed, 2),
+        },
+    }
 
 
 def onnx(path: Path) -> dict[str, float]:
@@ -126,14 +157,8 @@ def measure(turns: int) -> dict:
         write_tree(folder / "ptbxl", "ptbxl", 1, jobs=1, progress=False)
         (low,) = (folder / "ptbxl").rglob("*_lr.hea")
         rates = {"100": low, "500": EXAMPLE}
-        found = {
-            "cold": cold(turns),
-            "warm_ms": {
-                rate: warm(path, 4 * turns)
-                for rate, path in bar(iterable=rates.items(), desc="warm")
-            },
-            "onnx": onnx(folder / "encoder.onnx"),
-        }
+        found = {"cold": cold(turns)} | warm(rates, 10 * turns)
+        found["onnx"] = onnx(folder / "encoder.onnx")
     added = found["cold"]["classify"]["cpu_seconds"]
     added -= found["cold"]["torch"]["cpu_seconds"]
     return found | {

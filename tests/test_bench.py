@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -227,6 +228,30 @@ def test_a_long_benchmark_says_how_far_it_is_and_only_on_stderr(
     told = capsys.readouterr()
     assert line in told.err and "100%" in told.err
     assert "%|" not in told.out and line not in told.out
+
+
+def test_parts_of_a_classification_take_turns_and_products_set_their_limit(monkeypatch):
+    script, seen = load("classify"), []
+    found = script.taken({n: partial(seen.append, n) for n in "ab"}, turns=2)
+    assert "".join(seen) == 5 * "ab" and set(found) == {*"ab"}
+    some = script.taken({"sum": lambda: sum(range(100_000))}, turns=5)
+    assert 0.2 < some["sum"] < 200, "milliseconds of CPU time"
+    seen.clear()
+
+    def taken(parts, turns):
+        seen.append(parts["product"]())
+        return {name: float(place) for place, name in enumerate(parts, start=8)}
+
+    monkeypatch.setattr(script, "taken", taken)
+    found = script.warm({"500": script.EXAMPLE}, turns=2)
+    names = ["read", "filter and resample", "encode", "encode and score", "whole"]
+    assert found["warm_ms"] == {"500": dict(zip(names, range(9, 14), strict=True))}
+    (product,) = seen
+    flop, limit = 2 * product.shape[0] * product.shape[1] * script.SIDE, found["limit"]
+    assert limit["matrix_product_gflop_per_second"] == pytest.approx(flop / 8e6, 3e-3)
+    assert 0.6 < limit["encoder_gflop"] < 0.8
+    share = limit["encoder_gflop"] * 1e9 / flop  # of such a product
+    assert limit["encoder_at_that_speed_ms"] == pytest.approx(8 * share, rel=2e-3)
 
 
 def test_measuring_tables_says_how_far_it_is(monkeypatch, capsys):
