@@ -1,9 +1,9 @@
 """The usual training loop, as the faithful other side of a comparison.
 
-It is what one writes first, and what most published code does: `Conv1d` in float32
-under float16 autocast, the text encoder called on every batch at full padding, float32
-records of a .npy array read one by one by workers, an edge list for the graph, and a
-look at the loss after every step.
+It is what one writes first: `Conv1d` in float32, on a GPU under float16 autocast, the
+text encoder called on every batch at full padding, float32 records of a .npy array read
+one by one by workers, an edge list for the graph, and a look at the loss after every
+step.
 """
 
 from __future__ import annotations

@@ -83,6 +83,46 @@ def test_the_readme_says_what_was_recorded_on_a_gpu():
     assert recorded["facts"]["device"].split()[-1] in text
 
 
+def test_the_readme_says_what_was_recorded_on_cpus():
+    """Figures in sentences go with the records that they are of."""
+    text = " ".join((BENCH / "README.md").read_text(encoding="utf-8").split())
+    found = {
+        name: json.loads((BENCH / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("training", "classify", "growth", "gpu", "throughput")
+    }
+    each = found["gpu"]["limit"]["gflop_per_sample"]  # of a training step at 12 x 5000
+    loops = found["training"]["settings"][0]["loops"]
+    ours, cached = (each * loops[n]["ecg_per_second"] for n in ("ours", "cached"))
+    wanted = loops["cached"]["wanted"]
+    product = found["classify"]["limit"]["matrix_product_gflop_per_second"]
+    warm = found["classify"]["warm_ms"]["100"]
+    rows = {case: [] for case in ("one", "million", "same", "processes")}
+    for row in found["growth"]["rows"]:
+        speed = row["records"] / row["epoch_seconds"]
+        if (row["records"], row["batch"], row["sampling_rate"]) == (10_000, 64, 25):
+            rows["same"].append(speed)
+        if row["axis"] == "records" and row["records"] in (1000, 10**6):
+            rows["one" if row["records"] == 1000 else "million"].append(speed)
+        if row["axis"] == "processes":
+            rows["processes"].append((row["samples_per_second"], speed))
+    (one,), (million,) = rows["one"], rows["million"]
+    low, middle, high = (f"{speed:,.0f}" for speed in sorted(rows["same"]))
+    alone, both = rows["processes"]
+    window, epoch = (two / one for one, two in zip(alone, both, strict=True))
+    for said in (
+        f"{ours:.0f} GFLOP per second, the loop with kept vectors {cached:.0f}; ",
+        f"would be {wanted * cached:.0f}, and",
+        f"reaches {product:.0f} on one such core",
+        f"so {2 * product:.0f} at most on two",
+        f"{warm['whole']:.1f} CPU ms for a warm ECG at 100 Hz",
+        f"runs {million / one:.1f} times as fast as one of a thousand",
+        f"with {low}, {middle} and {high} ECGs per second",
+        f"{window:.1f} times one by the median of windows, {epoch:.2f} times by",
+        f"({found['throughput']['ratio']} times)",
+    ):
+        assert said in text, said
+
+
 @pytest.mark.parametrize("graph", ["pair", "bipartite"])
 def test_the_benchmark_of_gafa_takes_masks_and_edges_in_turns(graph, monkeypatch):
     taken = []

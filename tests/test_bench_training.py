@@ -138,6 +138,13 @@ def test_every_recorded_result_has_rows_in_the_one_table() -> None:
     assert len(printed.splitlines()) == 1 + sum(map(len, read.values()))
 
 
+def test_memory_is_wanted_of_whole_tables_alone() -> None:
+    found = {"wanted_peak_mb": 2, "read_mb": 1, "pack_mb": 1, "check_mb": 3}
+    whole = run.tables(found | {"rows": 800_035})
+    assert [row.verdict for row in whole] == ["yes", "yes", "NO"]
+    assert not any(row.verdict for row in run.tables(found | {"rows": 20_000}))
+
+
 def test_a_ceiling_and_a_floor_are_told_apart() -> None:
     assert run.Row("a", 3, "MB", 2, at_most=True).verdict == "NO"
     assert run.Row("a", 3, "times", 2).verdict == "yes"
