@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +13,9 @@ from torch import nn
 from mccgaa.config import ModelConfig
 from mccgaa.data.store import SPLITS
 from mccgaa.model import MCCGAA
+from mccgaa.runtime import facts, pick_device
+from mccgaa_book import results
+from mccgaa_book.checkout import checkout
 from mccgaa_book.scored import aurocs, counts, sources, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
@@ -55,6 +59,42 @@ def table4(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
         Macro rows of the test split with the interval over records.
     """
     return pd.DataFrame(_tested(lab, variants, seeds))
+
+
+def known(
+    lab: Lab, variants: Sequence[str], seeds: Sequence[int]
+) -> results.Results | None:
+    """Rows of Table 4 that the published Table 2 has, of variants not all trained here.
+
+    A row of both tables is one run, so that who publishes Table 4 need not train again
+    what is published already, with the same settings and these seeds or more.
+
+    Returns:
+        Rows as of `table4`, with the stamp of Table 2; None where there are none.
+    """
+    path = checkout() / "results" / lab.profile.name / "zeroshot.csv"
+    if not path.is_file() or lab.outdated(path):
+        return None
+    found = results.load("zeroshot", lab.profile.name)
+    data = {of.split("/")[1]: was for of, was in found.stamp["data"].items()}
+    if found.stamp["device"] != facts(pick_device())["device"] or any(
+        was["fingerprint"] != lab.store(store).meta["fingerprint"]
+        for store, was in data.items()
+    ):
+        return None
+    frame = found.frame.query("split == 'test' and `class` == '' and metric == 'auroc'")
+    here = [
+        variant
+        for variant in variants
+        if lab.at(variant)[0] is not lab
+        or not {*map(str, seeds)} <= {*frame.loc[frame["variant"] == variant, "seed"]}
+        or all(lab.finished(variant, seed) for seed in seeds)
+    ]
+    frame = frame[frame["variant"].isin({*variants} - {*here})]
+    if "trained_on" not in frame:  # one kind of ECGs, then
+        kind = lab.data_kind()
+        frame = frame.assign(trained_on=kind, tested_on=kind)
+    return replace(found, frame=frame) if here and len(frame) else None
 
 
 def table5(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

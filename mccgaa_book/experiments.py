@@ -20,7 +20,7 @@ from mccgaa.config import METHOD
 from mccgaa.errors import ConfigError
 from mccgaa.runtime import facts, has_bf16, pick_device
 from mccgaa_book import plan, results
-from mccgaa_book.ablated import table1, table4, table5, table6
+from mccgaa_book.ablated import known, table1, table4, table5, table6
 from mccgaa_book.baselines.experiment import baselines, choose, missing
 from mccgaa_book.checkout import checkout
 from mccgaa_book.probed import table3
@@ -77,7 +77,8 @@ def run(
             table, and otherwise those of its `reproduce`, or all with `publish`.
         seeds: by default all for such a table, and otherwise likewise.
         publish: write to `results/<profile>` instead of `reruns/<profile>`; every row
-            of the profile as it is, of all its seeds or of those named.
+            of the profile as it is, of all its seeds or of those named. Table 4 takes
+            from the published Table 2 what that has and is not here.
         dry_run: say which runs are missing and how long they take; make nothing.
 
     Returns:
@@ -95,6 +96,11 @@ def run(
     chosen = {
         name: _chosen(lab, name, variants, seeds, everything=publish) for name in names
     }
+    before = known(lab, *chosen["table4"]) if publish and "table4" in names else None
+    if before:
+        variants, seeds = chosen["table4"]
+        rest = [v for v in variants if v not in set(before.frame["variant"])]
+        chosen["table4"] = rest, seeds
     if dry_run:
         silent = (*WITHOUT_RUNS, OTHERS)
         wanted = {name: chosen[name] for name in names if name not in silent}
@@ -104,7 +110,10 @@ def run(
             print(*missing(lab, *chosen[OTHERS]), sep="\n")
         return []
     folder = checkout() / "results" / lab.profile.name if publish else lab.reruns
-    return [make(lab, name, *chosen[name], folder) for name in names]
+    return [
+        make(lab, name, *chosen[name], folder, before if name == "table4" else None)
+        for name in names
+    ]
 
 
 def expand(names: Sequence[str], lab: Lab) -> list[str]:
@@ -131,6 +140,7 @@ def make(
     variants: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     folder: Path | None = None,
+    known: results.Results | None = None,
 ) -> Path:
     """Make one experiment and write its results.
 
@@ -142,6 +152,7 @@ def make(
         name: of the experiment.
         variants, seeds: by default as in `run`.
         folder: where they go; by default `reruns/<profile>`.
+        known: rows of other runs, of another experiment, to add.
 
     Returns:
         The CSV.
@@ -155,6 +166,8 @@ def make(
     path = folder / f"{name}.csv"
     if path.is_file() and not lab.outdated(path):
         frame = _joined(results.load(name, lab.profile.name, folder), frame, stamp)
+    if known:
+        frame = _joined(known, frame, stamp)
     if "trained_on" in frame:  # a run may have started from other data's weights
         words = " ".join(frame["trained_on"] + " " + frame["tested_on"]).split()
         if {results.SYNTHETIC, results.REAL} <= set(words):
@@ -170,7 +183,8 @@ def _joined(
     Where any are added, the stamp names the earlier commands and devices, too.
     """
     keys = [c for c in frame if c not in results.NUMBERS]
-    alike = all(before.stamp[key] == stamp[key] for key in ("data", "device"))
+    alike = before.stamp["data"].items() <= stamp["data"].items()
+    alike = alike and before.stamp["device"] == stamp["device"]
     if not alike or set(keys) != set(before.frame) - set(results.NUMBERS):
         return frame
     both = pd.concat([before.frame, frame]).drop_duplicates(keys, keep="last")

@@ -253,6 +253,51 @@ def test_what_is_published_has_every_row_of_a_profile_as_it_stands(lab, capsys):
     assert "bipartite 0" not in planned
 
 
+def test_table_4_is_published_with_the_rows_that_table_2_has(
+    ran, tmp_path, monkeypatch, capsys
+):
+    root = tmp_path / "checkout"
+    shutil.copytree(ran, root)
+    monkeypatch.chdir(root)
+    published = root / "results" / "small"
+    experiments.make(Lab("small"), "zeroshot", ["bipartite", "clip"], SEED, published)
+    expected = frame_of(Lab("small"), "table4")
+    for run in (root / "runs").glob("bipartite-*"):
+        shutil.rmtree(run)
+
+    def planned(publish: bool, seeds: list[int] = SEED) -> str:
+        options = {"seeds": seeds, "publish": publish, "dry_run": True}
+        experiments.run(["table4"], Lab("small"), **options)
+        return capsys.readouterr().out.splitlines()[0]
+
+    # clip's run is here, and so it is tested here; no-cam is none of Table 2's variants
+    assert planned(publish=True) == "table4: 2 runs, nothing to train"
+    assert planned(publish=False).startswith("table4: 3 runs, missing bipartite 0")
+    assert "bipartite 0 1" in planned(publish=True, seeds=[0, 1]), (
+        "seed 1 is in no table"
+    )
+
+    stamp = published / "zeroshot.json"
+    right = stamp.read_text(encoding="utf-8")
+    said = json.loads(right)
+    data = {of: was | {"fingerprint": "x"} for of, was in said["data"].items()}
+    for other in ({"device": "cuda"}, {"data": data}, {"profile_hash": "x"}):
+        stamp.write_text(json.dumps(said | other), encoding="utf-8")
+        assert "missing bipartite 0" in planned(publish=True), other
+    stamp.write_text(right, encoding="utf-8")
+
+    monkeypatch.setattr("mccgaa.pretrain.Trainer", lambda *_, **__: pytest.fail())
+    (path,) = experiments.run(["table4"], Lab("small"), seeds=SEED, publish=True)
+    found = results.load("table4", "small", path.parent)
+    frames = [
+        one.sort_values("variant").reset_index(drop=True)
+        for one in (found.frame, expected)
+    ]
+    pd.testing.assert_frame_equal(*frames)
+    assert found.stamp["earlier_commands"] == [said["command"]]
+    assert found.stamp["trained"] == said["trained"]
+
+
 def test_a_duration_is_in_the_unit_that_suits_it():
     written = [plan.duration(s) for s in (0, 89.4, 90, 5399, 5400, 86400)]
     assert written == ["0 s", "89 s", "2 min", "90 min", "1.5 h", "24.0 h"]
