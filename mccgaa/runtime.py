@@ -55,8 +55,8 @@ def devices() -> list[str]:
 def has_bf16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 itself.
 
-    A CPU without such instructions (AVX2 only, say) emulates them, a hundred times
-    slower than float32.
+    A CPU without such instructions (AVX2 only, say) emulates them, tens of times slower
+    than float32.
     """
     return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
