@@ -46,15 +46,18 @@ def ecgs(count: int, length: int = 1000) -> torch.Tensor:
 
 @pytest.fixture
 def layers(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
-    """The convolutions that went the quick way."""
+    """The convolutions and attentions over time that went the quick way."""
     seen: list[nn.Module] = []
-    real = folded.convolve
 
-    def convolve(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-        seen.append(conv)
-        return real(conv, x)
+    def watched(real: Callable) -> Callable:
+        def call(layer: nn.Module, *given: torch.Tensor) -> torch.Tensor:
+            seen.append(layer)
+            return real(layer, *given)
 
-    monkeypatch.setattr(folded, "convolve", convolve)
+        return call
+
+    monkeypatch.setattr(folded, "convolve", watched(folded.convolve))
+    monkeypatch.setattr(folded, "attend", watched(folded.attend))
     return seen
 
 
@@ -69,14 +72,14 @@ def test_folding_changes_nothing(changes: dict, layers: list[nn.Module]) -> None
     exact = copy.deepcopy(model).double()
     fold(model)
     parts = {*model.encoder.modules()}
-    convolutions = {part for part in parts if isinstance(part, nn.Conv2d)}
+    own = {part for part in parts if isinstance(part, nn.Conv2d | AttentionPool)}
     assert not any(isinstance(part, nn.BatchNorm2d) for part in parts)
     with torch.no_grad():
         for count, length in ((1, 1000), (1, 97), (1, 16), (2, 1000), (18, 1000)):
             x = ecgs(count, length)
             found, layers[:] = model.encode_ecg(x), []
             one = model.encode_ecg(x[:1])
-            assert len(layers) == len({*layers}) and {*layers} == convolutions
+            assert len(layers) == len({*layers}) and {*layers} == own
             for expected in (exact.encode_ecg(x.double()), plain(x.double())):
                 for ours in (found, one):
                     off = (ours.double() - expected[: len(ours)]).norm(dim=1)

@@ -1,4 +1,4 @@
-r"""A trained encoder as it is asked: about one ECG, on a CPU, and soon.
+"""A trained encoder as it is asked: about one ECG, on a CPU, and soon.
 
 `fold` takes each batch normalisation into the convolution before it. What it leaves,
 `FoldedEncoder`, is `EcgEncoder` with the same modules. One ECG in float32 on a CPU goes
@@ -52,7 +52,7 @@ def fold(model: MCCGAA) -> None:
     ]
     for chain in chains:
         for i, (one, next_) in enumerate(pairwise(chain)):
-            if isinstance(one, nn.Conv2d) and isinstance(next_, nn.BatchNorm2d):
+            if isinstance(next_, nn.BatchNorm2d):
                 chain[i], chain[i + 1] = fuse_conv_bn_eval(one, next_), nn.Identity()
     model.encoder.__class__ = FoldedEncoder
 
@@ -141,8 +141,6 @@ def attend(
     """Pool rows (T', M) to (1, M), as `pool` does."""
     moments = rows + position  # (T', M)
     weights = (question @ moments.t()).softmax(1)  # (heads, T')
-    value = pool.to_value(weights @ moments)  # (heads, M): all channels for each head
-    value = value.unflatten(
-        1, (pool.heads, -1)
-    ).diagonal()  # its own: (M / heads, heads)
-    return pool.out(value.t().reshape(1, -1))
+    every = pool.to_value(weights @ moments)  # (heads, M): all channels for each head
+    own = every.unflatten(1, (pool.heads, -1)).diagonal()  # (M / heads, heads)
+    return pool.out(own.t().reshape(1, -1))

@@ -97,6 +97,7 @@ MODULES = {  # module -> the tests that must notice
     "device_reader": ["test_device_reader.py"],
     "fast_encoder": ["test_fast_encoder.py"],
     "replay": ["test_replay.py"],
+    "ready/folded": ["test_folded.py"],
     "run_folder": ["test_run_folder.py", "test_pretrain.py"],
     "zeroshot": ["test_zeroshot.py", "test_prompting.py"],
     "metrics": ["test_metrics.py"],
