@@ -76,10 +76,28 @@ def compare(plain: pd.Series, fast: pd.Series) -> dict[str, Any]:
     }
 
 
-def made(path: Path) -> dict[str, Any]:
-    """Read from a file's stamp how its runs were made."""
-    stamp = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return {name: stamp.get(name) for name in ("command", "trained", "data", "when")}
+def made(plain: Path, fast: Path) -> dict[str, dict[str, Any]]:
+    """Read from two files' stamps how their runs were made.
+
+    Raises:
+        SystemExit: with other settings, or from other data.
+    """
+    one, other = (
+        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        for path in (plain, fast)
+    )
+    stores = one["data"].keys() & other["data"].keys()
+    alike = all(one[key] == other[key] for key in ("profile_hash", "method"))
+    if not alike or any(one["data"][s] != other["data"][s] for s in stores):
+        raise SystemExit(
+            f"{plain} and {fast} were made with other settings or data; "
+            "give two results of one profile as it stands."
+        )
+    kept = ("command", "trained", "data", "when")
+    return {
+        name: {key: stamp.get(key) for key in kept}
+        for name, stamp in (("plain", one), ("fast", other))
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -89,8 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("fast", type=Path, help="CSV of results, made the other way")
     parser.add_argument("--json", type=Path, help="write the result here too")
     args = parser.parse_args(arguments)
-    found = compare(means(args.plain), means(args.fast))
-    found = {"plain": made(args.plain), "fast": made(args.fast)} | found
+    found = made(args.plain, args.fast) | compare(means(args.plain), means(args.fast))
     for row in found["pairs"]:
         print(f"{row['variant']:12} {row['seed']:>4} {row['plain']:7} {row['fast']:7}")
     print(

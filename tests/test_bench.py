@@ -6,7 +6,6 @@ import json
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -196,19 +195,21 @@ def test_science_pairs_runs_and_sets_them_beside_the_spread_over_seeds(tmp_path)
     more.index.names = plain.index.names
     spread = science.compare(more, near)["spread_over_seeds"]
     assert spread == pytest.approx((6 / 4) ** 0.5, abs=0.01)
-    with pytest.raises(SystemExit, match="1 runs"):
-        science.compare(plain, near[:1])
+    with pytest.raises(SystemExit, match="2 runs"):
+        science.compare(plain, near[:2])
     with pytest.raises(SystemExit, match="One seed of each variant"):
         science.compare(near, near)
 
 
-def test_science_says_of_which_runs_it_is(tmp_path, capsys):
+def test_science_says_of_which_runs_it_is_and_pairs_no_others(tmp_path, capsys):
     rows = ["variant,seed,split,task,class,metric,value"]
     rows += [f"a,{seed},test,super,,auroc,{70 + seed}" for seed in range(3)]
+    made = {"trained": ["cpu"], "data": {"p/s": {"fingerprint": "f"}}, "when": "now"}
+    of = {"profile_hash": "h", "method": 1, "seconds": 1}
     for name in ("slow", "quick"):
         (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
-        stamp = {"command": name, "trained": ["cpu"], "data": {}, "when": "now"}
-        (tmp_path / f"{name}.json").write_text(json.dumps(stamp | {"seconds": 1}))
+        stamp = {"command": name} | made | of
+        (tmp_path / f"{name}.json").write_text(json.dumps(stamp))
         rows = [row.replace(",71", ",75") for row in rows]
     files = [str(tmp_path / name) for name in ("slow.csv", "quick.csv", "out.json")]
     load("science").main([*files[:2], "--json", files[2]])
@@ -219,6 +220,16 @@ def test_science_says_of_which_runs_it_is(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "difference +1.33 [-4.40, +7.07] over 3 pairs" in said
     assert "over 3 seeds 1.0: BEYOND it" in said
+
+    def again(**change):
+        (tmp_path / "quick.json").write_text(json.dumps(stamp | change))
+        load("science").main(files[:2])
+
+    again(data=made["data"] | {"q/s": {"fingerprint": "of another profile"}})
+    data = {"p/s": {"fingerprint": "g"}}
+    for change in ({"data": data}, {"profile_hash": "i"}, {"method": 2}):
+        with pytest.raises(SystemExit, match=r"quick.csv .* other settings or data"):
+            again(**change)
 
 
 def test_science_reads_means_over_tasks_of_the_test_split(tmp_path):
@@ -268,30 +279,6 @@ def test_a_long_benchmark_says_how_far_it_is_and_only_on_stderr(
     told = capsys.readouterr()
     assert line in told.err and "100%" in told.err
     assert "%|" not in told.out and line not in told.out
-
-
-def test_parts_of_a_classification_take_turns_and_products_set_their_limit(monkeypatch):
-    script, seen = load("classify"), []
-    found = script.taken({n: partial(seen.append, n) for n in "ab"}, turns=2)
-    assert "".join(seen) == 5 * "ab" and set(found) == {*"ab"}
-    some = script.taken({"sum": lambda: sum(range(100_000))}, turns=5)
-    assert 0.2 < some["sum"] < 200, "milliseconds of CPU time"
-    seen.clear()
-
-    def taken(parts, turns):
-        seen.append(parts["product"]())
-        return {name: float(place) for place, name in enumerate(parts, start=8)}
-
-    monkeypatch.setattr(script, "taken", taken)
-    found = script.warm({"500": script.EXAMPLE}, turns=2)
-    names = ["read", "filter and resample", "encode", "encode and score", "whole"]
-    assert found["warm_ms"] == {"500": dict(zip(names, range(9, 14), strict=True))}
-    (product,) = seen
-    flop, limit = 2 * product.shape[0] * product.shape[1] * script.SIDE, found["limit"]
-    assert limit["matrix_product_gflop_per_second"] == pytest.approx(flop / 8e6, 3e-3)
-    assert 0.6 < limit["encoder_gflop"] < 0.8
-    share = limit["encoder_gflop"] * 1e9 / flop  # of such a product
-    assert limit["encoder_at_that_speed_ms"] == pytest.approx(8 * share, rel=2e-3)
 
 
 def test_measuring_tables_says_how_far_it_is(monkeypatch, capsys):

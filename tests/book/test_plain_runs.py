@@ -76,6 +76,7 @@ def test_its_results_say_how_they_were_trained(project, plain):
     )
     assert "plain_runs" in stamp["command"] and "Conv1d" in stamp["note"]
     assert len(load("science").means(project / "out" / "zeroshot.csv")) == 1
+    plain.main(RUN)  # goes on in a folder of its own
 
 
 def test_a_machine_with_a_gpu_trains_plain_runs_on_its_cpu(plain):
@@ -94,7 +95,9 @@ def test_a_machine_with_a_gpu_trains_plain_runs_on_its_cpu(plain):
 
 def test_plain_runs_and_results_lie_apart_from_others(project, plain, monkeypatch):
     started = []
-    monkeypatch.setattr(plain, "train", lambda lab, *which: started.append(lab.runs))
+    monkeypatch.setattr(
+        plain, "train", lambda lab, *of: started.append((lab.runs, *of))
+    )
     variants = {"later": {"start": f"{PROFILE}:bipartite"}}
     variants["own"] = {"pretrain": {"start": "runs/a-run"}}
     profile = load_yaml(PROFILE)
@@ -112,4 +115,4 @@ def test_plain_runs_and_results_lie_apart_from_others(project, plain, monkeypatc
             plain.main([PROFILE, "--variants", *words])
     assert not started
     plain.main([PROFILE, "--variants", "bipartite"])
-    assert started == [Path("runs-plain")]
+    assert started == [(Path("runs-plain"), ["bipartite"], [0, 1])]
