@@ -93,7 +93,8 @@ def test_the_readme_says_what_was_recorded_on_cpus():
     loops = found["training"]["settings"][0]["loops"]
     ours, cached = (each * loops[n]["ecg_per_second"] for n in ("ours", "cached"))
     wanted = loops["cached"]["wanted"]
-    product = found["classify"]["limit"]["matrix_product_gflop_per_second"]
+    core = found["classify"]["limit"]
+    product = core["matrix_product_gflop_per_second"]
     warm = found["classify"]["warm_ms"]["100"]
     rows = {case: [] for case in ("one", "million", "same", "processes")}
     for row in found["growth"]["rows"]:
@@ -114,6 +115,9 @@ def test_the_readme_says_what_was_recorded_on_cpus():
         f"reaches {product:.0f} on one such core",
         f"so {2 * product:.0f} at most on two",
         f"{warm['whole']:.1f} CPU ms for a warm ECG at 100 Hz",
+        f"The encoder is {warm['encode']:.1f} of them",
+        f"it does {core['encoder_gflop']:.2f} GFLOP",
+        f"would take {core['encoder_at_that_speed_ms']:.1f} ms",
         f"runs {million / one:.1f} times as fast as one of a thousand",
         f"with {low}, {middle} and {high} ECGs per second",
         f"{window:.1f} times one by the median of windows, {epoch:.2f} times by",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import onnxruntime
 import pytest
 import torch
-from benchmark import BENCH, load
+from benchmark import load
 
 from mccgaa.ready import classifier, folded
 
@@ -197,17 +196,3 @@ def test_the_exit_status_says_whether_a_wish_is_missed(
     with pytest.raises(SystemExit) as end:
         script.main()
     assert bool(end.value.code) is missed
-
-
-def test_the_readme_says_what_was_recorded() -> None:
-    text = " ".join((BENCH / "README.md").read_text(encoding="utf-8").split())
-    found = json.loads((BENCH / "classify.json").read_text(encoding="utf-8"))
-    parts, limit = found["warm_ms"]["100"], found["limit"]
-    for said in (
-        f"{parts['whole']:.1f} CPU ms for a warm ECG at 100 Hz",
-        f"instead of {found['wanted']['warm']:g}. The encoder is",
-        f"The encoder is {parts['encode']:.1f} of them",
-        f"it does {limit['encoder_gflop']:.2f} GFLOP",
-        f"would take {limit['encoder_at_that_speed_ms']:.1f} ms",
-    ):
-        assert said in text, said
