@@ -164,21 +164,17 @@ def torchrun(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meet = f"127.0.0.1:{free.getsockname()[1]}"
-    command = ["-m", "torch.distributed.run", "--max-restarts", "3"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--max-restarts", "3"]
     command += ["--nnodes", str(nodes), "--nproc-per-node", str(processes)]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meet, __file__]
+    command += [str(store.path), str(folder), str(size), trouble]
+    own = {"OMP_NUM_THREADS": "1"}
+    if nodes > 1:  # as README.md has it; one node starts again without
+        own["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     agents = [
         subprocess.Popen(
-            [
-                sys.executable,
-                *command,
-                str(store.path),
-                str(folder),
-                str(size),
-                trouble,
-            ],
-            env=os.environ
-            | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
+            command,
+            env=os.environ | own,
             stdout=subprocess.DEVNULL,
             stderr=(folder / f"agent{node}.log").open("w"),
         )
@@ -190,7 +186,7 @@ def torchrun(
             assert agent.wait(timeout=300) == 0, said.read_text()[-3000:]
     finally:
         for agent in agents:
-            agent.kill()
+            agent.terminate()  # with its processes
     return folder
 
 
