@@ -67,10 +67,11 @@ def known(
     """Rows of Table 4 that the published Table 2 has, of variants not all trained here.
 
     A row of both tables is one run, so that who publishes Table 4 need not train again
-    what is published already, with the same settings and these seeds or more.
+    what is published already, with the same settings, all of these seeds among others.
 
     Returns:
-        Rows as of `table4`, with the stamp of Table 2; None where there are none.
+        Rows as of `table4`, with the stamp of Table 2; None where there are none, or
+        no others to make.
     """
     path = checkout() / "results" / lab.profile.name / "zeroshot.csv"
     if not path.is_file() or lab.outdated(path):
@@ -83,6 +84,7 @@ def known(
     ):
         return None
     frame = found.frame.query("split == 'test' and `class` == '' and metric == 'auroc'")
+    frame = frame[frame["seed"].isin(list(map(str, seeds)))]
     here = [
         variant
         for variant in variants

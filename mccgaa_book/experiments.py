@@ -78,7 +78,8 @@ def run(
         seeds: by default all for such a table, and otherwise likewise.
         publish: write to `results/<profile>` instead of `reruns/<profile>`; every row
             of the profile as it is, of all its seeds or of those named. Table 4 takes
-            from the published Table 2 what that has and is not here.
+            from the published Table 2 what that has and is not here, unless Table 2
+            is made as well.
         dry_run: say which runs are missing and how long they take; make nothing.
 
     Returns:
@@ -96,7 +97,9 @@ def run(
     chosen = {
         name: _chosen(lab, name, variants, seeds, everything=publish) for name in names
     }
-    before = known(lab, *chosen["table4"]) if publish and "table4" in names else None
+    before = None
+    if publish and "table4" in names and "zeroshot" not in names:  # trains them
+        before = known(lab, *chosen["table4"])
     if before:
         variants, seeds = chosen["table4"]
         rest = [v for v in variants if v not in set(before.frame["variant"])]
@@ -140,7 +143,7 @@ def make(
     variants: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     folder: Path | None = None,
-    known: results.Results | None = None,
+    before: results.Results | None = None,
 ) -> Path:
     """Make one experiment and write its results.
 
@@ -152,7 +155,7 @@ def make(
         name: of the experiment.
         variants, seeds: by default as in `run`.
         folder: where they go; by default `reruns/<profile>`.
-        known: rows of other runs, of another experiment, to add.
+        before: rows of other runs, of another experiment, to add.
 
     Returns:
         The CSV.
@@ -164,10 +167,10 @@ def make(
     stamp = _stamp(lab, name, variants, seeds, time.monotonic() - start)
     stamp["trained"] = _trained(lab, name, variants, seeds)
     path = folder / f"{name}.csv"
+    if before:
+        frame = _joined(before, frame, stamp)
     if path.is_file() and not lab.outdated(path):
         frame = _joined(results.load(name, lab.profile.name, folder), frame, stamp)
-    if known:
-        frame = _joined(known, frame, stamp)
     if "trained_on" in frame:  # a run may have started from other data's weights
         words = " ".join(frame["trained_on"] + " " + frame["tested_on"]).split()
         if {results.SYNTHETIC, results.REAL} <= set(words):
@@ -189,9 +192,11 @@ def _joined(
         return frame
     both = pd.concat([before.frame, frame]).drop_duplicates(keys, keep="last")
     if len(both) > len(frame):
-        said = [*before.stamp.get("earlier_commands", []), before.stamp["command"]]
-        said = [one for one in dict.fromkeys(said) if one != stamp["command"]]
-        stamp["earlier_commands"] = said
+        said = [
+            was for s in (stamp, before.stamp) for was in s.get("earlier_commands", [])
+        ]
+        said = dict.fromkeys([*said, before.stamp["command"]])
+        stamp["earlier_commands"] = [one for one in said if one != stamp["command"]]
         earlier = before.stamp.get("trained", [])
         stamp["trained"] = sorted({*earlier, *stamp["trained"]})
     return both.reset_index(drop=True)

@@ -265,16 +265,19 @@ def test_table_4_is_published_with_the_rows_that_table_2_has(
     for run in (root / "runs").glob("bipartite-*"):
         shutil.rmtree(run)
 
-    def planned(publish: bool, seeds: list[int] = SEED) -> str:
+    def planned(publish: bool, seeds: list[int] = SEED, also: str = "table4") -> str:
         options = {"seeds": seeds, "publish": publish, "dry_run": True}
-        experiments.run(["table4"], Lab("small"), **options)
-        return capsys.readouterr().out.splitlines()[0]
+        experiments.run([also, "table4"], Lab("small"), **options)
+        return capsys.readouterr().out.splitlines()[-2]
 
     # clip's run is here, and so it is tested here; no-cam is none of Table 2's variants
     assert planned(publish=True) == "table4: 2 runs, nothing to train"
     assert planned(publish=False).startswith("table4: 3 runs, missing bipartite 0")
     assert "bipartite 0 1" in planned(publish=True, seeds=[0, 1]), (
         "seed 1 is in no table"
+    )
+    assert planned(publish=True, also="zeroshot").startswith("table4: 3 runs"), (
+        "Table 2 is made again, by runs of here"
     )
 
     stamp = published / "zeroshot.json"
@@ -286,16 +289,32 @@ def test_table_4_is_published_with_the_rows_that_table_2_has(
         assert "missing bipartite 0" in planned(publish=True), other
     stamp.write_text(right, encoding="utf-8")
 
+    two = results.load("zeroshot", "small")
+    more = two.frame[two.frame["variant"] == "bipartite"].assign(seed="1")
+    results.save(pd.concat([two.frame, more]), two.stamp, "zeroshot", published)
     monkeypatch.setattr("mccgaa.pretrain.Trainer", lambda *_, **__: pytest.fail())
-    (path,) = experiments.run(["table4"], Lab("small"), seeds=SEED, publish=True)
-    found = results.load("table4", "small", path.parent)
-    frames = [
-        one.sort_values("variant").reset_index(drop=True)
-        for one in (found.frame, expected)
-    ]
-    pd.testing.assert_frame_equal(*frames)
+
+    def publish() -> results.Results:
+        experiments.run(["table4"], Lab("small"), seeds=SEED, publish=True)
+        return results.load("table4", "small")
+
+    def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
+        order = [f.sort_values(["variant", "seed"]) for f in (one, other)]
+        pd.testing.assert_frame_equal(*(f.reset_index(drop=True) for f in order))
+
+    found = publish()
+    same(found.frame, expected)
     assert found.stamp["earlier_commands"] == [said["command"]]
     assert found.stamp["trained"] == said["trained"]
+
+    # An earlier Table 4 keeps its other seed, and not its rows of an earlier Table 2.
+    other = expected[expected["variant"] == "no-cam"].assign(seed="1")
+    older = expected.assign(value=1.0)
+    earlier = found.stamp | {"command": "another", "earlier_commands": []}
+    results.save(pd.concat([older, other]), earlier, "table4", published)
+    found = publish()
+    same(found.frame, pd.concat([expected, other]))
+    assert found.stamp["earlier_commands"] == [said["command"], "another"]
 
 
 def test_a_duration_is_in_the_unit_that_suits_it():
