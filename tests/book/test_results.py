@@ -134,7 +134,8 @@ def test_published_results_are_those_of_todays_profile_and_method(path):
     first = profiles[found.stamp["profile"]]
     assert path.parent.name == first.name
     untrained = {RANDOM} if path.stem == "table3" else set()
-    assert set(found.frame["variant"]) <= {"", *first.variants} | untrained
+    variants = {name for profile in profiles.values() for name in profile.variants}
+    assert set(found.frame["variant"]) <= {"", *variants} | untrained
     kinds = {entry["synthetic"] for entry in found.stamp["data"].values()}
     if "trained_on" in found.frame:  # a run may have started from the twin's weights
         words = set(" ".join(found.frame["trained_on"]).split())
