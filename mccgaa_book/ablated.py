@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -78,7 +79,12 @@ def known(
         return None
     found = results.load("zeroshot", lab.profile.name)
     data = {of.split("/")[1]: was for of, was in found.stamp["data"].items()}
-    if found.stamp["device"] != facts(pick_device())["device"] or any(
+    packed = all(
+        (Path(lab.profile.recipe(s).out) / "store.json").exists() for s in data
+    )
+    if found.stamp["device"] != facts(pick_device())["device"] or not packed:
+        return None
+    if any(
         was["fingerprint"] != lab.store(store).meta["fingerprint"]
         for store, was in data.items()
     ):

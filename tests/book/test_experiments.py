@@ -288,6 +288,12 @@ def test_table_4_is_published_with_the_rows_that_table_2_has(
         stamp.write_text(json.dumps(said | other), encoding="utf-8")
         assert "missing bipartite 0" in planned(publish=True), other
     stamp.write_text(right, encoding="utf-8")
+    for folder in ("stores", "data"):
+        shutil.move(folder, f"no {folder}")
+    assert "missing bipartite 0" in planned(publish=True)
+    assert not Path("stores").exists() and not Path("data").exists(), "nothing is made"
+    for folder in ("stores", "data"):
+        shutil.move(f"no {folder}", folder)
 
     two = results.load("zeroshot", "small")
     more = two.frame[two.frame["variant"] == "bipartite"].assign(seed="1")
