@@ -251,6 +251,11 @@ def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
     assert "CC BY" not in card and "none were fitted" in card
     (path / "metrics.json").unlink()
     assert training_facts(path) == {"stages": []}
+    card = (
+        export(path, tmp_path / "silent", knowledge=SMALL) / "README.md"
+    ).read_text()
+    assert "license: unknown" in card and "does not say which ECGs" in card
+    assert "No ECG of a patient" not in card and "MIT, like" not in card
     (path / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="is no JSON"):
         export(path, tmp_path / "other")

@@ -128,12 +128,13 @@ def write_card(
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     files = [f"| `{f}` | {text} |" for f, text in HOLDS.items() if f in sizes]
     real = _real_sources(facts)
+    simulated = bool(facts["stages"]) and all(s["synthetic"] for s in facts["stages"])
     loss = config.loss.kind
     if loss == "statements":
         loss += ", one yes-or-no question for each ECG and statement"
     return CARD.format(
         name=name,
-        licence="cc-by-4.0" if real else "mit",
+        licence="cc-by-4.0" if real else "mit" if simulated else "unknown",
         megabytes=sum(size for f, size in sizes.items() if f != ONNX) / 1e6,
         rate=config.input.sampling_rate,
         duration=config.input.duration,
@@ -148,7 +149,7 @@ def write_card(
         or "No store was given to test it on.",
         calibrated=_calibrated(classifier.scoring, tested),
         files="\n".join(files),
-        attribution=_attribution(real),
+        attribution=_attribution(real, simulated),
     )
 
 
@@ -214,8 +215,13 @@ def _calibrated(scoring: Scoring, tested: Sequence[Tested]) -> str:
     return said
 
 
-def _attribution(real: Sequence[str]) -> str:
+def _attribution(real: Sequence[str], simulated: bool) -> str:
     """Name the datasets that a model is made from, as their licences ask."""
+    if not real and not simulated:
+        return (
+            "The run does not say which ECGs the model was trained on; the terms of "
+            "these hold for its weights, and MIT for the code of the package."
+        )
     if not real:
         return (
             "MIT, like the package. No ECG of a patient was used in training: the "
