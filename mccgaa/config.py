@@ -215,7 +215,7 @@ class PretrainConfig:
     records: int = later(0)  # the first so many training records alone; 0: all
     min_count: int = later(3)  # training records that a statement must be of
     unseen: tuple[str, ...] = later(())  # classes left out with all of their records
-    start: str | None = None  # folder of a model whose weights the run takes on
+    start: str | None = None  # a model, its folder or name, whose weights it takes on
     ema: float = later(0.0)  # decay of the average of the weights; 0: none
     # whose weights are kept: those of the last epoch, or of the best on held-out pairs
     selection: Literal["last", "best-retrieval"] = "last"

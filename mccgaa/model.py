@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mccgaa.known_texts import KnownTexts
 
 FILES = ("config.json", "model.safetensors")
+SHIPPED = Path(__file__).parent / "weights"  # the models that come with the package
 MAX_LOGIT_SCALE = 100.0  # of a learned 1 / tau
 
 CARD = """---
@@ -386,8 +387,8 @@ class MCCGAA(nn.Module):
         """Load a model that `save_pretrained` wrote, in eval mode.
 
         Args:
-            pretrained_model_name_or_path: its folder (a run's folder is one), or its
-                name on the Hugging Face hub.
+            pretrained_model_name_or_path: its folder (a run's folder is one), the name
+                of one that comes with the package, or a name on the Hugging Face hub.
             map_location: device of the weights.
             hub: `revision`, `cache_dir`, `token` ... of `snapshot_download`.
 
@@ -400,8 +401,6 @@ class MCCGAA(nn.Module):
         config_file, weights_file = (folder / name for name in FILES)
         try:
             data = json.loads(config_file.read_text(encoding="utf-8"))
-            if isinstance(data, dict) and isinstance(data.get("gafa"), dict):
-                data["gafa"].pop("embedding_dim", None)  # older files repeat M here
             model = cls(from_dict(ModelConfig, data, "config"))
         except (ValueError, ConfigError) as error:  # JSONDecodeError is a ValueError
             raise RunError(
@@ -446,7 +445,8 @@ def locate(name: Path | str, also: Sequence[str] = (), **hub: Any) -> Path:
     """Find the folder of a saved model, fetching it from the hub if need be.
 
     Args:
-        name: its folder, or its name on the Hugging Face hub.
+        name: its folder, the name of one that comes with the package, or its name on
+            the Hugging Face hub.
         also: other files to fetch from the hub, where they are there.
         hub: `revision`, `cache_dir`, `token` ... of `snapshot_download`.
 
@@ -454,15 +454,16 @@ def locate(name: Path | str, also: Sequence[str] = (), **hub: Any) -> Path:
         RunError: there is no such model.
     """
     folder = Path(name)
+    if not folder.is_dir() and (SHIPPED / folder / FILES[0]).is_file():
+        folder = SHIPPED / folder
     if not folder.is_dir():
         # Loaded where it is needed: it brings a whole client for the network.
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError
 
-        files = [*FILES, *also]
+        hub["allow_patterns"] = [*FILES, *also]
         try:
-            folder = Path(snapshot_download(str(name), allow_patterns=files, **hub))
-        except (OSError, ValueError, RuntimeError, HFValidationError) as error:
+            folder = Path(snapshot_download(str(name), **hub))
+        except (OSError, ValueError, RuntimeError) as error:
             raise RunError(
                 f"{name} is no folder, and no model of that name could be had from "
                 f"the Hugging Face hub ({type(error).__name__}); give the folder of a "

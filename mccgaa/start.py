@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mccgaa.errors import RunError
-from mccgaa.model import MCCGAA
+from mccgaa.model import MCCGAA, locate
 from mccgaa.run_folder import read_metrics
 
 # Parts that must be the same; the loss may be another.
@@ -23,15 +23,16 @@ class Start:
     """A model that a run takes its first weights from.
 
     Args:
-        folder: of the model; a run's folder is one.
+        folder: of the model; a run's folder is one, and the name of a model that comes
+            with the package will do.
 
     Raises:
         RunError: there is no model there.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        self.model = MCCGAA.from_pretrained(folder)
+        self.folder = locate(folder)
+        self.model = MCCGAA.from_pretrained(self.folder)
 
     @property
     def fingerprint(self) -> str:

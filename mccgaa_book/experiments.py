@@ -21,6 +21,7 @@ from mccgaa.errors import ConfigError
 from mccgaa.runtime import facts, has_bf16, pick_device
 from mccgaa_book import plan, results
 from mccgaa_book.ablated import known, table1, table4, table5, table6
+from mccgaa_book.averaged import averaged
 from mccgaa_book.baselines.experiment import baselines, choose, missing
 from mccgaa_book.checkout import checkout
 from mccgaa_book.probed import table3
@@ -49,6 +50,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "imbalance": imbalance,
     "climb": climb,
     "beyond": beyond,
+    "averaged": averaged,
     "unseen": unseen,
     "ceiling": ceiling,
 }
@@ -56,7 +58,7 @@ ALL = "all"  # stands for every experiment but the baselines and those of chapte
 WITHOUT_RUNS = ("table1",)
 OTHERS = "baselines"  # their rows are methods of their own, no variants of the profile
 ITS_OWN = (OTHERS, "ceiling")  # these train networks themselves, here
-CHAPTER_8 = ("climb", "beyond", "unseen", "ceiling")
+CHAPTER_8 = ("climb", "beyond", "averaged", "unseen", "ceiling")
 
 
 def run(

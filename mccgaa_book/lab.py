@@ -34,6 +34,7 @@ from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
 from mccgaa_book.baselines.experiment import plan_hash
 from mccgaa_book.checkout import checkout, go_to_root
+from mccgaa_book.scored import prompting
 from mccgaa_twin.mirror import write_twin
 
 
@@ -71,13 +72,7 @@ class Run:
     @property
     def kinds(self) -> list[str]:
         """Kinds of the ECGs that the weights have met, earliest first: its own last."""
-        kinds: list[str] = []
-        part: dict[str, Any] | None = self.metrics
-        while part:
-            found = part.get("synthetic")
-            kinds.insert(0, "unknown" if found is None else _kind(found))
-            part = part.get("start")
-        return kinds
+        return results.kinds_of(self.metrics)
 
     def snapshot(self, epoch: int) -> MCCGAA:
         """The weights kept at the end of an epoch (pretrain.snapshots)."""
@@ -296,6 +291,8 @@ class Lab:
                 if not before.finished(name, seed):
                     return None
                 start = Start(before.folder(name, seed))
+            elif config.pretrain.start:
+                start = Start(config.pretrain.start)
             store = SignalStore.open(recipe.out)
             pairs = load_pairs(store, config, self.knowledge, progress=False)
             self._folders[key] = self.runs / identified(config, pairs, start).folder
@@ -396,7 +393,7 @@ class Lab:
                 split=split,
                 fused=fused,
                 bootstrap=bootstrap,
-                **_prompting(prompts),
+                **prompting(prompts),
             )
             for there, result in found.items():
                 with write_whole(missing[there]) as file:
@@ -438,7 +435,7 @@ class Lab:
     def behind(self, experiment: str) -> list[Lab]:
         """The labs whose runs and records an experiment needs."""
         reads_other = experiment == "transfer" or (
-            experiment in ("climb", "beyond") and self.profile.transfer
+            experiment in ("climb", "beyond", "averaged") and self.profile.transfer
         )
         labs = [self, *(self.at(name)[0] for name in self.table(experiment) or ())]
         labs += [self.other] if reads_other else []
@@ -448,12 +445,6 @@ class Lab:
     def reruns(self) -> Path:
         """Where a user's own results go."""
         return checkout() / "reruns" / self.profile.name
-
-
-def _prompting(prompts: str) -> dict[str, str]:
-    """The options of `zeroshot.score_tasks` that a profile's `prompts` name."""
-    kind, _, reduction = prompts.partition("-")
-    return {"prompts": kind} | ({"reduction": reduction} if reduction else {})
 
 
 def _kind(synthetic: bool) -> str:

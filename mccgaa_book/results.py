@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -310,6 +310,21 @@ def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     columns = ["difference", "sd", "low", "high", "ahead", "seeds"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return found.rename_axis("task")
+
+
+def kinds_of(metrics: Mapping[str, Any]) -> list[str]:
+    """Kinds of the ECGs that a model's weights have met, earliest first: its own last.
+
+    Args:
+        metrics: what its run says of itself, and of the run that it started from.
+    """
+    kinds = []
+    part: Mapping[str, Any] | None = metrics
+    while part:
+        kind = {True: SYNTHETIC, False: REAL}.get(part.get("synthetic"), "unknown")
+        kinds.insert(0, kind)
+        part = part.get("start")
+    return kinds
 
 
 def history(kinds: Sequence[str]) -> str:

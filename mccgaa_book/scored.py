@@ -134,6 +134,12 @@ def _on(
     return pd.DataFrame(rows)
 
 
+def prompting(prompts: str) -> dict[str, str]:
+    """The options of `zeroshot.score_tasks` that a profile's `prompts` name."""
+    kind, _, reduction = prompts.partition("-")
+    return {"prompts": kind} | ({"reduction": reduction} if reduction else {})
+
+
 def tested_tasks(lab: Lab, split: str) -> list[str]:
     """Tasks that have records in a split."""
     return [

@@ -29,7 +29,8 @@ from mccgaa.model import MCCGAA, scale_input
 from mccgaa.plus.augment import augment
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import autocast, pick_device, seed_step
-from mccgaa_book.results import history
+from mccgaa.start import Start
+from mccgaa_book.results import history, kinds_of
 from mccgaa_book.scored import aurocs, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
@@ -61,9 +62,11 @@ def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataF
         )
     for variant, seed in product(variants, seeds):
         config, earlier = lab.config(variant, seed), lab.earlier_run(variant, seed)
-        start, kinds = None, [lab.data_kind()]
+        start, kinds = config.pretrain.start, [lab.data_kind()]
         if earlier:
             start, kinds = earlier.folder, [*earlier.kinds, *kinds]
+        elif start:
+            kinds = [*kinds_of(Start(start).facts), *kinds]
         targets = Targets.of(store, {t: lab.profile.tested_on(t)[1] for t in tasks})
         network = train(store, targets, config.model, config.pretrain, start=start)
         for task, result in score(network, store, targets, "test").items():

@@ -12,7 +12,7 @@ from torch import nn
 from toys import RUN, numbered_pairs, numbered_store
 
 from mccgaa.pairs import Pairs
-from mccgaa.plus.average import Average
+from mccgaa.plus.average import Average, mean_of
 from mccgaa.pretrain import Trainer, pretrain
 
 EMA = replace(RUN, pretrain=replace(RUN.pretrain, ema=0.8, epochs=2, snapshots=(1,)))
@@ -47,6 +47,24 @@ def test_the_average_is_that_of_the_formula():
     assert not average.model.training
     assert not any(p.requires_grad for p in average.model.parameters())
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_the_mean_of_models_is_that_of_their_weights_and_statistics():
+    models = [nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)) for _ in range(3)]
+    for number, model in enumerate(models):
+        for _ in range(number + 1):
+            model(torch.randn(4, 2))
+    states = [model.state_dict() for model in models]
+    found = mean_of(states, [0.5, 0.3, 0.2])
+    for name, value in found.items():
+        a, b, c = (state[name] for state in states)
+        counter = name.endswith("num_batches_tracked")
+        wanted = a if counter else 0.5 * a + 0.3 * b + 0.2 * c
+        torch.testing.assert_close(value, wanted)
+        assert value.dtype == a.dtype
+    for shares in ([0.5, 0.5], [0.5, 0.3, 0.3]):
+        with pytest.raises(ValueError, match="3 models cannot have the shares"):
+            mean_of(states, shares)
 
 
 def test_a_run_evaluates_and_keeps_the_average(pairs, tmp_path, monkeypatch):

@@ -34,8 +34,8 @@ CLASSIFY = "classify e --run r --classes a --top 3 --threshold 0.2 --plot p.svg"
 CLASSIFY += " --layout 12x1 --sampling-rate 360 --units uV --prompts members"
 CLASSIFY += " --reduction mean --allow-missing-leads --knowledge k --device d"
 CLASSIFY += " --json out.json"
-EXPORT = "export --run r --out o --calibrate c --test t u --onnx --prompts single"
-EXPORT += " --reduction mean --knowledge k"
+EXPORT = "export --run r q --out o --start-share 0.5 --calibrate c --test t u --onnx"
+EXPORT += " --prompts single --reduction mean --knowledge k"
 
 
 class Work:
@@ -246,8 +246,9 @@ def test_export(work):
     assert main(EXPORT.split()) == 0
     work["knowledge.Knowledge.load"].assert_called_once_with("k")
     write.assert_called_once_with(
-        "r",
+        ["r", "q"],
         "o",
+        start_share=0.5,
         knowledge=knowledge,
         prompting=Prompting("single", "mean"),
         calibrate_on="store c",

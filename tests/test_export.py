@@ -35,6 +35,9 @@ from mccgaa.ready.card import training_facts
 from mccgaa.ready.classifier import Classifier, Scoring, load
 from mccgaa.ready.export import export, lean, write_onnx
 from mccgaa.ready.folded import fold
+from mccgaa.ready.merged import merge
+from mccgaa.settings import dump_yaml
+from mccgaa.start import Start
 from mccgaa.zeroshot import load_model, score_tasks
 
 SMALL = Knowledge(
@@ -114,7 +117,7 @@ def test_what_is_exported_scores_as_the_run_in_half_the_bytes(run, ready):
 def test_a_ready_model_is_scored_by_its_name_as_the_run_that_it_is_of(
     run, ready, twin_store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("mccgaa.ready.classifier.SHIPPED", ready.parent)
+    monkeypatch.setattr("mccgaa.model.SHIPPED", ready.parent)
     store = SignalStore.open(twin_store)
     tasks, how = list(store.meta["tasks"]), {"precision": "fp32"}
     expected = score_tasks(load_model(run), store, tasks, knows(store), None, **how)
@@ -238,6 +241,41 @@ def test_the_card_says_what_the_model_is_and_is_not_for(ready):
     )
 
 
+def test_a_card_says_whose_weights_a_model_has(run, tmp_path):
+    start = tmp_path / "start"
+    torch.manual_seed(1)
+    MCCGAA(STATEMENTS).save_pretrained(start)
+    said = json.loads((run / "metrics.json").read_text())
+    said["start"]["weights"] = Start(start).fingerprint
+    runs = []
+    for seed in (2, 3):
+        torch.manual_seed(seed)
+        runs.append(tmp_path / f"run-{seed}")
+        MCCGAA(STATEMENTS).save_pretrained(runs[-1])
+        (runs[-1] / "metrics.json").write_text(json.dumps(said | {"hash": str(seed)}))
+        dump_yaml({"pretrain": {"start": str(start)}}, runs[-1] / "config.yaml")
+    for chosen, share, words in (
+        (runs, 0.0, "the mean of 2 runs that differ in their seed"),
+        (runs[0], 0.4, "40% those that the training started from, and for the rest "),
+        (runs, 0.4, "and for the rest the mean of 2 runs that differ in their seed"),
+    ):
+        out = export(chosen, tmp_path / "out", start_share=share, knowledge=SMALL)
+        card = (out / "README.md").read_text()
+        assert words in card and card.count("Its weights are") == 1, card
+        merged = json.loads((out / "metrics.json").read_text())["merged"]
+        assert merged["start_share"] == share
+        assert merged["runs"] == (["2", "3"] if chosen is runs else ["2"])
+        wanted = lean(merge(runs if chosen is runs else [chosen], share).model)
+        for name, value in load_file(out / "model.safetensors").items():
+            assert torch.equal(value, wanted.half().state_dict()[name])
+    assert (
+        "Its weights"
+        not in (
+            export(runs[0], tmp_path / "one", knowledge=SMALL) / "README.md"
+        ).read_text()
+    ), "they are the run's"
+
+
 def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
     path = tmp_path / "run"
     path.mkdir()
@@ -250,7 +288,7 @@ def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
     assert "license: mit" in card and "No ECG of a patient" in card
     assert "CC BY" not in card and "none were fitted" in card
     (path / "metrics.json").unlink()
-    assert training_facts(path) == {"stages": []}
+    assert training_facts({}) == {"stages": [], "merged": None}
     card = (
         export(path, tmp_path / "silent", knowledge=SMALL) / "README.md"
     ).read_text()
@@ -305,7 +343,7 @@ def test_onnx_embeds_as_torch_for_any_number_of_ecgs(tmp_path, scaling, folded):
 
 def test_a_model_without_a_run_is_not_exported(tmp_path):
     """Nothing would say what it was trained on: not the card, not the calibration."""
-    with pytest.raises(RunError, match="mccgaa-plus is no folder; export needs that"):
+    with pytest.raises(RunError, match=r"is no folder; .* is ready to use\.$"):
         export("mccgaa-plus", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

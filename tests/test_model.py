@@ -446,6 +446,18 @@ def test_a_model_of_the_hub_is_fetched_with_its_own_files(
     ]
 
 
+def test_a_model_that_comes_with_the_package_is_found_by_its_name(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "SHIPPED", saved.parent)
+    monkeypatch.chdir(saved)
+    assert MCCGAA.from_pretrained(saved.name).config == SMALL
+    assert locate(saved.name) == saved
+    Path(saved.name).mkdir()  # a folder of that name comes first
+    with pytest.raises(RunError, match=r"has no config\.json"):
+        locate(saved.name)
+
+
 def test_a_long_list_of_what_does_not_fit_is_shortened() -> None:
     shorten = model_module._first_lines
     lines = [f"  missing {i}" for i in range(5)]
@@ -509,11 +521,6 @@ def test_an_impossible_configuration_is_refused(
     edit(saved, **changes)
     with pytest.raises(RunError, match=f"config.json is not .*{message}"):
         MCCGAA.from_pretrained(saved)
-
-
-def test_a_model_saved_with_its_width_twice_still_loads(saved: Path) -> None:
-    edit(saved, gafa={"embedding_dim": 8})
-    assert MCCGAA.from_pretrained(saved).config == SMALL
 
 
 @pytest.mark.parametrize(

@@ -389,6 +389,7 @@ def test_shipped_models_are_found_by_name_and_the_default_comes_first(
             (weights / name / file.name).write_bytes(file.read_bytes())
     (weights / "empty").mkdir()
     monkeypatch.setattr(ready, "SHIPPED", weights)
+    monkeypatch.setattr("mccgaa.model.SHIPPED", weights)
     assert shipped() == [ready.DEFAULT, "a-model", "z-model"]
     (weights / "a-model" / ready.SCORING).unlink()
     assert load("a-model").scoring == Scoring()

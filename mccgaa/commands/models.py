@@ -30,7 +30,14 @@ from mccgaa.files import check_writable, write_json
 if TYPE_CHECKING:
     from mccgaa.ready.classifier import Classifier
 
-RUN = arg("--run", dest="run_folder", required=True, help="a run's folder")
+RUNS = arg(
+    "--run",
+    dest="runs",
+    nargs="+",
+    required=True,
+    metavar="FOLDER",
+    help="a run's, or those of several seeds from one start: their mean",
+)
 A_MODEL = (
     "a run's folder, a name on the Hugging Face hub, or a model that comes with the "
     "package: mccgaa-plus or mccgaa-plus-twin"
@@ -306,8 +313,15 @@ def classify(args: argparse.Namespace) -> None:
 
 
 @command(
-    RUN,
+    RUNS,
     arg("--out", required=True, help=TO_WRITE),
+    arg(
+        "--start-share",
+        type=probability,
+        default=0.0,
+        metavar="S",
+        help="part of the weights that the run started from in the model's (0)",
+    ),
     arg("--calibrate", metavar="STORE", help="records to fit probabilities to"),
     arg("--test", nargs="+", default=[], metavar="STORE", help="scored for the card"),
     arg("--onnx", action="store_true", help="write the ECG encoder as ONNX, too"),
@@ -322,6 +336,10 @@ def export(args: argparse.Namespace) -> None:
     pretraining read none of them, else of the validation split alone. Where that is not
     known, as with another store of the same source, the card says so.
 
+    A run that started from another model's weights forgets some of what that one knew.
+    With --start-share 0.5 the model is half-way between both, which often knows more
+    than either; and of several such runs it is the mean.
+
     Example: mccgaa export --run runs/RUN --out my-model --calibrate stores/ptbxl-100
     --test stores/ptbxl-100 --onnx
     """
@@ -332,8 +350,9 @@ def export(args: argparse.Namespace) -> None:
 
     how = {"prompts": "members"} | given(args, "prompts", "reduction")
     folder = export(
-        args.run_folder,
+        args.runs,
         args.out,
+        start_share=args.start_share,
         knowledge=Knowledge.load(args.knowledge),
         prompting=Prompting(**how),
         calibrate_on=open_verified(args.calibrate) if args.calibrate else None,

@@ -1,8 +1,9 @@
-"""An exponential moving average of a model's weights."""
+"""Averages of weights: of one model over its steps, and of several models."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,3 +46,30 @@ class Average:
                 one.copy_(other)
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(*averaged, share)  # all of them in a few kernels
+
+
+@torch.no_grad()
+def mean_of(
+    weights: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
+) -> dict[str, Tensor]:
+    r"""The mean of several models' weights, :math:`\sum_i s_i \theta_i`.
+
+    It is a model only where all of them are in one valley of the loss, as runs are
+    that began with the same weights ("model soups", Wortsman et al. 2022). Running
+    statistics of batch normalisation are averaged likewise; counters are the first's.
+
+    Args:
+        weights: the models' `state_dict`, of the same names and shapes.
+        shares: s_i, one per model, which add up to 1.
+    """
+    if len(weights) != len(shares) or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"{len(weights)} models cannot have the shares {shares}")
+    return {
+        name: sum(
+            (s * one[name] for s, one in zip(shares, weights, strict=True)),
+            torch.zeros_like(first),
+        )
+        if first.is_floating_point()
+        else first
+        for name, first in weights[0].items()
+    }

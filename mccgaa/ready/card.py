@@ -21,7 +21,7 @@ from mccgaa.ready.classifier import (
     Classifier,
     Scoring,
 )
-from mccgaa.run_folder import METRICS, read_metrics
+from mccgaa.run_folder import METRICS
 
 CARD = """---
 library_name: mccgaa
@@ -59,7 +59,7 @@ leads are zeros.
 {trained}
 
 Encoder: ResNet-{depth}, {parameters:.1f} million parameters in all; text encoder
-`{encoder}`, frozen. Loss: {loss}. The configuration is in `config.json`.
+`{encoder}`, frozen. Loss: {loss}.{merged} The configuration is in `config.json`.
 
 ## How it was tested
 
@@ -145,6 +145,7 @@ def write_card(
         parameters=sum(p.numel() for p in classifier.model.parameters()) / 1e6,
         encoder=config.text.encoder,
         loss=loss,
+        merged=_merged(facts["merged"]),
         tested=_tests(name, tested, classifier.scoring.prompting)
         or "No store was given to test it on.",
         calibrated=_calibrated(classifier.scoring, tested),
@@ -237,17 +238,17 @@ def _attribution(real: Sequence[str], simulated: bool) -> str:
     return "\n".join(said)
 
 
-def training_facts(run: Path) -> dict[str, Any]:
+def training_facts(metrics: dict[str, Any]) -> dict[str, Any]:
     """What a run and those that it started from were trained on.
+
+    Args:
+        metrics: what the run says of itself (`run_folder.read_metrics`).
 
     Returns:
         `stages`, first to last, each with source, fingerprint, synthetic and the kind
-        of texts.
-
-    Raises:
-        RunError: its metrics.json is damaged.
+        of texts; and `merged`, as in `merged.Merged`, or None.
     """
-    one = read_metrics(run)
+    one = metrics
     stages = []
     while one:
         store = one.get("store") or {}
@@ -256,4 +257,16 @@ def training_facts(run: Path) -> dict[str, Any]:
         facts = {"synthetic": one.get("synthetic"), "texts": kind, "ecgs": ecgs}
         stages.append({**store, **facts})
         one = one.get("start") or {}
-    return {"stages": stages[::-1]}
+    return {"stages": stages[::-1], "merged": metrics.get("merged")}
+
+
+def _merged(merged: dict[str, Any] | None) -> str:
+    """Say whose weights the model has, where they are not those of one run."""
+    if not merged:
+        return ""
+    runs, share = len(merged["runs"]), merged["start_share"]
+    said = f"the mean of {runs} runs that differ in their seed" if runs > 1 else ""
+    if share:
+        part = f"{share:.0%} those that the training started from"
+        said = f"{part}, and for the rest {said or 'those that it ended with'}"
+    return f" Its weights are {said}."

@@ -35,14 +35,13 @@ from mccgaa.data.transform import prepare_windows
 from mccgaa.errors import ConfigError, RunError, did_you_mean
 from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.known_texts import VECTORS, KnownTexts
-from mccgaa.model import MCCGAA, locate
+from mccgaa.model import MCCGAA, SHIPPED, locate
 from mccgaa.plus.prompting import Prompting, Wordings, places, texts_of
 from mccgaa.ready.folded import fold
 from mccgaa.run_folder import METRICS
 from mccgaa.runtime import pick_device
 from mccgaa.settings import from_dict
 
-SHIPPED = Path(__file__).parents[1] / "weights"
 DEFAULT = "mccgaa-plus"  # what `load()` loads
 EXAMPLE = Path(__file__).parents[1] / "examples" / "ecg.hea"  # simulated
 
@@ -475,8 +474,6 @@ def folder_of(name: Path | str | None) -> Path:
             "`mccgaa pretrain` prints."
         )
     name = names[0] if name is None else name
-    if str(name) in names and not Path(name).is_dir():
-        return SHIPPED / str(name)
     try:
         return locate(name, also=(VECTORS, KNOWLEDGE, SCORING, METRICS))
     except RunError as error:

@@ -8,7 +8,6 @@ With ONNX the ECG encoder also runs where there is no PyTorch.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -43,7 +42,9 @@ from mccgaa.ready.classifier import (
     VECTORS,
     Classifier,
     Scoring,
+    shipped,
 )
+from mccgaa.ready.merged import merge
 from mccgaa.run_folder import METRICS
 from mccgaa.settings import to_dict
 from mccgaa.text import TextEncoder, locate
@@ -51,9 +52,10 @@ from mccgaa.zeroshot import task_rows, zero_shot
 
 
 def export(
-    run: Path | str,
+    run: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
+    start_share: float = 0.0,
     knowledge: Knowledge | None = None,
     prompting: Prompting | None = None,
     calibrate_on: SignalStore | None = None,
@@ -64,8 +66,10 @@ def export(
     """Write a run's model as a folder that is ready to use.
 
     Args:
-        run: the folder of a finished run.
+        run: the folder of a finished run; or of several, whose mean is the model.
         out: the folder to write; its name is the model's.
+        start_share: the part in [0, 1) that the weights which the run started from have
+            in the model's, as `merged.merge`.
         knowledge: what classes are called; the packaged base when None.
         prompting: how classes are worded and scored; all their wordings when None.
         calibrate_on: records to fit probabilities to: of its training and validation
@@ -81,37 +85,43 @@ def export(
         The folder.
 
     Raises:
-        RunError: there is no such run.
-        ConfigError: the package onnx is missing.
+        RunError: there is no such run, or as `merged.merge`.
+        ConfigError: the package onnx is missing, or as `merged.merge`.
         StoreError: a store that does not fit the model, or lacks labels or records.
         KnowledgeError: a class of a store to test on is not in the knowledge base.
         TextError: the text encoder cannot be had.
         WriteError: `out` cannot be written, or is a folder of something else.
     """
     out = Path(out)
-    if not Path(run).is_dir():
-        raise RunError(
-            f"{run} is no folder; export needs that of a finished run, which says what "
-            "the model was trained on (`mccgaa pretrain` prints it)."
-        )
+    runs = [run] if isinstance(run, Path | str) else list(run)
+    for one in runs:
+        if not Path(one).is_dir():
+            ready = str(one) in shipped()
+            raise RunError(
+                f"{one} is no folder; export needs that of a finished run, which says "
+                "what the model was trained on (`mccgaa pretrain` prints it)."
+                + " This one comes with the package, and is ready to use."
+                * ready
+            )
     _check_place(out)
     if onnx:
         check_onnx()
-    model = lean(MCCGAA.from_pretrained(run))
+    merged = merge(runs, start_share)
+    model, first = lean(merged.model), Path(runs[0])
     knowledge = knowledge or Knowledge.load()
-    facts = training_facts(Path(run))
+    facts = training_facts(merged.metrics)
     locate(model.config.text.encoder)
     for store in (*test_on, *([] if calibrate_on is None else [calibrate_on])):
         check_input(store, model.config.input)
     if calibrate_on is not None:
-        labelled_rows(knowledge, calibrate_on, _unread(calibrate_on, Path(run))[0])
+        labelled_rows(knowledge, calibrate_on, _unread(calibrate_on, first)[0])
     for store in test_on:
         task_rows(store, list(store.meta["tasks"]), knowledge)
     with write_folder(out) as folder:
         model.half().save_pretrained(folder)  # what is tested is what is shipped
         model = MCCGAA.from_pretrained(folder)
-        if (Path(run) / METRICS).is_file():
-            shutil.copy(Path(run) / METRICS, folder)
+        if merged.metrics:
+            write_json(folder / METRICS, merged.metrics)
         _write_texts(folder / VECTORS, model, knowledge)
         (folder / KNOWLEDGE).write_text(
             json.dumps(knowledge.content, indent=1), encoding="utf-8"
@@ -119,7 +129,7 @@ def export(
         scoring = Scoring(prompting or Prompting("members"))
         classifier = Classifier(model, knowledge, scoring)
         if calibrate_on is not None:
-            classifier.scoring = _calibrate(classifier, calibrate_on, Path(run))
+            classifier.scoring = _calibrate(classifier, calibrate_on, first)
         write_json(folder / SCORING, to_dict(classifier.scoring))
         tested = [_test(classifier, store, bootstrap) for store in test_on]
         if onnx:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,8 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import TaskResult
 from mccgaa.settings import load_yaml
-from mccgaa_book import compare, experiments, plan, results, scored, strict
+from mccgaa.zeroshot import load_model, zero_shot
+from mccgaa_book import averaged, compare, experiments, plan, results, scored, strict
 from mccgaa_book.lab import Lab
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -163,6 +165,46 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
     assert top["variant"].tolist() == ["alone", "started"] and top["task"][0] == "super"
     assert top["value"][0] != top["value"][1], "they start from other weights"
     assert top["trained_on"].tolist() == list(said.values())
+    with pytest.raises(ConfigError, match="alone starts from no model's weights"):
+        averaged.averaged(lab, ["alone"], [0])
+    own_starts = averaged.averaged(lab, ["started"], [0, 1])
+    assert set(own_starts["seed"]) == {"0", "1"}, "their mean would be no model"
+    start = lab.earlier_run("started").folder
+    profile["variants"]["tuned"] = profile["variants"]["alone"] | {
+        "pretrain": {"start": str(start), "lr": 0.01}
+    }
+    edit(project, **profile)
+    lab = Lab("small")
+    assert lab.run("tuned").folder == lab.folder("tuned", 0) and lab.started
+    between = averaged.averaged(lab, ["tuned"], [0, 1])
+    assert set(between["trained_on"]) == {"synthetic then real"}
+    cells = between.set_index(["seed", "start_share", "split"])["value"]
+    seeds, shares = ("0", "1", averaged.MERGED), ("0", "0.25", "0.5", "0.75")
+    splits = {"val": shares, "test": ("0", "0.5")}
+    assert set(cells.index) == {
+        (seed, share, split)
+        for split, some in splits.items()
+        for share, seed in product(some, seeds)
+    }
+    (usual,) = lab.zero_shot("tuned", 1, split="val", bootstrap=0).values()
+    assert cells["1", "0", "val"] == pytest.approx(100 * usual.macro_auroc)
+    folders = [start, *(lab.run("tuned", seed).folder for seed in (0, 1))]
+    begun, *ends = (load_model(folder, "cpu").state_dict() for folder in folders)
+    model = load_model(start, "cpu")
+    for seed, ended in (
+        ("0", ends[0]),
+        (averaged.MERGED, {n: (ends[0][n] + ends[1][n]) / 2 for n in begun}),
+    ):
+        half = {n: (begun[n] + ended[n]) / 2 for n in begun}
+        model.load_state_dict({n: v.to(begun[n].dtype) for n, v in half.items()})
+        (found,) = zero_shot(
+            model, lab.store("ptbxl"), ["super"], lab.knowledge, bootstrap=0
+        ).values()
+        value = cells[seed, "0.5", "test"]
+        assert value == pytest.approx(100 * found.macro_auroc, abs=0.5)
+        assert value != cells[seed, "0", "test"]
+    top = experiments.EXPERIMENTS["ceiling"](lab, ["tuned"], [0])
+    assert set(top["trained_on"]) == {"synthetic then real"}
     scored_classes = [("super", c) for c in lab.zero_shot("alone")["super"].classes]
     monkeypatch.setattr(strict, "groups", lambda lab: [scored_classes])
     monkeypatch.setattr(strict, "without", lambda lab, classes: lab)  # no more runs
@@ -196,15 +238,19 @@ def test_each_class_is_tested_by_a_run_that_never_met_it_and_by_the_usual_one(
     assert strict.groups(lab) == groups  # of every run
     sizes = [len({lab.knowledge.entry(*c).name for c in group}) for group in groups]
     assert max(sizes) - min(sizes) <= 1
-    frame = strict.unseen(lab, ["bipartite"], [0])
+    seeds = [0, 1, 5]  # the last has the group of 5 % 3
+    frame = strict.unseen(lab, ["bipartite"], seeds)
     both = frame.pivot(index=["task", "class"], columns="metric", values="value")
     assert set(both.index) <= set(classes) and len(both) >= 3
-    usual = lab.zero_shot("bipartite", 0, bootstrap=0)
-    for group in groups:
+    seed_of = frame.groupby(["task", "class"])["seed"].unique()
+    for seed, group in zip(seeds, groups, strict=True):
+        usual = lab.zero_shot("bipartite", seed, bootstrap=0)
         held_out = strict.without(lab, group)
-        facts = held_out.run("bipartite").metrics["texts"]["unseen"]
+        facts = held_out.run("bipartite", seed).metrics["texts"]["unseen"]
         assert set(facts["classes"]) == {f"{task}/{cls}" for task, cls in group}
-        strict_ = held_out.zero_shot("bipartite", 0, bootstrap=0)
+        strict_ = held_out.zero_shot("bipartite", seed, bootstrap=0)
+        found = [c for c in group if c in both.index]
+        assert all(list(seed_of[c]) == [str(seed)] for c in found)
         for task, cls in [c for c in group if c in both.index]:
             row = both.loc[task, cls]
             assert row["auroc"] == 100 * usual[task].classes[cls]["auroc"]
