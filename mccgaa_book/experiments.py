@@ -243,7 +243,10 @@ def _trained(
     """
     if name in (*WITHOUT_RUNS, *ITS_OWN):
         return []
-    runs = list(product(map(lab.at, variants), seeds))
+    runs = [
+        (plan.behind(lab, name, variant, seed), seed)
+        for variant, seed in product(variants, seeds)
+    ]
     if name == "transfer":  # of both profiles' models, as far as they have them
         runs = [
             ((home, variant), seed)

@@ -269,6 +269,12 @@ class Lab:
             self._stores[name] = open_store(self.profile, name)
         return self._stores[name]
 
+    @property
+    def packed(self) -> bool:
+        """Whether all of the profile's stores are there."""
+        places = [Path(recipe.out) for recipe in self.profile.stores.values()]
+        return all((place / "store.json").is_file() for place in places)
+
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:
         """The configuration of a variant; by default of the profile's first."""
         return self.profile.run_config(variant, seed, self.overrides)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mccgaa.counted import counted
+from mccgaa_book import strict
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
@@ -33,17 +34,16 @@ def plan(lab: Lab, wanted: Wanted) -> str:
     for name, (variants, seeds) in wanted.items():
         missing, took = [], 0.0
         for variant in variants:
-            home, own = lab.at(variant)
-            absent = [
-                seed
-                for seed in seeds
-                if (home.profile.name, own, seed) not in named
-                and not home.finished(own, seed)
-            ]
-            named |= {(home.profile.name, own, seed) for seed in seeds}
+            absent = []
+            for seed in seeds:
+                home, own = behind(lab, name, variant, seed)
+                run = (home.profile.name, home.hash, own, seed)
+                if run not in named and not home.finished(own, seed):
+                    absent.append(seed)
+                named.add(run)
             if not absent:
                 continue
-            each = seconds(home, own)
+            each = seconds(*lab.at(variant))
             unknown += len(absent) * math.isnan(each)
             took += 0.0 if math.isnan(each) else each * len(absent)
             time = "" if math.isnan(each) else f" ({duration(each)} each)"
@@ -56,6 +56,24 @@ def plan(lab: Lab, wanted: Wanted) -> str:
     rest = f"{counted(unknown, 'run')} whose time is not known yet"
     lines.append(f"To train: {', and '.join(known + [rest] * bool(unknown))}.")
     return "\n".join(lines)
+
+
+def behind(lab: Lab, experiment: str, variant: str, seed: int) -> tuple[Lab, str]:
+    """Find the run that a row of an experiment is made from.
+
+    Args:
+        lab: of the profile.
+        experiment: its name.
+        variant, seed: of the row.
+
+    Returns:
+        The lab and the variant's name there. The strict protocol has labs of its own,
+        where the stores say which classes there are.
+    """
+    home, own = lab.at(variant)
+    if experiment == "unseen" and home.packed:
+        home = strict.without(home, strict.group_of(home, seed))
+    return home, own
 
 
 def seconds(lab: Lab, variant: str) -> float:

@@ -1,4 +1,4 @@
-"""Zero-shot on classes that pretraining never met, beside the usual protocol.
+"""Zero-shot on classes that pretraining never met.
 
 Each class of the tasks is in one of five random groups. The run of each seed is
 pretrained once more without any record or statement that carries a class of one group
@@ -46,36 +46,42 @@ def groups(lab: Lab) -> list[list[tuple[str, str]]]:
     ]
 
 
+def group_of(lab: Lab, seed: int) -> list[tuple[str, str]]:
+    """The (task, class) that the runs of a seed never meet."""
+    every = groups(lab)
+    return every[seed % len(every)]
+
+
 def unseen(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """AUROC x 100 of classes on the test split, held out from pretraining or not.
+    """AUROC x 100 on the test split of classes that the run never met.
+
+    The same under the usual protocol is `scored.zeroshot`'s.
 
     Returns:
         One row per class of the group of its seed, without an interval: metric
-        `auroc_unseen` of the run that never met it, and `auroc` of the usual run.
-        Classes without a positive or a negative record are absent.
+        `auroc_unseen`. Classes without a positive or a negative record are absent.
+        Besides, per variant and seed, `records`: how many pretraining had left.
     """
     rows: list[dict[str, Any]] = []
-    tasks, every = tested_tasks(lab, "test"), groups(lab)
+    tasks = tested_tasks(lab, "test")
     for seed in seeds:
-        classes = every[seed % len(every)]
+        classes = group_of(lab, seed)
         held_out = without(lab, classes)
         wanted = {task: [c for t, c in classes if t == task] for task in tasks}
+        wanted = {task: some for task, some in wanted.items() if some}
         for variant in variants:
-            for metric, one in (("auroc_unseen", held_out), ("auroc", lab)):
-                found = one.zero_shot(
-                    variant,
-                    seed,
-                    tasks=[task for task in tasks if wanted[task]],
-                    bootstrap=0,
-                )
-                name = {"variant": variant, "seed": str(seed), "split": "test"}
-                name |= {"trained_on": one.trained_on(variant, seed)}
-                for task, result in found.items():
-                    rows += [
-                        row | {"metric": metric}
-                        for row in aurocs(name | {"task": task}, result)
-                        if row["class"] in wanted[task]
-                    ]
+            name = {"variant": variant, "seed": str(seed), "split": "test"}
+            name |= {"trained_on": held_out.trained_on(variant, seed)}
+            found = held_out.zero_shot(variant, seed, tasks=list(wanted), bootstrap=0)
+            for task, result in found.items():
+                rows += [
+                    row | {"metric": "auroc_unseen"}
+                    for row in aurocs(name | {"task": task}, result)
+                    if row["class"] in wanted[task]
+                ]
+            left = held_out.run(variant, seed).metrics["pairs"]["train"]
+            about = {"task": "", "class": "", "metric": "records"}
+            rows.append(name | about | {"split": "train", "value": left})
     return with_sources(pd.DataFrame(rows), lab)
 
 
