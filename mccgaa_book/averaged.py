@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mccgaa.errors import ConfigError
-from mccgaa.ready.merged import merge
+from mccgaa.ready.merged import merge, start_of
 from mccgaa.zeroshot import zero_shot
 from mccgaa_book.results import history
 from mccgaa_book.scored import aurocs, prompting, tested_tasks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a lab runs experiments, which import this module
 
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of the start, in the weights
 HALF = 0.5  # the only one on a test split beside 0: nothing is chosen there
-MERGED = "merged"  # the seed of the mean over seeds
+MERGED, START = "merged", "start"  # seeds: the mean of all; where they began
 
 
 def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
@@ -30,7 +30,8 @@ def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
         Macro rows, without intervals, with a column `start_share`: of the validation
         splits of the lab and of the profile that it transfers to, for each of SHARES,
         and of their test splits for none and half. Where several seeds started from
-        the same weights, the seed MERGED is the mean of all of theirs.
+        the same weights, the seed MERGED is the mean of all of theirs, and the seed
+        START those weights, on the validation splits.
 
     Raises:
         ConfigError: a variant that starts from no model's weights.
@@ -47,13 +48,20 @@ def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
             )
         if len(runs) > 1 and len({start["weights"] for start in starts}) == 1:
             runs[MERGED] = [one for (one,) in runs.values()]
-        for (name, some), share in product(runs.items(), SHARES):
-            model = merge([run.folder for run in some], share).model
+        kinds = next(iter(runs.values()))[0].kinds
+        models = [
+            (name, share, kinds, merge([run.folder for run in some], share).model)
+            for (name, some), share in product(runs.items(), SHARES)
+        ]
+        if MERGED in runs:
+            start = start_of(runs[MERGED][0].folder).model
+            models.append((START, 1.0, kinds[:-1], start))
+        for name, share, met, model in models:
+            row = {"variant": variant, "seed": name, "start_share": f"{share:g}"}
+            row |= {"trained_on": history(met)}
             splits = ["val", "test"] if share in (0, HALF) else ["val"]
             for tested, split in product(places, splits):
-                row = {"variant": variant, "seed": name, "start_share": f"{share:g}"}
-                row |= {"split": split, "trained_on": history(some[0].kinds)}
-                rows += _macros(lab, model, tested, row)
+                rows += _macros(lab, model, tested, row | {"split": split})
     return pd.DataFrame(rows)
 
 

@@ -63,7 +63,7 @@ def merge(runs: Sequence[Path | str], start_share: float = 0.0) -> Merged:
     shares = [(1 - start_share) / len(runs)] * len(runs)
     if start_share:
         begun = MCCGAA.from_pretrained(runs[0])  # what a start lacks is the run's own
-        _start_of(runs[0], said[0]).give(begun)
+        start_of(runs[0]).give(begun)
         weights, shares = [*weights, begun.state_dict()], [*shares, start_share]
     model.load_state_dict(mean_of(weights, shares))
     of = {"runs": [one.get("hash") for one in said], "start_share": start_share}
@@ -95,13 +95,20 @@ def _check_alike(
                 )
 
 
-def _start_of(run: Path | str, said: dict[str, Any]) -> Start:
-    """The model that a run started from, if it is where it was."""
+def start_of(run: Path | str) -> Start:
+    """The model that a run started from.
+
+    Args:
+        run: folder of a finished run that did.
+
+    Raises:
+        RunError: it is no longer where it was.
+    """
     place = load_yaml(Path(run) / "config.yaml")["pretrain"]["start"]
-    start = Start(place)
-    if start.fingerprint != said["start"]["weights"]:
+    start, weights = Start(place), read_metrics(run)["start"]["weights"]
+    if start.fingerprint != weights:
         raise RunError(
             f"{place} holds other weights ({start.fingerprint}) than those that {run} "
-            f"started from ({said['start']['weights']}); put these back."
+            f"started from ({weights}); put these back."
         )
     return start

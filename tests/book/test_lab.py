@@ -177,7 +177,9 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
     lab = Lab("small")
     assert lab.run("tuned").folder == lab.folder("tuned", 0) and lab.started
     between = averaged.averaged(lab, ["tuned"], [0, 1])
-    assert set(between["trained_on"]) == {"synthetic then real"}
+    begun = between["seed"] == averaged.START
+    assert between[begun]["trained_on"].tolist() == ["synthetic"]
+    assert set(between[~begun]["trained_on"]) == {"synthetic then real"}
     cells = between.set_index(["seed", "start_share", "split"])["value"]
     seeds, shares = ("0", "1", averaged.MERGED), ("0", "0.25", "0.5", "0.75")
     splits = {"val": shares, "test": ("0", "0.5")}
@@ -185,7 +187,7 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
         (seed, share, split)
         for split, some in splits.items()
         for share, seed in product(some, seeds)
-    }
+    } | {(averaged.START, "1", "val")}
     (usual,) = lab.zero_shot("tuned", 1, split="val", bootstrap=0).values()
     assert cells["1", "0", "val"] == pytest.approx(100 * usual.macro_auroc)
     folders = [start, *(lab.run("tuned", seed).folder for seed in (0, 1))]
