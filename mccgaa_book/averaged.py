@@ -20,49 +20,60 @@ if TYPE_CHECKING:  # a lab runs experiments, which import this module
 
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of the start, in the weights
 HALF = 0.5  # the only one on a test split beside 0: nothing is chosen there
-MERGED, START = "merged", "start"  # seeds: the mean of all; where they began
+MERGED = "merged"  # behind a variant and its share: the mean of all seeds' weights
 
 
 def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """Zero-shot AUROC x 100 of runs averaged with the weights that they started from.
 
     Returns:
-        Macro rows, without intervals, with a column `start_share`: of the validation
-        splits of the lab and of the profile that it transfers to, for each of SHARES,
-        and of their test splits for none and half. Where several seeds started from
-        the same weights, the seed MERGED is the mean of all of theirs, and the seed
-        START those weights, on the validation splits.
+        Macro rows, without intervals. `variant` is followed by the share of the start
+        ("tuned 0.5"), of which there are SHARES on the validation splits of the lab and
+        of the profile that it transfers to, and none and HALF on their test splits.
+        Where several seeds started from the same weights, there are two models of no
+        seed: the mean of all their weights ("tuned 0.5 merged"), and where they began
+        ("tuned 1"), on the validation splits.
 
     Raises:
         ConfigError: a variant that starts from no model's weights.
     """
     rows: list[dict[str, Any]] = []
-    places = [lab, *([lab.other] if lab.profile.transfer else [])]
     for variant in variants:
-        runs = {str(seed): [lab.run(variant, seed)] for seed in seeds}
-        starts = [one.metrics.get("start") for (one,) in runs.values()]
+        runs = {str(seed): lab.run(variant, seed) for seed in seeds}
+        starts = [run.metrics.get("start") for run in runs.values()]
         if None in starts:
             raise ConfigError(
                 f"{lab.profile.path}: {variant} starts from no model's weights, so "
                 "there is nothing to average its own with; choose variants that do."
             )
-        if len(runs) > 1 and len({start["weights"] for start in starts}) == 1:
-            runs[MERGED] = [one for (one,) in runs.values()]
-        kinds = next(iter(runs.values()))[0].kinds
-        models = [
-            (name, share, kinds, merge([run.folder for run in some], share).model)
-            for (name, some), share in product(runs.items(), SHARES)
-        ]
-        if MERGED in runs:
-            start = start_of(runs[MERGED][0].folder).model
-            models.append((START, 1.0, kinds[:-1], start))
-        for name, share, met, model in models:
-            row = {"variant": variant, "seed": name, "start_share": f"{share:g}"}
-            row |= {"trained_on": history(met)}
+        whole = [(seed, "", [run.folder]) for seed, run in runs.items()]
+        folders = [run.folder for run in runs.values()]
+        common = len(runs) > 1 and len({start["weights"] for start in starts}) == 1
+        if common:
+            whole.append(("", f" {MERGED}", folders))
+        kinds = next(iter(runs.values())).kinds
+        for (seed, how, some), share in product(whole, SHARES):
+            name = {"variant": f"{variant} {share:g}{how}", "seed": seed}
+            name |= {"trained_on": history(kinds)}
             splits = ["val", "test"] if share in (0, HALF) else ["val"]
-            for tested, split in product(places, splits):
-                rows += _macros(lab, model, tested, row | {"split": split})
+            rows += _everywhere(lab, merge(some, share).model, splits, name)
+        if common:
+            name = {"variant": f"{variant} 1", "seed": ""}
+            name |= {"trained_on": history(kinds[:-1])}
+            rows += _everywhere(lab, start_of(folders[0]).model, ["val"], name)
     return pd.DataFrame(rows)
+
+
+def _everywhere(
+    lab: Lab, model: MCCGAA, splits: Sequence[str], name: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The macro rows of a model on splits of a lab and of where it transfers."""
+    places = [lab, *([lab.other] if lab.profile.transfer else [])]
+    return [
+        row
+        for tested, split in product(places, splits)
+        for row in _macros(lab, model, tested, name | {"split": split})
+    ]
 
 
 def _macros(
@@ -71,9 +82,8 @@ def _macros(
     """The macro row of each task of a lab's split, for each way to word classes."""
     by_store: dict[str, dict[str, str]] = {}  # store -> task there -> task
     for task in tested_tasks(tested, row["split"]):
-        if task in lab.tasks:
-            store, there = tested.profile.tested_on(task)
-            by_store.setdefault(store, {})[there] = task
+        store, there = tested.profile.tested_on(task)
+        by_store.setdefault(store, {})[there] = task
     rows = []
     for (store, tasks), prompts in product(by_store.items(), lab.profile.prompts):
         found = zero_shot(

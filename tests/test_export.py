@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from test_ready import BASE, STATEMENTS, ecg, unsettle
 
 from mccgaa.cli import main
-from mccgaa.config import EncoderConfig
+from mccgaa.config import EncoderConfig, PretrainConfig, RunConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import (
     ConfigError,
@@ -36,7 +36,7 @@ from mccgaa.ready.classifier import Classifier, Scoring, load
 from mccgaa.ready.export import export, lean, write_onnx
 from mccgaa.ready.folded import fold
 from mccgaa.ready.merged import merge
-from mccgaa.settings import dump_yaml
+from mccgaa.settings import dump_yaml, to_dict
 from mccgaa.start import Start
 from mccgaa.zeroshot import load_model, score_tasks
 
@@ -253,7 +253,11 @@ def test_a_card_says_whose_weights_a_model_has(run, tmp_path):
         runs.append(tmp_path / f"run-{seed}")
         MCCGAA(STATEMENTS).save_pretrained(runs[-1])
         (runs[-1] / "metrics.json").write_text(json.dumps(said | {"hash": str(seed)}))
-        dump_yaml({"pretrain": {"start": str(start)}}, runs[-1] / "config.yaml")
+        settings = PretrainConfig(start=str(start), seed=seed)
+        dump_yaml(
+            to_dict(RunConfig(model=STATEMENTS, pretrain=settings)),
+            runs[-1] / "config.yaml",
+        )
     for chosen, share, words in (
         (runs, 0.0, "the mean of 2 runs that differ in their seed"),
         (runs[0], 0.4, "40% those that the training started from, and for the rest "),

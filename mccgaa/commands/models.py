@@ -337,8 +337,8 @@ def export(args: argparse.Namespace) -> None:
     known, as with another store of the same source, the card says so.
 
     A run that started from another model's weights forgets some of what that one knew.
-    With --start-share 0.5 the model is half-way between both, which often knows more
-    than either; and of several such runs it is the mean.
+    With --start-share 0.5 the model is half-way between both, which may keep the better
+    part of each (chapter 8 of the book); and of several such runs it is the mean.
 
     Example: mccgaa export --run runs/RUN --out my-model --calibrate stores/ptbxl-100
     --test stores/ptbxl-100 --onnx

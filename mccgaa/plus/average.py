@@ -56,7 +56,8 @@ def mean_of(
 
     It is a model only where all of them are in one valley of the loss, as runs are
     that began with the same weights ("model soups", Wortsman et al. 2022). Running
-    statistics of batch normalisation are averaged likewise; counters are the first's.
+    statistics of batch normalisation are averaged likewise, which are nearly those that
+    the averaged network would have; counters are the first's.
 
     Args:
         weights: the models' `state_dict`, of the same names and shapes.

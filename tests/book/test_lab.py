@@ -17,7 +17,7 @@ from fake_device import fake_gpu
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import TaskResult
-from mccgaa.settings import load_yaml
+from mccgaa.settings import dump_yaml, load_yaml
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import averaged, compare, experiments, plan, results, scored, strict
 from mccgaa_book.lab import Lab
@@ -134,9 +134,9 @@ def test_pretraining_and_transfer_are_told_in_numbers(project):
 
 def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
     """Of a twin's model that goes on to real ECGs, and is tested on real ones."""
-    (project / "params" / "first.yaml").write_text(
-        (project / "params" / "small.yaml").read_text(encoding="utf-8")
-    )
+    first = load_yaml(project / "params" / "small.yaml")
+    first["stores"]["ptbxl"]["out"] = "stores/simulated"  # stays what it is
+    dump_yaml(first, project / "params" / "first.yaml")
     pretend_real(project, "ptbxl")
     profile = load_yaml(project / "params" / "small.yaml")
     profile["stores"] = {n: profile["stores"]["ptbxl"] for n in ("pretrain", "ptbxl")}
@@ -173,40 +173,57 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
     profile["variants"]["tuned"] = profile["variants"]["alone"] | {
         "pretrain": {"start": str(start), "lr": 0.01}
     }
-    edit(project, **profile)
+    profile["variants"]["fast"] = profile["variants"]["alone"] | {
+        "pretrain": {"lr": 0.01}
+    }
+    ways = ["single", "members-mean"]
+    edit(project, **profile | {"prompts": ways, "transfer": "params/first.yaml"})
     lab = Lab("small")
     assert lab.run("tuned").folder == lab.folder("tuned", 0) and lab.started
-    between = averaged.averaged(lab, ["tuned"], [0, 1])
-    begun = between["seed"] == averaged.START
-    assert between[begun]["trained_on"].tolist() == ["synthetic"]
+    path = experiments.make(lab, "averaged", ["tuned"], [0, 1])
+    assert results.stamp_of(path)["synthetic"] == "mixed"
+    between = results.load("averaged", "small", path.parent).frame
+    begun = between["variant"] == "tuned 1"
+    assert set(between[begun]["trained_on"]) == {"synthetic"}
     assert set(between[~begun]["trained_on"]) == {"synthetic then real"}
-    cells = between.set_index(["seed", "start_share", "split"])["value"]
-    seeds, shares = ("0", "1", averaged.MERGED), ("0", "0.25", "0.5", "0.75")
-    splits = {"val": shares, "test": ("0", "0.5")}
+    keys = ["variant", "seed", "split", "tested_on", "metric"]
+    cells = between.set_index(keys)["value"]
+    shares, splits = ("0", "0.25", "0.5", "0.75"), {"test": ("0", "0.5")}
+    made = {("tuned 1", "", "val")}
+    for split, some in ({"val": shares} | splits).items():
+        made |= {(f"tuned {s}", seed, split) for s in some for seed in ("0", "1")}
+        made |= {(f"tuned {s} merged", "", split) for s in some}
+    kinds, metrics = ("synthetic", "real"), ("auroc", "auroc_members-mean")
     assert set(cells.index) == {
-        (seed, share, split)
-        for split, some in splits.items()
-        for share, seed in product(some, seeds)
-    } | {(averaged.START, "1", "val")}
-    (usual,) = lab.zero_shot("tuned", 1, split="val", bootstrap=0).values()
-    assert cells["1", "0", "val"] == pytest.approx(100 * usual.macro_auroc)
-    folders = [start, *(lab.run("tuned", seed).folder for seed in (0, 1))]
-    begun, *ends = (load_model(folder, "cpu").state_dict() for folder in folders)
-    model = load_model(start, "cpu")
-    for seed, ended in (
-        ("0", ends[0]),
-        (averaged.MERGED, {n: (ends[0][n] + ends[1][n]) / 2 for n in begun}),
+        (*m, k, way) for m in made for k in kinds for way in metrics
+    }
+    for (kind, on), (metric, way) in product(
+        zip(kinds, (lab.other, lab), strict=True), zip(metrics, ways, strict=True)
     ):
-        half = {n: (begun[n] + ended[n]) / 2 for n in begun}
-        model.load_state_dict({n: v.to(begun[n].dtype) for n, v in half.items()})
+        (usual,) = lab.zero_shot(
+            "tuned", 1, split="val", bootstrap=0, on=on, prompts=way
+        ).values()
+        value = cells["tuned 0", "1", "val", kind, metric]
+        assert value == pytest.approx(100 * usual.macro_auroc, abs=1e-3)
+    folders = [start, *(lab.run("tuned", seed).folder for seed in (0, 1))]
+    began, *ends = (load_model(folder, "cpu").state_dict() for folder in folders)
+    model = load_model(start, "cpu")
+    for name, ended in (
+        (("tuned 0.5", "0"), ends[0]),
+        (("tuned 0.5 merged", ""), {n: (ends[0][n] + ends[1][n]) / 2 for n in began}),
+    ):
+        half = {n: (began[n] + ended[n]) / 2 for n in began}
+        model.load_state_dict({n: v.to(began[n].dtype) for n, v in half.items()})
         (found,) = zero_shot(
             model, lab.store("ptbxl"), ["super"], lab.knowledge, bootstrap=0
         ).values()
-        value = cells[seed, "0.5", "test"]
+        value = cells[(*name, "test", "real", "auroc")]
         assert value == pytest.approx(100 * found.macro_auroc, abs=0.5)
-        assert value != cells[seed, "0", "test"]
-    top = experiments.EXPERIMENTS["ceiling"](lab, ["tuned"], [0])
-    assert set(top["trained_on"]) == {"synthetic then real"}
+    top = experiments.EXPERIMENTS["ceiling"](lab, ["tuned", "fast"], [0])
+    assert set(top["trained_on"]) == {"synthetic then real", "real"}
+    assert top["value"][0] != top["value"][1], "they start from other weights"
+    edit(project, **profile | {"transfer": None})
+    lab = Lab("small")
     scored_classes = [("super", c) for c in lab.zero_shot("alone")["super"].classes]
     monkeypatch.setattr(strict, "groups", lambda lab: [scored_classes])
     monkeypatch.setattr(strict, "without", lambda lab, classes: lab)  # no more runs
