@@ -306,6 +306,7 @@ shown = kept.groupby(["tested_on", "model"], sort=False)["value"]
 shown = shown.agg(["mean", "std"]).reset_index()
 shown["trained on"] = kept["trained_on"].iloc[0]
 shown.columns = ["tested on", "model", "macro AUROC", "SD", "trained on"]
+shown = shown.sort_values("tested on", kind="stable")
 page.table(
     shown,
     "beyond-half",
@@ -357,8 +358,8 @@ per_hospital = pd.DataFrame(
     [
         {
             "hospital": hospital.replace("_", " "),
-            "records": sizes[hospital, "", "records"],
-            "classes": sizes[hospital, "", "classes"],
+            "records": int(sizes[hospital, "", "records"]),
+            "classes": int(sizes[hospital, "", "classes"]),
             first: scores[first].loc[(hospital, ""), "value"],
             last: scores[last].loc[(hospital, ""), "value"],
         }
@@ -377,7 +378,8 @@ page.table(
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Every class", "code_prompt_hide": "Every class"}
 classes = scores[last].loc["challenge"].drop("")[results.NUMBERS]
 classes.insert(0, first, scores[first].loc["challenge"]["value"])
-classes.insert(0, "positives", sizes["challenge"].unstack("metric")["positives"])
+positives = sizes["challenge"].unstack("metric")["positives"]
+classes.insert(0, "positives", positives[classes.index].astype(int))
 classes = classes.rename(columns={"value": last}).sort_values(last, ascending=False)
 page.table(
     classes.reset_index().assign(
