@@ -22,7 +22,8 @@ from mccgaa import load
 from mccgaa.config import LEADS
 from mccgaa.data.record import Quality, Record
 from mccgaa.data.transform import prepare
-from mccgaa_book import page
+from mccgaa.ready.classifier import folder_of
+from mccgaa_book import page, results
 from mccgaa_book.lab import Lab
 from mccgaa_book.plots import data, lesson
 from mccgaa_twin.reports import ReportStyle, write_report
@@ -31,6 +32,7 @@ from mccgaa_twin.simulate import simulate_record
 config = Lab(params).config().model.input
 people = page.Simulated("Every ECG of this page is simulated while it is made.")
 page.start(people)
+results.note_reading(folder_of(None) / "model.safetensors")  # of what `load` gives
 
 # %% [markdown]
 # **Why this page.** The paper and the chapters after this one speak of leads, waves, rhythms and reports. If you know networks

@@ -307,6 +307,7 @@ shown = shown.agg(["mean", "std"]).reset_index()
 shown["trained on"] = kept["trained_on"].iloc[0]
 shown.columns = ["tested on", "model", "macro AUROC", "SD", "trained on"]
 shown = shown.sort_values("tested on", kind="stable")
+shown = shown[["model", "macro AUROC", "SD", "tested on", "trained on"]]
 page.table(
     shown,
     "beyond-half",

@@ -65,12 +65,9 @@ def mean_of(
     """
     if len(weights) != len(shares) or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"{len(weights)} models cannot have the shares {shares}")
-    return {
-        name: sum(
-            (s * one[name] for s, one in zip(shares, weights, strict=True)),
-            torch.zeros_like(first),
-        )
-        if first.is_floating_point()
-        else first
-        for name, first in weights[0].items()
-    }
+    mean = dict(weights[0])
+    for name, value in mean.items():
+        if value.is_floating_point():
+            parts = (s * one[name] for s, one in zip(shares, weights, strict=True))
+            mean[name] = torch.stack(list(parts)).sum(0)
+    return mean

@@ -292,13 +292,15 @@ def _outdated(path: Path) -> str | None:
 
 
 def _reading(path: Path) -> str | None:
-    """Hash a file that a page was made from: a profile, or results and their stamp."""
+    """Hash a file that a page was made from: a profile, results with stamp, a model."""
     if not path.is_file():
         return None
     if path.suffix == ".yaml":
         return chapters.settings(path)
-    both = path.read_bytes() + path.with_suffix(".json").read_bytes()
-    return hashlib.sha256(both).hexdigest()[:10]
+    content = path.read_bytes()
+    if path.suffix == ".csv":
+        content += path.with_suffix(".json").read_bytes()
+    return hashlib.sha256(content).hexdigest()[:10]
 
 
 def _execute(one: Chapter, publish: bool) -> None:

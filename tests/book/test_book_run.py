@@ -181,6 +181,26 @@ def test_a_page_is_stale_where_any_profile_that_it_read_is_another_now(project):
     assert book.check() == []
 
 
+def test_a_page_is_stale_where_a_model_that_it_asked_is_another_now(project):
+    model = project / "model.safetensors"
+    model.write_bytes(b"one")
+    edit(
+        project,
+        "page.start(lab)",
+        "page.start(lab)\nfrom pathlib import Path\n"
+        "results.note_reading(Path('model.safetensors').resolve())",
+    )
+    edit(
+        project,
+        "import numpy as np",
+        "from mccgaa_book import results\nimport numpy as np",
+    )
+    book.execute("demo", publish=True, echo=silent)
+    assert book.check() == []
+    model.write_bytes(b"two")
+    assert "model.safetensors is another one now" in book.check()[0]
+
+
 def test_a_page_or_result_of_another_method_or_package_is_stale(project, monkeypatch):
     monkeypatch.setattr(book, "METHOD", METHOD + 1)
     assert f"METHOD was {METHOD} and is {METHOD + 1} now" in book.check()[0]

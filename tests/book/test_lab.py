@@ -316,7 +316,7 @@ def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, caps
 def test_a_plan_says_how_long_it_takes_as_far_as_that_is_known(
     monkeypatch, finished, took, said
 ):
-    lab = SimpleNamespace(profile=SimpleNamespace(name="p"))
+    lab = SimpleNamespace(profile=SimpleNamespace(name="p"), hash="h")
     lab.at = lambda variant: (lab, variant)
     lab.finished = lambda variant, seed: f"{variant} {seed}" in finished
     times = iter(took)
