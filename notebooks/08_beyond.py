@@ -240,6 +240,8 @@ scores = {
     )
     for profile, (_, label) in SHOWN.items()
 }
+
+# %%
 for name, label in SHOWN.values():
     for part in ("value", "low", "high"):
         page.glue(f"{name}-{part}", scores[label].loc[("challenge", ""), part], ".1f")
@@ -272,10 +274,14 @@ line = results.with_task_mean(line)
 line = line[line["task"] == results.MEAN]
 words = line["variant"].str.split()
 line = line.assign(start_share=words.str[1].astype(float), how=words.str[2].fillna(""))
+
+# %%
 chosen_on, tests = (line[line["split"] == split] for split in ("val", "test"))
 merged = chosen_on[chosen_on["how"] == averaged.MERGED]
 single = chosen_on[(chosen_on["how"] == "") & (chosen_on["seed"] != "")]
 begun = chosen_on[chosen_on["start_share"] == 1]  # of all seeds
+
+# %%
 seeds = sorted(single["seed"].unique())
 single = pd.concat([single, *(begun.assign(seed=seed) for seed in seeds)])
 
@@ -286,6 +292,7 @@ def at(share, kind):
     return single[here]["value"].mean()
 
 
+# %%
 page.glue("forgot", at(1, "synthetic") - at(0, "synthetic"), ".1f")
 page.glue("line-half", at(0.5, "real") - at(0, "real"), "+.1f")
 page.glue("line-back", at(0.5, "synthetic") - at(0, "synthetic"), "+.1f")
@@ -376,7 +383,7 @@ page.table(
     index=False,
 )
 
-# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Every class", "code_prompt_hide": "Every class"}
+# %% tags=["hide-input"]
 classes = scores[last].loc["challenge"].drop("")[results.NUMBERS]
 classes.insert(0, first, scores[first].loc["challenge"]["value"])
 positives = sizes["challenge"].unstack("metric")["positives"]

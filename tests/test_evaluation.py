@@ -151,8 +151,8 @@ def test_the_command_writes_results_with_their_protocol(folder, tmp_path, capsys
     assert said["meaning"] == printed.splitlines()[0]
     assert "no classifier was fitted" in said["meaning"]
     assert "no evidence about patients" in said["meaning"]  # the folder is marked
-    doubt = "Whether records of this folder were in pretraining is not known."
-    assert doubt in said["meaning"]
+    assert "ptbxl, another source" in said["meaning"]  # so none was in pretraining
+    assert said["protocol"]["records_in_pretraining"] is False
     assert said["synthetic"]["tested"] is True
     assert said["protocol"]["classifier_fitted"] is False
     assert said["results"]["n"] == sum(h["n"] for h in said["hospitals"].values())
