@@ -31,7 +31,7 @@ from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.plus.prompting import Prompting
 from mccgaa.probe import model_features
-from mccgaa.ready.card import training_facts
+from mccgaa.ready.card import SIMULATOR, training_facts
 from mccgaa.ready.classifier import Classifier, Scoring, load
 from mccgaa.ready.export import export, lean, write_onnx
 from mccgaa.ready.folded import fold
@@ -227,6 +227,7 @@ def test_the_card_says_what_the_model_is_and_is_not_for(ready):
         "must not",
         "11,733 simulated ECGs (in the form of mimic), with the sentences of their",
         "real ECGs of ptbxl, with the names of their labels",
+        f".\n\n{SIMULATOR}\n\nEncoder",
         "Wagner et al.",
         "CC BY 4.0",
         "(val split)",
@@ -290,6 +291,11 @@ def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
     out = export(path, tmp_path / "twin", knowledge=SMALL)
     card = (out / "README.md").read_text()
     assert "license: mit" in card and "No ECG of a patient" in card
+    assert SIMULATOR in card
+    real = json.loads((run / "metrics.json").read_text()) | {"start": None}
+    (path / "metrics.json").write_text(json.dumps(real))
+    other = export(path, tmp_path / "real", knowledge=SMALL) / "README.md"
+    assert SIMULATOR not in other.read_text()
     assert "CC BY" not in card and "none were fitted" in card
     (path / "metrics.json").unlink()
     assert training_facts({}) == {"stages": [], "merged": None}

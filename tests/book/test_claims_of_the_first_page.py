@@ -1,4 +1,4 @@
-"""Numbers typed on the first page and in the README are those of results/."""
+"""Numbers typed on the first page, in the README and in cards are those of results/."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mccgaa.model import SHIPPED
+from mccgaa.ready.card import SIMULATOR
 from mccgaa_book import paper, results
 from mccgaa_book.audit import tables
 from mccgaa_book.speed import on_one_gpu
@@ -65,6 +67,28 @@ def test_other_hospitals_are_named_with_the_numbers_of_both_shipped_models():
             rows = rows[rows["metric"] == "auroc_members-mean"]
             said.append(f"{rows['value'].item():.1f}")
     assert [*found.groups()] == said
+
+
+@pytest.mark.parametrize(
+    ("model", "profile"), [("mccgaa-plus", "plus-ready"), ("mccgaa-plus-twin", "plus")]
+)
+def test_a_shipped_card_has_the_score_on_other_hospitals_and_its_simulators_source(
+    model, profile
+):
+    card = (SHIPPED / model / "README.md").read_text("utf-8")
+    rows = results.load("external", profile).frame
+    whole = rows[(rows["task"] == "challenge") & (rows["class"] == "")]
+    whole = whole.set_index("metric")
+    score = whole.loc["auroc_members-mean"]
+    said = (
+        f"On {whole.loc['records', 'value']:.0f} real records of other hospitals",
+        f"{score['value']:.1f} [{score['low']:.1f}, {score['high']:.1f}] over "
+        f"{whole.loc['classes', 'value']:.0f} of the 26 classes",
+        "looked at twice",
+        f".\n\n{SIMULATOR}\n\nEncoder",  # as a model that is exported now has it
+    )
+    for words in said:
+        assert words in card, words
 
 
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
