@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mccgaa import files
 from mccgaa.counted import counted
 from mccgaa_book import strict
 
@@ -31,6 +32,8 @@ def plan(lab: Lab, wanted: Wanted) -> str:
     """
     lines, named = [], set()
     total, unknown = 0.0, 0
+    asked = sum(len(variants) * len(seeds) for variants, seeds in wanted.values())
+    looked = files.bar(total=asked, desc="look", unit="run", leave=False, disable=None)
     for name, (variants, seeds) in wanted.items():
         missing, took = [], 0.0
         for variant in variants:
@@ -41,6 +44,7 @@ def plan(lab: Lab, wanted: Wanted) -> str:
                 if run not in named and not home.finished(own, seed):
                     absent.append(seed)
                 named.add(run)
+                looked.update()
             if not absent:
                 continue
             each = seconds(*lab.at(variant))
@@ -52,6 +56,7 @@ def plan(lab: Lab, wanted: Wanted) -> str:
         rest = f"missing {'; '.join(missing)}" if missing else "nothing to train"
         lines.append(f"{name}: {counted(runs, 'run')}, {rest}")
         total += took
+    looked.close()
     known = [f"about {duration(total)}"] if total or not unknown else []
     rest = f"{counted(unknown, 'run')} whose time is not known yet"
     lines.append(f"To train: {', and '.join(known + [rest] * bool(unknown))}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from functools import partial
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -323,6 +324,19 @@ def test_a_plan_says_how_long_it_takes_as_far_as_that_is_known(
     monkeypatch.setattr(plan, "seconds", lambda *_: next(times))
     lines = plan.plan(lab, {"zeroshot": (["a", "b"], [0, 1])}).splitlines()
     assert lines[0].startswith("zeroshot: 4 runs, ") and lines[1] == said
+
+
+def test_a_plan_shows_the_runs_that_it_looks_at_until_it_is_made(monkeypatch, capsys):
+    lab = SimpleNamespace(profile=SimpleNamespace(name="p"), hash="h")
+    lab.at, lab.finished = lambda variant: (lab, variant), lambda *_: True
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(plan.files, "bar", partial(plan.files.bar, mininterval=0))
+    plan.plan(lab, {"table4": (["a", "b"], [0, 1]), "table6": (["a", "c"], [0])})
+    out, shown = capsys.readouterr()
+    for looked in range(7):  # the last of all, too, which was planned before
+        assert f"| {looked}/6 [" in shown
+    assert not out and not shown.rpartition("\r")[0].rpartition("\r")[2].strip()
+    assert shown.endswith("\r")
 
 
 def test_a_run_that_its_store_does_not_fit_has_no_folder(project):
