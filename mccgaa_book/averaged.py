@@ -10,9 +10,8 @@ import pandas as pd
 
 from mccgaa.errors import ConfigError
 from mccgaa.ready.merged import merge, start_of
-from mccgaa.zeroshot import zero_shot
 from mccgaa_book.results import history
-from mccgaa_book.scored import aurocs, prompting, tested_tasks
+from mccgaa_book.scored import aurocs, tested_tasks
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa.model import MCCGAA
@@ -80,23 +79,11 @@ def _macros(
     lab: Lab, model: MCCGAA, tested: Lab, row: dict[str, str]
 ) -> list[dict[str, Any]]:
     """The macro row of each task of a lab's split, for each way to word classes."""
-    by_store: dict[str, dict[str, str]] = {}  # store -> task there -> task
-    for task in tested_tasks(tested, row["split"]):
-        store, there = tested.profile.tested_on(task)
-        by_store.setdefault(store, {})[there] = task
+    tasks = tested_tasks(tested, row["split"])
+    how = {"split": row["split"], "bootstrap": 0}
     rows = []
-    for (store, tasks), prompts in product(by_store.items(), lab.profile.prompts):
-        found = zero_shot(
-            model,
-            tested.store(store),
-            list(tasks),
-            lab.knowledge,
-            split=row["split"],
-            bootstrap=0,
-            **prompting(prompts),
-        )
-        source = {"tested_on": tested.data_kind(store)}
-        for there, result in found.items():
-            name = row | source | {"task": tasks[there]}
-            rows += aurocs(name, result, prompts)[:1]
+    for prompts in lab.profile.prompts:
+        for task, result in tested.score(model, tasks, lab.knowledge, prompts, **how):
+            name = {"task": task, "tested_on": tested.data_kind(tested.tasks[task])}
+            rows += aurocs(row | name, result, prompts)[:1]
     return rows

@@ -7,7 +7,7 @@ knows none of them by name. Chapters ask a `Lab` for stores, runs and results.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -377,7 +377,7 @@ class Lab:
         """
         run = self.run(variant, seed)
         tested = on or self
-        paths, absent = {}, {}
+        paths = {}
         for task in tasks or tested.tasks:
             name, there = tested.profile.tested_on(task)
             store = tested.store(name)
@@ -388,26 +388,48 @@ class Lab:
             key = stable_hash(decides)
             file = f"{there}-{split or 'all'}-{key}.json"
             paths[task] = run.folder / "zeroshot" / file
-            if not paths[task].exists():
-                absent.setdefault(name, {})[there] = paths[task]
-        for name, missing in absent.items():  # a store's records are embedded once
-            found = zero_shot(
-                run.model,
-                tested.store(name),
-                list(missing),
-                self.knowledge,
-                split=split,
-                fused=fused,
-                bootstrap=bootstrap,
-                **prompting(prompts),
-            )
-            for there, result in found.items():
-                with write_whole(missing[there]) as file:
+        absent = [task for task, path in paths.items() if not path.exists()]
+        if absent:
+            how = {"split": split, "fused": fused, "bootstrap": bootstrap}
+            for task, result in tested.score(
+                run.model, absent, self.knowledge, prompts, **how
+            ):
+                with write_whole(paths[task]) as file:
                     json.dump(result.to_dict(), file)
         return {
             task: TaskResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
             for task, path in paths.items()
         }
+
+    def score(
+        self,
+        model: MCCGAA,
+        tasks: Sequence[str],
+        knowledge: Knowledge,
+        prompts: str,
+        **options: Any,
+    ) -> Iterator[tuple[str, TaskResult]]:
+        """Score any model on tasks of this lab, keeping nothing.
+
+        Args:
+            model: to score.
+            tasks: of this lab.
+            knowledge: what classes are called.
+            prompts: as `zero_shot` takes it.
+            **options: of `zeroshot.zero_shot`.
+
+        Yields:
+            Each task with its result, store by store: its records are embedded once.
+        """
+        by_store: dict[str, dict[str, str]] = {}  # store -> task there -> task
+        for task in tasks:
+            store, there = self.profile.tested_on(task)
+            by_store.setdefault(store, {})[there] = task
+        options |= prompting(prompts)
+        for store, own in by_store.items():
+            found = zero_shot(model, self.store(store), list(own), knowledge, **options)
+            for there, result in found.items():
+                yield own[there], result
 
     def results(self, experiment: str) -> results.Results:
         """The published results of this profile; else a rerun's; else made now.

@@ -401,6 +401,30 @@ def test_what_is_kept_of_a_run_is_of_these_records_and_of_this_way_to_score_them
     assert lab.zero_shot("bipartite")["super"].macro_auroc == len(ways) + 1
 
 
+def test_a_stores_records_are_embedded_once_for_all_of_its_tasks(monkeypatch):
+    asked = []
+
+    def zero_shot(model, store, tasks, knowledge, **options):
+        asked.append((model, store, tasks, knowledge, options))
+        return {task: f"{store} {task}" for task in tasks}
+
+    monkeypatch.setattr("mccgaa_book.lab.zero_shot", zero_shot)
+    where = {"super": ("ptbxl", "super"), "own": ("csn", "rhythm")}
+    where["rhythm"] = ("ptbxl", "rhythm")
+    lab = SimpleNamespace(profile=SimpleNamespace(tested_on=where.get), store=str.upper)
+    found = Lab.score(lab, "model", list(where), "base", "members-mean", split="val")
+    assert list(found) == [
+        ("super", "PTBXL super"),
+        ("rhythm", "PTBXL rhythm"),
+        ("own", "CSN rhythm"),
+    ]
+    how = {"split": "val", "prompts": "members", "reduction": "mean"}
+    assert asked == [
+        ("model", "PTBXL", ["super", "rhythm"], "base", how),
+        ("model", "CSN", ["rhythm"], "base", how),
+    ]
+
+
 def test_a_run_starts_from_the_run_of_its_own_seed(project, monkeypatch):
     (project / "params" / "first.yaml").write_text(
         (project / "params" / "small.yaml").read_text(encoding="utf-8")
