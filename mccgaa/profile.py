@@ -232,6 +232,8 @@ class Profile:
                 "Settings start with model or pretrain, not "
                 f"{', '.join(sorted(unknown))}; `mccgaa settings` lists all of them."
             )
+        for part, section in settings.items():
+            as_mapping(section, part)
         if "seed" in settings["pretrain"]:
             raise ConfigError(
                 "pretrain.seed is given by --seed, or by a profile's seeds; leave it "

@@ -117,7 +117,7 @@ def from_dict(cls: type[T], data: dict[str, Any] | None, where: str = "") -> T:
         ConfigError: an unknown field, or a value of the wrong type or choice.
     """
     where = where or cls.__name__
-    data = as_mapping(data or {}, where)
+    data = as_mapping({} if data is None else data, where)
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     values = {}
@@ -150,7 +150,7 @@ def nest(cls: type, data: Any, rest: str, where: str) -> dict[str, Any]:
     """Move the settings that are no fields of `cls` into its field `rest`."""
     known = {f.name for f in fields(cls)} - {rest}
     nested: dict[str, Any] = {rest: {}}
-    for key, value in as_mapping(data or {}, where).items():
+    for key, value in as_mapping({} if data is None else data, where).items():
         (nested if key in known else nested[rest])[key] = value
     return nested
 
@@ -170,7 +170,7 @@ KINDS = {  # what a setting's type is called
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     """Check one value against its type hint; lists become tuples."""
     if is_dataclass(hint):
-        return from_dict(hint, value, where)  # type: ignore[arg-type]
+        return from_dict(hint, as_mapping(value, where), where)  # type: ignore[arg-type]
     if hint is Any:
         return value
     origin, args = typing.get_origin(hint), typing.get_args(hint)

@@ -354,6 +354,7 @@ MISTAKES = {
     ("classify", "", "--run", "RUN"): "record's name is empty",
     ("classify", ".", "--run", "RUN"): "is a folder; name a file in it",
     ("classify", "ECG", "--run", "RUN", "--classes", "a", "a"): "names 'a' twice",
+    ("classify", "--run", "RUN", *AFIB, "FILE"): "that is a file; put it before",
     (
         *("classify", "ECG", "--run", "RUN", "--classes"),
         *("sinus rhythm", "atrial", "fibrillation"),

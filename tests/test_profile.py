@@ -140,6 +140,23 @@ def test_what_a_profile_may_not_say_is_refused(tmp_path, old, new, message):
         profile(tmp_path, SMALL, old, new)
 
 
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"model": {"gafa": False}}, "model.gafa must be a mapping .* but is False"),
+        ({"model": {"encoder": 0}}, "model.encoder must be a mapping"),
+        ({"model": {"loss": None}}, "model.loss must be a mapping .* but is None"),
+        ({"model": None}, "model must be a mapping"),
+        ({"pretrain": 2}, "pretrain must be a mapping of settings, but is 2"),
+    ],
+)
+def test_a_section_of_settings_is_never_replaced_by_a_word(tmp_path, over, message):
+    """Such as --set model.gafa=off, which once meant all of its defaults."""
+    found = profile(tmp_path, SMALL)
+    with pytest.raises(ConfigError, match=message):
+        found.run_config(None, 0, over)
+
+
 def test_a_variant_may_start_from_a_run_of_another_profile(tmp_path):
     found = profile(tmp_path, SMALL, "label: Plain", "start: 'params/a.yaml:merl'")
     assert found.variants["plain"].start_of == ("params/a.yaml", "merl")

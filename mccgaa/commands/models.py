@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mccgaa.choices import Precision, Prompts, Recipe, Reduction
@@ -25,6 +26,7 @@ from mccgaa.commands.command import (
 )
 from mccgaa.commands.words import check_quotes, named_tasks, worded_alike
 from mccgaa.counted import counted
+from mccgaa.errors import ConfigError
 from mccgaa.files import check_writable, write_json
 
 if TYPE_CHECKING:
@@ -287,6 +289,13 @@ def classify(args: argparse.Namespace) -> None:
 
         check_writable(args.plot)
         check_plot(args.plot)
+    if args.record is None:
+        for name in args.classes or ():  # the option takes all words that follow it
+            if Path(name).is_file():
+                raise ConfigError(
+                    f"--classes {name}: that is a file; put it before --classes."
+                )
+        print("note: no file is given; this is the example", file=sys.stderr)
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
     record = read_record(EXAMPLE if args.record is None else args.record, **reading)
     model = load_asked(args)

@@ -31,7 +31,6 @@ from mccgaa.errors import MccgaaError, StoreError
 CLASSES = ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "VPC", "STD", "STE")
 TASKS: Mapping[str, tuple[str, ...]] = {"cpsc2018": CLASSES}
 _LENGTHS = ("first-10s", "first-5s-padded", "windows")
-_WINDOW = 10.0  # seconds
 SNOMED = {
     "426783006": "NORM",
     "164889003": "AFIB",
@@ -52,6 +51,7 @@ def read_rows(
     lengths: str = "first-10s",
     limit: int | None = None,
     only_ids: Ids | None = None,
+    duration: float = 10.0,
 ) -> pd.DataFrame:
     """Read CPSC2018's labels into rows (Table 1, "CPSC2018"; split 7:2:1).
 
@@ -60,6 +60,7 @@ def read_rows(
         lengths: "first-10s", "first-5s-padded" or "windows" (see above).
         limit: keep the first `limit` records; the split is drawn before.
         only_ids: keep these records (A0001, ...); a list, or a file with one per line.
+        duration: seconds of a window.
 
     Returns:
         One row per record, or one per window: `start` (seconds) and `policy` say what
@@ -92,7 +93,9 @@ def read_rows(
         dropped = dropped.only(wanted, seen)
     found = found[:limit]
     if lengths == "windows":
-        found = [w for record in found for w in _windows(record, root, dropped)]
+        found = [
+            w for record in found for w in _windows(record, root, dropped, duration)
+        ]
     policy = "first-5s-padded" if lengths == "first-5s-padded" else "first-10s"
     names = ("record_id", "path", "split", "cpsc2018", "group", "start", "age", "sex")
     columns: dict[str, list[Any]] = {n: [r[n] for r in found] for n in names}
@@ -102,7 +105,7 @@ def read_rows(
     return make_rows(columns, tasks=TASKS, left_out=dropped)
 
 
-def window_starts(duration: float, window: float = _WINDOW) -> list[float]:
+def window_starts(duration: float, window: float = 10.0) -> list[float]:
     """Place windows so that every sample is in one and none has to be padded.
 
     Args:
@@ -110,8 +113,8 @@ def window_starts(duration: float, window: float = _WINDOW) -> list[float]:
         window: seconds of a window.
 
     Returns:
-        Starts in seconds: 0, 10, 20, ...; the last window ends where the record does.
-        A record shorter than a window has the single start 0.
+        Starts in seconds: 0, 10, 20, ... for 10; the last window ends where the record
+        does. A record shorter than a window has the single start 0.
     """
     if duration <= window:
         return [0.0]
@@ -194,7 +197,7 @@ def _record(name: str, path: str, labels: set[str]) -> dict[str, Any]:
 
 
 def _windows(
-    record: dict[str, Any], root: Path, dropped: LeftOut
+    record: dict[str, Any], root: Path, dropped: LeftOut, window: float
 ) -> list[dict[str, Any]]:
     """Repeat a row for each window of its record, whose length has to be read."""
     try:
@@ -204,5 +207,5 @@ def _windows(
         return []
     return [
         record | {"record_id": f"{record['group']}-w{i}", "start": start}
-        for i, start in enumerate(window_starts(duration))
+        for i, start in enumerate(window_starts(duration, window))
     ]

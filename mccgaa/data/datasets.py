@@ -71,7 +71,7 @@ def open_or_pack(
             f"There is no dataset {dataset!r}; choose one of {', '.join(READERS)}."
         )
     if not Path(root).exists() and Path(out).exists():
-        return SignalStore.open(out)
+        return _as_asked(SignalStore.open(out), dataset, root, input)
     reader = READERS[dataset]
     known = list(inspect.signature(reader.read_rows).parameters)[1:]
     unknown = [name for name in options if name not in known]
@@ -80,6 +80,8 @@ def open_or_pack(
             f"The reader of {dataset} takes no {', '.join(unknown)}; it takes "
             f"{', '.join(known)}."
         )
+    if "duration" in known:  # of the windows that it cuts
+        options = {"duration": input.duration} | options
     rows = reader.read_rows(Path(root), **options)
     return pack(
         rows,
@@ -93,6 +95,26 @@ def open_or_pack(
         progress=progress,
         allow_missing_leads=allow_missing_leads,
     )
+
+
+def _as_asked(
+    store: SignalStore, dataset: str, root: Path | str, input: InputConfig
+) -> SignalStore:
+    """A store whose source is not there, if it is of that source and such signals.
+
+    Raises:
+        StoreError: it is of another, so `root` is not merely gone.
+    """
+    names = ("sampling_rate", "duration", "transform")
+    wanted = {"source": dataset, **{name: getattr(input, name) for name in names}}
+    other = {k: store.meta[k] for k, v in wanted.items() if store.meta[k] != v}
+    if other:
+        has = ", ".join(f"{name} {value}" for name, value in other.items())
+        raise StoreError(
+            f"{root} does not exist, and {store.path} holds other signals ({has}); "
+            "correct the folder, or give another store to write."
+        )
+    return store
 
 
 def _way_to(recipe: StoreRecipe, profile: Profile) -> str:

@@ -25,7 +25,8 @@ and then::
   has several records); `split`: train, val or test, by default all "test" where there
   are labels, else subjects are split into train and val;
 - `sampling_rate` (Hz) and `units` (mV, uV or V): for .npy and .csv files, which do not
-  state them; `units` also for .edf files that lack them; empty for the others.
+  state them; `units` also for .edf files that lack them; empty for the others;
+- `start`: seconds into the file where the ECG begins, by default 0.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ import pandas as pd
 from mccgaa.data.reader import Ids, make_rows, read_table, take
 from mccgaa.data.splits import by_subject
 from mccgaa.data.store import SPLITS
+from mccgaa.data.workers import NOTES
 from mccgaa.errors import StoreError, did_you_mean
 
 _NO_CLASS = "-"
 _COLUMNS = ("path", "text", "labels", "id", "subject", "split")
-_OF_FILES = ("sampling_rate", "units", "start", "policy")
+_OF_FILES = ("sampling_rate", "units", "start")
+_OF_STORES = ("group", "leads", "policy", *NOTES)  # mean something else in a store
 _ALIASES = {"patient": "subject", "patient_id": "subject", "subject_id": "subject"}
 
 
@@ -85,6 +88,12 @@ def read_rows(
             f"{root} has lines with more cells than its first; put texts that have "
             "commas in quotes."
         )
+    taken = [name for name in table if name in _OF_STORES]
+    if taken:
+        raise StoreError(
+            f"{root} has a column {taken[0]!r}, which is a name of the store's own; "
+            "give it another name."
+        )
     if "text" not in table and "labels" not in table:
         raise StoreError(
             f"{root} has neither a column text nor a column labels; add what is known "
@@ -112,7 +121,9 @@ def read_rows(
         columns[task] = labels
         columns["statements"] = [names or [] for names in labels]
     if "sampling_rate" in table:
-        columns["sampling_rate"] = _rates(root, table)
+        columns["sampling_rate"] = _numbers(root, table, "sampling_rate", "Hz")
+    if "start" in table:
+        columns["start"] = _numbers(root, table, "start", "seconds into the file")
     if "units" in table:
         columns["units"] = [cell or None for cell in table["units"]]
     known = {*_COLUMNS, "line", *columns}
@@ -189,15 +200,16 @@ def _check(root: Path, table: pd.DataFrame) -> None:
                 )
 
 
-def _rates(root: Path, table: pd.DataFrame) -> list[float | None]:
-    """Read the rates of files that do not state theirs."""
-    rates: list[float | None] = []
-    for line, cell in zip(table["line"], table["sampling_rate"], strict=True):
+def _numbers(
+    root: Path, table: pd.DataFrame, name: str, unit: str
+) -> list[float | None]:
+    """Read a column of numbers; an empty cell is None."""
+    numbers: list[float | None] = []
+    for line, cell in zip(table["line"], table[name], strict=True):
         try:
-            rates.append(float(cell) if cell else None)
+            numbers.append(float(cell) if cell else None)
         except ValueError as error:
             raise StoreError(
-                f"{root}, line {line}: sampling_rate is {cell!r}; expected Hz, "
-                "such as 500."
+                f"{root}, line {line}: {name} is {cell!r}; expected a number: {unit}."
             ) from error
-    return rates
+    return numbers

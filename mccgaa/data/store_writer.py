@@ -177,8 +177,7 @@ class StoreWriter:
             for row in table.iloc[first : first + self.chunk].to_dict("records"):
                 given = {name: v for name, v in row.items() if not _missing(v)}
                 read = {n: given.pop(n) for n in _READ_COLUMNS if n in given}
-                start = float(given.pop("start", 0.0))  # a CSV of yours has text here
-                chunk.append(workers.Item(**given, start=start, read=read))
+                chunk.append(workers.Item(**given, read=read))
             yield chunk
 
     def _finish(self) -> None:

@@ -137,7 +137,7 @@ def check() -> list[str]:
         if why := _outdated(path):
             said.append(
                 f"{chapters.relative(path)} {why}: run `mccgaa run {path.stem} "
-                f"--profile {results.stamp_of(path).get('profile', '?')} --publish`."
+                f"--profile {path.parent.name} --publish`."
             )
     return said
 

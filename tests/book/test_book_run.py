@@ -230,6 +230,16 @@ def test_a_missing_an_unstamped_and_a_damaged_page_are_told_apart(project):
     assert "is missing" in book.check()[0]
 
 
+def test_results_of_a_damaged_stamp_are_one_sentence_among_the_others(project):
+    (stamp,) = (project / "results").glob("*/zeroshot.json")
+    stamp.write_text("", encoding="utf-8")
+    page_of(project).unlink()
+    missing, damaged = book.check()
+    assert "is missing" in missing
+    run = f"`mccgaa run zeroshot --profile {stamp.parent.name} --publish`"
+    assert damaged.endswith(f"zeroshot.csv has no readable stamp: run {run}.")
+
+
 def test_a_page_that_shows_an_error_is_not_built(project):
     page = nbformat.read(page_of(project), as_version=4)
     wrong = nbformat.v4.new_output(

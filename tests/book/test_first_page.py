@@ -76,6 +76,16 @@ def test_a_finding_that_compares_refuses_few_seeds():
         findings._started(replace(kept, frame=few))
 
 
+def test_a_finding_that_says_better_refuses_a_difference_that_may_be_none():
+    kept = results.load("beyond", "plus-real", FOLDER / "plus-real")
+    turned = {"started": "statements", "statements": "started"}
+    frame = kept.frame.assign(variant=kept.frame["variant"].replace(turned))
+    with pytest.raises(
+        BookError, match=r"better than another, and it is not: -7\.1 po"
+    ):
+        findings._started(replace(kept, frame=frame))
+
+
 def test_the_log_sum_exp_loss_is_the_clip_loss_times_two():
     torch.manual_seed(0)
     x, q = torch.randn(2, 6, 4, dtype=torch.float64)

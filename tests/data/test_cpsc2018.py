@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 from mccgaa.config import InputConfig
 from mccgaa.data import cpsc2018
+from mccgaa.data.datasets import open_or_pack
 from mccgaa.data.reader import left_out
 from mccgaa.data.record import read_record
 from mccgaa.data.transform import prepare
@@ -135,6 +136,17 @@ def test_windows_of_a_record_share_its_split_and_labels(tmp_path: Path) -> None:
     assert rows["start"][:3].to_list() == [0.0, 10.0, 14.0]
     assert set(rows["policy"]) == {"first-10s"}
     assert len(cpsc2018.read_rows(root, lengths="windows", limit=2)) == 6
+    short = cpsc2018.read_rows(root, lengths="windows", limit=1, duration=5)
+    assert short["start"].to_list() == [0.0, 5.0, 10.0, 15.0, 19.0]
+    store = open_or_pack(
+        *("cpsc2018", root, tmp_path / "store"),
+        input=InputConfig(100, 5.0),
+        lengths="windows",
+        limit=1,
+        jobs=1,
+        progress=False,
+    )
+    assert store.records["start"].to_list() == short["start"].to_list()
 
 
 def test_the_policies_cut_what_they_say(tmp_path: Path) -> None:

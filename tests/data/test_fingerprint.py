@@ -9,6 +9,7 @@ import tiny
 from mccgaa.config import InputConfig
 from mccgaa.data.datasets import open_or_pack
 from mccgaa.data.store import SignalStore
+from mccgaa.errors import StoreError
 
 RAW = InputConfig(500, 10.0, "raw")
 # Made with commit 561e3a8 from the same files.
@@ -38,6 +39,12 @@ def test_equal_files_and_settings_make_the_store_that_they_always_made(
     # Without the dataset's folder, the store is enough.
     elsewhere = tmp_path / "nowhere"
     assert open_or_pack(dataset, elsewhere, out, **options).meta == store.meta
+    mistyped = f"nowhere does not exist, and {out} holds other signals"
+    other = options | {"input": InputConfig(100)}
+    with pytest.raises(StoreError, match=rf"{mistyped} \(sampling_rate 500\)"):
+        open_or_pack(dataset, elsewhere, out, **other)
+    with pytest.raises(StoreError, match=rf"{mistyped} \(source {dataset}\)"):
+        open_or_pack("challenge", elsewhere, out, **options)
 
 
 def test_ptbxls_records_must_last_ten_seconds(tmp_path):

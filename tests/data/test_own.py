@@ -90,6 +90,9 @@ def test_a_part_is_taken_and_absent_ids_are_listed(tmp_path: Path) -> None:
             "path,text,sampling_rate\na,b,500\nc,d,fast\n",
             "line 3: sampling_rate is 'fast'",
         ),
+        ("path,text,start\na,b,0\nc,d,9:30\n", "line 3: start is '9:30'"),
+        ("path,text,group\na,b,control\n", "a column 'group', which is a name of"),
+        ("path,text,leads\na,b,12\n", "a column 'leads', which is a name of"),
     ],
 )
 def test_what_is_wrong_with_the_table_is_refused(
@@ -97,6 +100,19 @@ def test_what_is_wrong_with_the_table_is_refused(
 ) -> None:
     with pytest.raises(StoreError, match=sentence):
         own.read_rows(write(tmp_path, table))
+
+
+def test_a_start_is_seconds_into_its_file_and_may_be_empty(tmp_path: Path) -> None:
+    """Of twelve seconds of a lead that counts the seconds, and nine of them unsaid."""
+    seconds = np.repeat(np.arange(1.0, 13.0), 100)  # mV
+    np.save(tmp_path / "a.npy", np.tile(seconds, (12, 1)))
+    lines = ["path,labels,id,start,sampling_rate,units", "a.npy,SR,x,2,100,mV"]
+    path = write(tmp_path, "\n".join([*lines, "a.npy,SR,y,,100,mV"]) + "\n")
+    rows = own.read_rows(path)
+    form = {"input": InputConfig(100), "jobs": 1, "progress": False}
+    tasks = rows.attrs["tasks"]
+    store = pack(rows, path, tmp_path / "s", dataset="own", tasks=tasks, **form)
+    assert store.batch([0, 1])[:, 0, 50] == pytest.approx([3, 1], abs=0.01)
 
 
 def test_a_folder_or_an_absent_file_is_refused(tmp_path: Path) -> None:
