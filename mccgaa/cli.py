@@ -13,6 +13,7 @@ from functools import partial
 from mccgaa.commands.command import (
     A_PROFILE,
     COMMANDS,
+    PROFILE,
     SET,
     arg,
     at_least,
@@ -47,7 +48,7 @@ VARIANTS = "default: the rows of its table, or else the profile's `reproduce`"
 
 @command(
     arg("experiments", nargs="+", metavar="EXPERIMENT"),
-    arg("--profile", required=True, help=A_PROFILE),
+    arg(*PROFILE, required=True, help=A_PROFILE),
     arg("--variants", nargs="+", help=VARIANTS),
     arg("--seeds", nargs="+", type=at_least(0), help="default: all of a table's"),
     arg("--publish", action="store_true", help="every row, to the tracked results/"),
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         print(path)
 
 
-@command(arg("--profile", required=True, help=A_PROFILE))
+@command(arg(*PROFILE, required=True, help=A_PROFILE))
 def compare(args: argparse.Namespace) -> None:
     """Set a profile's reruns beside the published results.
 
@@ -91,7 +92,7 @@ def compare(args: argparse.Namespace) -> None:
 
 @command(
     arg("action", choices=["execute", "check", "build", "readme"]),
-    arg("--profile", help=A_PROFILE),
+    arg(*PROFILE, help=A_PROFILE),
     arg("--only", nargs="+", help="execute these chapters, stale or not"),
     arg("--force", action="store_true", help="execute fresh chapters, too"),
     arg("--publish", action="store_true", help="put executed chapters into the book"),

@@ -131,6 +131,7 @@ class Pairs:
             rows[has_text[rows]]
             for rows in (store.indices(split="train"), store.indices(split="val"))
         )
+        _check_train(store)
         if not len(train):
             raise RunError(
                 f"{store.path} has no training record with a text; pack it with "
@@ -172,6 +173,7 @@ class Pairs:
             RunError: no training record keeps a statement.
         """
         train, held_out = store.indices(split="train"), store.indices(split="val")
+        _check_train(store)
         statements = Statements.build(sets, train, min_count)
         if not len(statements):
             raise RunError(
@@ -294,13 +296,30 @@ def check_input(store: SignalStore, wanted: InputConfig) -> None:
     Raises:
         StoreError: its sampling rate, length or transform is another.
     """
-    for name in ("sampling_rate", "length", "transform"):
-        have, want = store.meta[name], getattr(wanted, name)
-        if have != want:
-            raise StoreError(
-                f"{store.path} has {name} {have}, but the model expects {want}: pack "
-                f"the records with {name} {want}, or use a model of {have}."
-            )
+    other = {
+        name: getattr(wanted, name)
+        for name in ("sampling_rate", "duration", "transform")
+        if store.meta[name] != getattr(wanted, name)
+    }
+    if other:
+        have = ", ".join(f"{name} {store.meta[name]}" for name in other)
+        want = ", ".join(f"{name} {value}" for name, value in other.items())
+        flags = " ".join(
+            f"--{name.replace('_', '-')} {value}" for name, value in other.items()
+        )
+        raise StoreError(
+            f"{store.path} has {have}, but the model expects {want}: pack the records "
+            f"again with {flags}, or use another model."
+        )
+
+
+def _check_train(store: SignalStore) -> None:
+    """Refuse a store without a training split."""
+    if not len(store.indices(split="train")):
+        raise RunError(
+            f"{store.path} has no record in the split train, so there is nothing to "
+            "learn from; a table of your own says it in a column split."
+        )
 
 
 def load_pairs(

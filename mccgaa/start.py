@@ -11,7 +11,7 @@ import torch
 
 from mccgaa.errors import RunError
 from mccgaa.model import MCCGAA, locate
-from mccgaa.run_folder import read_metrics
+from mccgaa.run_folder import METRICS, read_metrics
 
 # Parts that must be the same; the loss may be another.
 PARTS = ("input", "encoder", "text", "gafa")
@@ -31,7 +31,7 @@ class Start:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = locate(folder)
+        self.folder = locate(folder, also=[METRICS])
         self.model = MCCGAA.from_pretrained(self.folder)
 
     @property

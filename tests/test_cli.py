@@ -388,7 +388,7 @@ MISTAKES = {
     (*TRAIN, "--set", "pretrain.checkpoint_every=0"): "checkpoint_every is 0",
     (*TRAIN, "--set", "pretrain.batch_size=4096"): "fewer than one batch",
     (*TRAIN, "--set", "pretrain.seed=3"): "pretrain.seed is given by --seed",
-    ("settings", "--variant", "pair"): "give its --params, too",
+    ("settings", "--variant", "pair"): "give its --profile, too",
     (*TRAIN, "--variant", "nicest"): "no variant 'nicest'; it has bipartite, pair",
     (*TRAIN, "--store", "nowhere"): "no signal store",
     (*TRAIN, "--device", "gpu"): "device 'gpu' is not available",

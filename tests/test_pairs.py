@@ -17,6 +17,7 @@ from toys import (
     numbered_store,
     rows_of,
     texts_of,
+    write_store,
 )
 
 from mccgaa import pairs as module
@@ -108,6 +109,16 @@ def test_training_rows_are_literally_the_train_split_and_held_out_ones_the_val(
         Pairs.build(numbered, [None] * len(numbered), NumberEncoder())
 
 
+def test_a_store_without_a_training_split_is_refused_by_that_name(tmp_path):
+    """And not as one without texts, or whose statements are too rare."""
+    store = write_store(tmp_path / "s", np.zeros((4, 12, 64)), ["test"] * 4)
+    said = "s has no record in the split train"
+    with pytest.raises(RunError, match=said):
+        Pairs.build(store, ["record 1"] * 4, NumberEncoder())
+    with pytest.raises(RunError, match=said):
+        Pairs.of_statements(store, [["record 1"]] * 4, NumberEncoder())
+
+
 def test_a_batch_has_each_signal_with_its_own_text(numbered):
     pairs = numbered_pairs(numbered)
     rows = np.array([7, 0, 48, 7])
@@ -183,8 +194,12 @@ def test_a_store_of_another_input_is_refused(numbered, monkeypatch):
     right = InputConfig(sampling_rate=64, duration=1.0, transform="bandpass-zscore")
     check_input(numbered, right)
     for wrong, said in (
-        (InputConfig(500, 0.128, "bandpass-zscore"), "sampling_rate 64, but .* 500"),
-        (InputConfig(64, 2.0, "bandpass-zscore"), "length 64, but .* 128"),
+        (
+            InputConfig(500, 0.5, "raw"),
+            "sampling_rate 64, duration 1.0, transform bandpass-zscore, but .* again "
+            "with --sampling-rate 500 --duration 0.5 --transform raw,",
+        ),
+        (InputConfig(64, 2.0, "bandpass-zscore"), "duration 1.0, but .* 2.0"),
         (InputConfig(64, 1.0, "raw"), "transform bandpass-zscore, but .* raw"),
     ):
         with pytest.raises(StoreError, match=said):

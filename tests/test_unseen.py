@@ -72,6 +72,7 @@ def make(path: Path, source: str = "ptbxl") -> SignalStore:
         path / "records.parquet"
     )
     meta = {"records": total, "length": 64, "scale": 0.001, "sampling_rate": 64}
+    meta |= {"duration": 1.0}
     meta |= {"transform": "bandpass-zscore", "tasks": {"csn": ["AF", "AFL"]}}
     meta |= {"source": source, "synthetic": True, "fingerprint": source}
     (path / "store.json").write_text(json.dumps(meta))

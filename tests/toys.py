@@ -59,6 +59,7 @@ def write_store(path: Path, signals: np.ndarray, splits: Sequence[str]) -> Signa
     table = pd.DataFrame({"split": splits, "text": [f"record {i}" for i in rows]})
     table.to_parquet(path / "records.parquet")
     meta = {"records": len(signals), "length": signals.shape[2], "scale": SCALE}
+    meta |= {"duration": signals.shape[2] / 64}
     meta |= {"sampling_rate": 64, "transform": "bandpass-zscore", "tasks": {}}
     meta |= {"source": "toy", "synthetic": True, "fingerprint": "toy"}
     (path / "store.json").write_text(json.dumps(meta))

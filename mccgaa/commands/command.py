@@ -197,13 +197,14 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 # Arguments of commands in more than one module.
-SEED = arg("--seed", type=at_least(0), default=0, help="of what is drawn (0)")
+SEED = arg("--seed", type=at_least(0), default=0, help="of all that is drawn (0)")
 ONLY_IDS = arg("--only-ids", help="file of record ids, one per line")
 LEADS = arg("--allow-missing-leads", action="store_true", help="take them as zeros")
 KNOWLEDGE = arg("--knowledge", help="a knowledge base of your own (YAML, JSON)")
 DEVICE = arg("--device", help="cpu, cuda, cuda:1 (default: a GPU if any)")
 JSON = arg("--json", help="write the results here")
 A_PROFILE = "a profile: a file, or the name of one in params/"
+PROFILE = ("--profile", "--params")  # the flags of one; the first is the usual one
 SET_HELP = (
     "override settings, such as pretrain.epochs=2 model.gafa.graph=none; `mccgaa "
     "settings` says what each means"

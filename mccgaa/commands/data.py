@@ -15,6 +15,7 @@ from mccgaa.commands.command import (
     KNOWLEDGE,
     LEADS,
     ONLY_IDS,
+    PROFILE,
     SEED,
     SET,
     arg,
@@ -84,10 +85,10 @@ def download(args: argparse.Namespace) -> None:
     arg("--out", help="the store's folder"),
     arg("--sampling-rate", type=at_least(1), default=500, help="Hz (500)"),
     arg("--duration", type=float, default=10.0, help="seconds kept (10)"),
-    arg("--transform", default="raw", choices=get_args(Transform)),
+    arg("--transform", default="raw", choices=get_args(Transform), help="(raw)"),
     JOBS,
     ONLY_IDS,
-    arg("--limit", type=at_least(1), help="mimic: the first records only"),
+    arg("--limit", type=at_least(1), help="the first so many records (not ptbxl)"),
     arg("--file-rate", type=int, help="ptbxl: read the 500 (default) or 100 Hz files"),
     arg("--labels", help="csn: exact (default) or published"),
     arg("--lengths", help="cpsc2018: first-10s, first-5s-padded, windows"),
@@ -133,7 +134,7 @@ def pack(args: argparse.Namespace) -> None:
 
 
 @command(
-    arg("--params", required=True, help=A_PROFILE),
+    arg(*PROFILE, required=True, help=A_PROFILE),
     arg("--store", help="packed records instead of the profile's"),
     arg("--out", help="folder of runs (default: the profile's)"),
     arg("--variant", help="one of the profile's (default: its first)"),
@@ -145,9 +146,9 @@ def pack(args: argparse.Namespace) -> None:
 def pretrain(args: argparse.Namespace) -> None:
     """Pretrain a model, or continue the run where it stopped.
 
-    On six GPUs: torchrun --nproc-per-node 6 -m mccgaa.cli pretrain --params paper
+    On six GPUs: torchrun --nproc-per-node 6 -m mccgaa.cli pretrain --profile paper
 
-    Example: mccgaa pretrain --params real --seed 0 --set pretrain.epochs=2
+    Example: mccgaa pretrain --profile real --seed 0 --set pretrain.epochs=2
     """
     from mccgaa.data.datasets import open_store
     from mccgaa.data.store import SignalStore
@@ -158,10 +159,10 @@ def pretrain(args: argparse.Namespace) -> None:
     from mccgaa.runtime import pick_device, process_group, rank_zero_first
     from mccgaa.settings import from_pairs
 
-    profile = Profile.load(args.params)
+    profile = Profile.load(args.profile)
     config = profile.run_config(args.variant, args.seed, from_pairs(args.set))
     knowledge = Knowledge.load(args.knowledge or profile.knowledge)
-    note = {"tier": profile.tier, "title": profile.title}
+    note = {} if args.store else {"tier": profile.tier, "title": profile.title}
     with process_group(pick_device(args.device)) as (rank, _):
         with rank_zero_first():  # who may have to pack the store
             store = SignalStore.open(args.store) if args.store else open_store(profile)

@@ -44,9 +44,15 @@ A_MODEL = (
     "a run's folder, a name on the Hugging Face hub, or a model that comes with the "
     "package: mccgaa-plus or mccgaa-plus-twin"
 )
-TRAINED = arg("--run", dest="model", metavar="MODEL", required=True, help=A_MODEL)
+TRAINED = arg(
+    "--run", "--model", dest="model", metavar="MODEL", required=True, help=A_MODEL
+)
 MODEL = arg(
-    "--run", dest="model", metavar="MODEL", help=f"{A_MODEL} (default: mccgaa-plus)"
+    "--run",
+    "--model",
+    dest="model",
+    metavar="MODEL",
+    help=f"{A_MODEL} (default: mccgaa-plus)",
 )
 TASKS = arg("--tasks", nargs="+", default=[], help="default: all that the store has")
 BOOTSTRAP = arg(
@@ -89,7 +95,12 @@ def _write(path: str, results: Any) -> None:
     TRAINED,
     arg("--store", required=True, help="the packed records"),
     TASKS,
-    arg("--split", default="test", choices=["train", "val", "test", "all"]),
+    arg(
+        "--split",
+        default="test",
+        choices=["train", "val", "test", "all"],
+        help="which records (test)",
+    ),
     arg("--fused", action="store_true", help="score through GAFA: transductive"),
     *prompts("single"),
     BOOTSTRAP,

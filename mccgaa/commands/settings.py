@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, NamedTuple
 
-from mccgaa.commands.command import A_PROFILE, arg, command
+from mccgaa.commands.command import A_PROFILE, PROFILE, arg, command
 from mccgaa.errors import ConfigError, did_you_mean
 
 WIDTH = 88  # of what is printed
@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
 @command(
     arg("name", nargs="?", help="a setting, or a group of them, such as model.gafa"),
-    arg("--params", help=f"show the values of {A_PROFILE}"),
+    arg(*PROFILE, help=f"show the values of {A_PROFILE}"),
     arg("--variant", help="of the profile (default: its first)"),
 )
 def settings(args: argparse.Namespace) -> None:
@@ -51,10 +51,10 @@ def settings(args: argparse.Namespace) -> None:
     from mccgaa.profile import Profile
 
     config = RunConfig()
-    if args.params:
-        config = Profile.load(args.params).run_config(args.variant)
+    if args.profile:
+        config = Profile.load(args.profile).run_config(args.variant)
     elif args.variant:
-        raise ConfigError("--variant is one of a profile; give its --params, too.")
+        raise ConfigError("--variant is one of a profile; give its --profile, too.")
     found = [*described(config.model, "model"), *described(config.pretrain, "pretrain")]
     wanted = args.name or ""
     shown = [s for s in found if not wanted or f".{wanted}." in f".{s.name}."]
