@@ -306,7 +306,6 @@ def classify(args: argparse.Namespace) -> None:
                 raise ConfigError(
                     f"--classes {name}: that is a file; put it before --classes."
                 )
-        print("note: no file is given; this is the example", file=sys.stderr)
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
     record = read_record(EXAMPLE if args.record is None else args.record, **reading)
     model = load_asked(args)
@@ -320,6 +319,8 @@ def classify(args: argparse.Namespace) -> None:
     few = shown if asked else shown[:10]
     print(ranking(few) if few else f"No finding has {least:g} or more.")
     print(DISCLAIMER)
+    if args.record is None:
+        print("note: no file was given; this is the example", file=sys.stderr)
     for doubt in model.doubts(record, [finding.name for finding in few]):
         print(f"note: {doubt}", file=sys.stderr)
     if args.plot is not None:
