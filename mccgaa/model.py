@@ -45,7 +45,6 @@ MAX_LOGIT_SCALE = 100.0  # of a learned 1 / tau
 
 CARD = """---
 library_name: mccgaa
-license: mit
 tags: [ecg, zero-shot-classification]
 ---
 # MCCGAA

@@ -297,6 +297,18 @@ def test_a_model_of_simulated_ecgs_alone_needs_no_attribution(run, tmp_path):
     other = export(path, tmp_path / "real", knowledge=SMALL) / "README.md"
     assert SIMULATOR not in other.read_text()
     assert "CC BY" not in card and "none were fitted" in card
+    for stage in (
+        {"store": {"source": "mimic"}},  # ODbL
+        {"store": {"source": "own"}},
+        {"synthetic": None},  # a start that came without its facts
+    ):
+        (path / "metrics.json").write_text(json.dumps(real | {"start": real | stage}))
+        again = (
+            export(path, tmp_path / "o", knowledge=SMALL) / "README.md"
+        ).read_text()
+        assert "license: unknown" in again and "CC BY 4.0, the code" not in again
+        assert "terms of the ECGs that it was trained on hold for the wei" in again
+        assert ("real or simulated as nothing says" in again) == ("synthetic" in stage)
     (path / "metrics.json").unlink()
     assert training_facts({}) == {"stages": [], "merged": None}
     card = (

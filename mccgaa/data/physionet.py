@@ -14,7 +14,7 @@ from mccgaa.errors import DownloadError
 
 HOST = "https://physionet.org/files"
 SUMS = "SHA256SUMS.txt"
-_CC_BY = "Creative Commons Attribution 4.0 (CC BY 4.0)"
+CC_BY = "Creative Commons Attribution 4.0 (CC BY 4.0)"
 _LINE = re.compile(r"^([0-9a-fA-F]{64})[ \t]+\*?(.+)$")
 
 
@@ -37,7 +37,7 @@ DATASETS = {
         title="PTB-XL, 12-lead ECGs at 500 Hz with tables",
         slug="ptb-xl",
         version="1.0.3",
-        licence=_CC_BY,
+        licence=CC_BY,
         records=21_799,
         gigabytes=2.7,
         wanted=re.compile(r"records500/.+|[^/]+"),
@@ -47,7 +47,7 @@ DATASETS = {
         title="CPSC2018, as kept by the PhysioNet/CinC Challenge 2020",
         slug="challenge-2020",
         version="1.0.2",
-        licence=_CC_BY,
+        licence=CC_BY,
         records=6_877,
         gigabytes=1.3,
         wanted=re.compile(r"training/cpsc_2018/.+|LICENSE\.txt"),
@@ -57,7 +57,7 @@ DATASETS = {
         title="Chapman-Shaoxing-Ningbo, a 12-lead ECG database for arrhythmia",
         slug="ecg-arrhythmia",
         version="1.0.0",
-        licence=_CC_BY,
+        licence=CC_BY,
         records=45_152,
         gigabytes=5.5,
         wanted=re.compile(r"WFDBRecords/.+|[^/]+"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mccgaa.data.physionet import DATASETS
+from mccgaa.data.physionet import CC_BY, DATASETS
 from mccgaa.data.store import SignalStore
 from mccgaa.metrics import TaskResult
 from mccgaa.plus.prompting import Prompting
@@ -132,13 +132,13 @@ def write_card(
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     files = [f"| `{f}` | {text} |" for f, text in HOLDS.items() if f in sizes]
     real = _real_sources(facts)
-    simulated = bool(facts["stages"]) and all(s["synthetic"] for s in facts["stages"])
+    licence = _licence(facts["stages"])
     loss = config.loss.kind
     if loss == "statements":
         loss += ", one yes-or-no question for each ECG and statement"
     return CARD.format(
         name=name,
-        licence="cc-by-4.0" if real else "mit" if simulated else "unknown",
+        licence=licence,
         megabytes=sum(size for f, size in sizes.items() if f != ONNX) / 1e6,
         rate=config.input.sampling_rate,
         duration=config.input.duration,
@@ -153,13 +153,14 @@ def write_card(
         or "No store was given to test it on.",
         calibrated=_calibrated(classifier.scoring, tested),
         files="\n".join(files),
-        attribution=_attribution(real, simulated),
+        attribution=_attribution(real, licence),
     )
 
 
 def _real_sources(facts: dict[str, Any]) -> list[str]:
     """The datasets of patients among what a model was trained on, each once."""
-    real = [stage.get("source") for stage in facts["stages"] if not stage["synthetic"]]
+    stages = facts["stages"]
+    real = [stage.get("source") for stage in stages if stage["synthetic"] is False]
     return list(dict.fromkeys(source for source in real if source))
 
 
@@ -170,10 +171,28 @@ def _trained(stages: Sequence[dict[str, Any]]) -> str:
     return (listed or "- The run does not say.") + note
 
 
+def _licence(stages: Sequence[dict[str, Any]]) -> str:
+    """The licence of the weights, as far as that of all their ECGs decides it."""
+    if not stages:
+        return "unknown"
+    if all(stage["synthetic"] for stage in stages):
+        return "mit"
+    return "cc-by-4.0" if all(map(_is_free, stages)) else "unknown"
+
+
+def _is_free(stage: dict[str, Any]) -> bool:
+    """Whether a stage was of simulated ECGs, or of real ones under CC BY 4.0."""
+    if stage["synthetic"] is None:
+        return False
+    known = DATASETS.get(stage.get("source"))
+    return stage["synthetic"] or (known is not None and known.licence == CC_BY)
+
+
 def _stage(stage: dict[str, Any]) -> str:
     """Say what one run was trained on."""
     source = stage.get("source", "an unknown source")
-    kind = "simulated" if stage["synthetic"] else "real"
+    kinds = {True: "simulated ECGs", False: "real ECGs"}
+    kind = kinds.get(stage["synthetic"], "ECGs, real or simulated as nothing says,")
     shape = f" (in the form of {source})" if stage["synthetic"] else f" of {source}"
     texts = {
         "report": "with the sentences of their reports",
@@ -181,7 +200,7 @@ def _stage(stage: dict[str, Any]) -> str:
     }.get(stage["texts"], "with texts")
     count = f"{stage['ecgs']:,} " if stage["ecgs"] else ""
     name = stage.get("fingerprint", "unknown")
-    return f"{count}{kind} ECGs{shape}, {texts}; store {name}."
+    return f"{count}{kind}{shape}, {texts}; store {name}."
 
 
 def _tests(name: str, tested: Sequence[Tested], how: Prompting) -> str:
@@ -226,19 +245,20 @@ def _calibrated(scoring: Scoring, tested: Sequence[Tested]) -> str:
     return said
 
 
-def _attribution(real: Sequence[str], simulated: bool) -> str:
+def _attribution(real: Sequence[str], licence: str) -> str:
     """Name the datasets that a model is made from, as their licences ask."""
-    if not real and not simulated:
-        return (
-            "The run does not say which ECGs the model was trained on; the terms of "
-            "these hold for its weights, and MIT for the code of the package."
-        )
-    if not real:
+    if licence == "mit":
         return (
             "MIT, like the package. No ECG of a patient was used in training: the "
             "records are simulated by `mccgaa_twin`."
         )
     said = ["The weights are under CC BY 4.0, the code of the package under MIT. Data:"]
+    if licence == "unknown":
+        said = [
+            "The terms of the ECGs that it was trained on hold for the weights, and "
+            "MIT for the code of the package."
+        ]
+        said += ["The run does not say which ECGs these are."] * (not real)
     for source in real:
         known = DATASETS.get(source)
         title = f"{known.title}, version {known.version}" if known else source
