@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from mccgaa import files
 from mccgaa.counted import counted
-from mccgaa_book import strict
+from mccgaa.files import bar
+from mccgaa_book import strict, supervised
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
 
+LEARNED = "ceiling"  # what it needs learns from labels, and is no run
 Wanted = Mapping[str, tuple[Sequence[str], Sequence[int]]]  # variants and seeds of each
 
 
@@ -40,8 +42,8 @@ def plan(lab: Lab, wanted: Wanted) -> str:
             absent = []
             for seed in seeds:
                 home, own = behind(lab, name, variant, seed)
-                run = (home.profile.name, home.hash, own, seed)
-                if run not in named and not home.finished(own, seed):
+                run = (home.profile.name, home.hash, own, seed, name == LEARNED)
+                if run not in named and not _done(home, name, own, seed):
                     absent.append(seed)
                 named.add(run)
                 looked.update()
@@ -79,6 +81,13 @@ def behind(lab: Lab, experiment: str, variant: str, seed: int) -> tuple[Lab, str
     if experiment == "unseen" and home.packed:
         home = strict.without(home, strict.group_of(home, seed))
     return home, own
+
+
+def _done(home: Lab, experiment: str, variant: str, seed: int) -> bool:
+    """Whether what an experiment needs of a variant and seed is there."""
+    if experiment == LEARNED:
+        return supervised.finished(home, variant, seed)
+    return home.finished(variant, seed)
 
 
 def seconds(lab: Lab, variant: str) -> float:

@@ -2,7 +2,7 @@
 
 One linear layer on the embedding gives a logit for each class of every task; a record
 without a label in a task counts for none of that task's classes. Nothing is chosen: the
-weights of the last step are tested.
+weights of the last step are tested. They are kept among the runs, and trained once.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from mccgaa.config import ModelConfig, PretrainConfig
+from mccgaa.config import METHOD, ModelConfig, PretrainConfig, RunConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.device_reader import encoded
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError
-from mccgaa.files import bar
+from mccgaa.files import bar, write_whole
 from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.plus.augment import augment
 from mccgaa.pretrain import learning_rate
 from mccgaa.runtime import autocast, pick_device, seed_step
+from mccgaa.settings import stable_hash
 from mccgaa.start import Start
 from mccgaa_book.results import history, kinds_of
 from mccgaa_book.scored import aurocs, tested_tasks, with_sources
@@ -48,18 +50,7 @@ def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataF
     """
     rows: list[dict[str, Any]] = []
     store = lab.store("pretrain")
-    own = store.meta["fingerprint"]  # labels are those of the records learned from
-    tasks = [
-        task
-        for task in tested_tasks(lab, "test")
-        if lab.store(lab.tasks[task]).meta["fingerprint"] == own
-    ]
-    if not tasks:
-        raise ConfigError(
-            f"{lab.profile.path}: no task is tested on the records of the store "
-            "pretrain, so supervised training has no labels; use a profile such as "
-            "plus-real, whose tasks are those of its own records."
-        )
+    targets = Targets.of(store, own_tasks(lab))
     for variant, seed in product(variants, seeds):
         config, earlier = lab.config(variant, seed), lab.earlier_run(variant, seed)
         start, kinds = config.pretrain.start, [lab.data_kind()]
@@ -67,8 +58,7 @@ def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataF
             start, kinds = earlier.folder, [*earlier.kinds, *kinds]
         elif start:
             kinds = [*kinds_of(Start(start).facts), *kinds]
-        targets = Targets.of(store, {t: lab.profile.tested_on(t)[1] for t in tasks})
-        network = train(store, targets, config.model, config.pretrain, start=start)
+        network = trained(place(lab, variant, seed), store, targets, config, start)
         for task, result in score(network, store, targets, "test").items():
             name = {"variant": variant, "seed": str(seed), "split": "test"}
             name |= {"task": task, "trained_on": history(kinds)}
@@ -106,6 +96,69 @@ class Targets:
         return cls(classes, np.concatenate(labels, 1), np.concatenate(known, 1))
 
 
+def own_tasks(lab: Lab) -> dict[str, str]:
+    """The tasks of the records that a lab's models learn from.
+
+    Returns:
+        Task -> its name in the store "pretrain".
+
+    Raises:
+        ConfigError: there are none.
+    """
+    own = lab.store("pretrain").meta["fingerprint"]
+    tasks = {
+        task: lab.profile.tested_on(task)[1]
+        for task in tested_tasks(lab, "test")
+        if lab.store(lab.tasks[task]).meta["fingerprint"] == own
+    }
+    if not tasks:
+        raise ConfigError(
+            f"{lab.profile.path}: no task is tested on the records of the store "
+            "pretrain, so supervised training has no labels; use a profile such as "
+            "plus-real, whose tasks are those of its own records."
+        )
+    return tasks
+
+
+def place(lab: Lab, variant: str, seed: int) -> Path | None:
+    """Where the network of a variant and seed is, or will be, kept.
+
+    Its name is made from that of the zero-shot run, which says what its encoder, data,
+    settings and start are; None where that cannot be told yet, as in `Lab.folder`.
+    """
+    folder = lab.folder(variant, seed)
+    if folder is None or not lab.packed:
+        return None
+    key = stable_hash([METHOD, folder.name, own_tasks(lab)])
+    return lab.runs / f"supervised-{variant}-{key}" / "network.safetensors"
+
+
+def finished(lab: Lab, variant: str, seed: int) -> bool:
+    """Whether the network of a variant and seed is kept."""
+    path = place(lab, variant, seed)
+    return path is not None and path.exists()
+
+
+def trained(
+    path: Path,
+    store: SignalStore,
+    targets: Targets,
+    config: RunConfig,
+    start: Path | str | None,
+) -> nn.Module:
+    """Load the network that was kept at a path, or train it and keep it there."""
+    if not path.exists():
+        network = train(
+            store, targets, config.model, config.pretrain, start=start, progress=True
+        )
+        weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
+        with write_whole(path, "wb") as file:
+            file.write(save(weights))
+    network = untrained(targets, config.model)
+    network.load_state_dict(load_file(path))
+    return network.to(pick_device()).eval()
+
+
 def train(
     store: SignalStore,
     targets: Targets,
@@ -132,11 +185,11 @@ def train(
     """
     chosen = pick_device(device)
     seed_step(settings.seed)
-    encoder = EcgEncoder(model.encoder)
+    network = untrained(targets, model)
     if start is not None:
-        encoder.load_state_dict(MCCGAA.from_pretrained(start).encoder.state_dict())
-    head = nn.Linear(model.encoder.embedding_dim, targets.labels.shape[1])
-    network = _Classifier(encoder, head, model.input.scaling).to(chosen)
+        first = MCCGAA.from_pretrained(start).encoder.state_dict()
+        network.encoder.load_state_dict(first)
+    network.to(chosen)
     optimizer = torch.optim.AdamW(
         network.parameters(),
         lr=settings.lr,
@@ -180,6 +233,13 @@ def train(
                 step += 1
                 shown.update()
     return network.eval()
+
+
+def untrained(targets: Targets, model: ModelConfig) -> _Classifier:
+    """The network for some targets, with random weights."""
+    encoder = EcgEncoder(model.encoder)
+    head = nn.Linear(model.encoder.embedding_dim, targets.labels.shape[1])
+    return _Classifier(encoder, head, model.input.scaling)
 
 
 class _Classifier(nn.Module):

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -20,7 +21,16 @@ from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import TaskResult
 from mccgaa.settings import dump_yaml, load_yaml
 from mccgaa.zeroshot import load_model, zero_shot
-from mccgaa_book import averaged, compare, experiments, plan, results, scored, strict
+from mccgaa_book import (
+    averaged,
+    compare,
+    experiments,
+    plan,
+    results,
+    scored,
+    strict,
+    supervised,
+)
 from mccgaa_book.lab import Lab
 
 PARAMS = Path(__file__).resolve().parents[2] / "params"
@@ -220,9 +230,19 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
         ).values()
         value = cells[(*name, "test", "real", "auroc")]
         assert value == pytest.approx(100 * found.macro_auroc, abs=0.5)
-    top = experiments.EXPERIMENTS["ceiling"](lab, ["tuned", "fast"], [0])
+    rows = ["tuned", "fast"]
+    assert "missing tuned 0 (" in plan.plan(lab, {"ceiling": (rows, [0])})
+    top = experiments.EXPERIMENTS["ceiling"](lab, rows, [0])
     assert set(top["trained_on"]) == {"synthetic then real", "real"}
     assert top["value"][0] != top["value"][1], "they start from other weights"
+    assert "nothing to train" in plan.plan(lab, {"ceiling": (rows, [0])})
+    assert "missing tuned 1" in plan.plan(lab, {"ceiling": (rows, [1])})
+    places = {supervised.place(lab, row, 0) for row in rows}
+    assert len(places) == 2 and all(one.parent.parent == lab.runs for one in places)
+    with monkeypatch.context() as never:
+        never.delattr(supervised, "train")  # what is kept is not trained again
+        again = experiments.EXPERIMENTS["ceiling"](lab, rows, [0])
+    pd.testing.assert_frame_equal(again, top)
     edit(project, **profile | {"transfer": None})
     lab = Lab("small")
     scored_classes = [("super", c) for c in lab.zero_shot("alone")["super"].classes]

@@ -173,3 +173,21 @@ def test_it_starts_from_a_pretrained_encoder(tmp_path):
     given = dict(model.encoder.named_parameters())
     own = dict(network.encoder.named_parameters())
     assert all(torch.allclose(own[n], given[n], atol=1e-9) for n in given)
+
+
+def test_a_network_is_kept_and_comes_back_as_it_was(tmp_path, monkeypatch):
+    store = labelled(tmp_path / "s")
+    targets = Targets.of(store, TASKS)
+    config = replace(RUN, model=MODEL, pretrain=replace(SETTINGS, epochs=1))
+    path = tmp_path / "runs" / "supervised-a-1" / "network.safetensors"
+    first = supervised.trained(path, store, targets, config, None)
+    with monkeypatch.context() as never:
+        never.delattr(supervised, "train")  # what is kept is not trained again
+        again = supervised.trained(path, store, targets, config, None)
+    scores = [
+        supervised.score(network, store, targets, "test", bootstrap=0)
+        for network in (trained(store, epochs=1), first, again)
+    ]
+    assert scores[0] == scores[1] == scores[2]
+    assert not again.training
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
