@@ -43,7 +43,7 @@ def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataF
     """AUROC x 100 on the test split of each variant's encoder, trained on the labels.
 
     Data, network, epochs, augmentation and first weights are the variant's; only what
-    it learns from differs.
+    it learns from differs. An average of the weights (`pretrain.ema`) is not taken.
 
     Returns:
         Macro rows with the bootstrap interval over records: metric `auroc_supervised`.
