@@ -200,21 +200,15 @@ class Knowledge:
         )
         return sorted({entry.text(style) for entry in entries})
 
-    def lookup(self, words: str, style: Style = "name") -> str | None:
-        """Return the text of the class that a user means, or None.
+    def find(self, words: str) -> Entry | None:
+        """Return the entry of the class that a user means, or None.
 
         Names go before synonyms, and these before abbreviations, since vocabularies
         disagree on abbreviations; the statements go before the tasks.
 
         Args:
             words: as a user writes them; case does not count.
-            style: "name" or "full".
         """
-        found = self.find(words)
-        return found and found.text(style)
-
-    def find(self, words: str) -> Entry | None:
-        """Return the entry of the class that a user means, as `lookup`, or None."""
         return self._meant.get(words.strip().lower())
 
     @cached_property

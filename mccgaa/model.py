@@ -33,7 +33,7 @@ from mccgaa.loss import (
     statement_loss,
 )
 from mccgaa.runtime import is_finite, world
-from mccgaa.settings import from_dict, require, to_dict
+from mccgaa.settings import from_dict, to_dict
 from mccgaa.text import TextEncoder, TextProjection
 
 if TYPE_CHECKING:
@@ -224,26 +224,6 @@ class MCCGAA(nn.Module):
         # The two views of eq 32 are pairs whatever the texts are.
         kind = "symmetric" if kind == "statements" else kind
         return alignment_loss(x, q, self.tau, kind, bias=self.bias, group=group)
-
-    def probability(self, cosine: Tensor) -> Tensor:
-        """Turn cosines of ECGs and statements into probabilities.
-
-        Args:
-            cosine: of embeddings of ECGs and texts, any shape.
-
-        Returns:
-            sigmoid(cosine / tau + bias), which `statement_loss` fits to how often a
-            statement is in the reports of pretraining; shape, device and type as given.
-
-        Raises:
-            ConfigError: the model was trained with another loss, whose cosines stand
-                for no probability.
-        """
-        expected = "statements, the loss that fits probabilities"
-        kind = self.config.loss.kind
-        require(kind == "statements", "loss.kind", kind, expected)
-        tau, bias = (torch.as_tensor(t).to(cosine) for t in (self.tau, self.bias))
-        return torch.sigmoid(cosine / tau + bias)
 
     def forward(
         self,

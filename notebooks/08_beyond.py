@@ -372,7 +372,9 @@ def never_met(lab, usual):
     met = met.groupby(CLASS)["value"].mean().rename("met")  # over seeds
     means = never.join(met, on=CLASS).groupby(["seed", "variant"])[["value", "met"]]
     groups = means.mean().unstack("variant")
-    groups["classes"] = never.drop_duplicates(["seed", *CLASS[1:]])["seed"].value_counts()
+    groups["classes"] = never.drop_duplicates(["seed", *CLASS[1:]])[
+        "seed"
+    ].value_counts()
     records = frame[frame["metric"] == "records"].groupby("seed")["value"]
     return groups.assign(records=records.max())
 
