@@ -296,20 +296,15 @@ def check_input(store: SignalStore, wanted: InputConfig) -> None:
     Raises:
         StoreError: its sampling rate, length or transform is another.
     """
-    other = {
-        name: getattr(wanted, name)
-        for name in ("sampling_rate", "duration", "transform")
-        if store.meta[name] != getattr(wanted, name)
-    }
+    names = ("sampling_rate", "duration", "transform")
+    want = {name: getattr(wanted, name) for name in names}
+    other = {name: v for name, v in want.items() if store.meta[name] != v}
     if other:
         have = ", ".join(f"{name} {store.meta[name]}" for name in other)
-        want = ", ".join(f"{name} {value}" for name, value in other.items())
-        flags = " ".join(
-            f"--{name.replace('_', '-')} {value}" for name, value in other.items()
-        )
+        flags = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in other.items())
         raise StoreError(
-            f"{store.path} has {have}, but the model expects {want}: pack the records "
-            f"again with {flags}, or use another model."
+            f"{store.path} has {have}, but the model expects another input: pack the "
+            f"records again with {flags}, or use another model."
         )
 
 
@@ -317,8 +312,7 @@ def _check_train(store: SignalStore) -> None:
     """Refuse a store without a training split."""
     if not len(store.indices(split="train")):
         raise RunError(
-            f"{store.path} has no record in the split train, so there is nothing to "
-            "learn from; a table of your own says it in a column split."
+            f"{store.path} has no record to learn from: none is in the split train."
         )
 
 

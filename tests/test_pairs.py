@@ -112,7 +112,7 @@ def test_training_rows_are_literally_the_train_split_and_held_out_ones_the_val(
 def test_a_store_without_a_training_split_is_refused_by_that_name(tmp_path):
     """And not as one without texts, or whose statements are too rare."""
     store = write_store(tmp_path / "s", np.zeros((4, 12, 64)), ["test"] * 4)
-    said = "s has no record in the split train"
+    said = "s has no record to learn from: none is in the split train"
     with pytest.raises(RunError, match=said):
         Pairs.build(store, ["record 1"] * 4, NumberEncoder())
     with pytest.raises(RunError, match=said):

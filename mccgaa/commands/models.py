@@ -6,7 +6,6 @@ import argparse
 import sys
 import warnings
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mccgaa.choices import Precision, Prompts, Recipe, Reduction
@@ -24,9 +23,8 @@ from mccgaa.commands.command import (
     given,
     probability,
 )
-from mccgaa.commands.words import check_quotes, named_tasks, worded_alike
+from mccgaa.commands.words import check_no_file, check_quotes, named_tasks, worded_alike
 from mccgaa.counted import counted
-from mccgaa.errors import ConfigError
 from mccgaa.files import check_writable, write_json
 
 if TYPE_CHECKING:
@@ -301,11 +299,7 @@ def classify(args: argparse.Namespace) -> None:
         check_writable(args.plot)
         check_plot(args.plot)
     if args.record is None:
-        for name in args.classes or ():  # the option takes all words that follow it
-            if Path(name).is_file():
-                raise ConfigError(
-                    f"--classes {name}: that is a file; put it before --classes."
-                )
+        check_no_file(args.classes or ())
     reading = given(args, "sampling_rate", "units", "allow_missing_leads")
     record = read_record(EXAMPLE if args.record is None else args.record, **reading)
     model = load_asked(args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mccgaa.errors import ConfigError
@@ -42,6 +43,15 @@ def worded_alike(
             )
         seen.setdefault(worded, name)
     return said
+
+
+def check_no_file(classes: Sequence[str]) -> None:
+    """Refuse a file as a class: the option takes all words that follow it."""
+    for name in classes:
+        if Path(name).is_file():
+            raise ConfigError(
+                f"--classes {name}: that is a file; put it before --classes."
+            )
 
 
 def check_quotes(classes: Sequence[str], knowledge: Knowledge) -> None:
