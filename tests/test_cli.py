@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -607,27 +606,6 @@ def test_only_what_goes_on_is_said_to_when_it_is_stopped(
     monkeypatch.setattr("mccgaa.profile.Profile.load", stop)
     assert main(words.split()) == 130
     assert capsys.readouterr().err == said
-
-
-def test_of_torchruns_processes_that_fail_alike_one_says_why(monkeypatch, capsys):
-    def lines(params: str, **environment: str) -> int:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        assert main(["pretrain", "--params", params]) == 2
-        return capsys.readouterr().err.count("error: ")
-
-    kept = torch.distributed.TCPStore(
-        "127.0.0.1", 0, is_master=True, wait_for_workers=False
-    )
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(kept.port)}
-    assert lines("nowhere", TORCHELASTIC_USE_AGENT_STORE="True", **where) == 1
-    assert lines("nowhere") == 0
-    assert lines("elsewhere") == 1, "an error of its own"
-    assert lines("nowhere", TORCHELASTIC_RESTART_COUNT="1") == 1
-    assert lines("nowhere", TORCHELASTIC_USE_AGENT_STORE="False") == 1
-    monkeypatch.setattr("mccgaa.commands.command.ASKING", timedelta(seconds=0.2))
-    del kept
-    assert lines("nowhere", TORCHELASTIC_USE_AGENT_STORE="True") == 1, "it is gone"
 
 
 def test_developers_get_the_traceback(monkeypatch):

@@ -8,7 +8,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ DISCLAIMER = (
 )
 DEBUG = "MCCGAA_DEBUG"  # set in the environment, it shows the traceback of every error
 CONTINUING = ("download", "pack", "pretrain", "run", "book")  # commands, when stopped
-ASKING = timedelta(seconds=10)  # for torchrun to answer
 PEERS = ("gloo", "NCCL", "TCPStore")  # in messages of processes that train together
 
 Command = Callable[[argparse.Namespace], None]
@@ -35,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 2 after a message on what the user can put right; 1 after one on an error
-        that is ours; 130 when stopped. Of torchrun's processes, the first with a
-        message prints it.
+        that is ours; 130 when stopped.
     """
     args = build_parser().parse_args(argv)
     try:
@@ -54,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get(DEBUG):
             raise
         sentence, ours = _sentence(error)
-        if _says_first(sentence):
-            print(f"error: {sentence}", file=sys.stderr)
+        print(f"error: {sentence}", file=sys.stderr)
         return 1 if ours else 2
     return 0
 
@@ -95,25 +91,6 @@ def _sentence(error: Exception) -> tuple[str, bool]:
         return f"The device failed ({text.strip().splitlines()[0]}); {advice}", False
     advice = f"start the same command with {DEBUG}=1 and report the traceback."
     return f"{type(error).__name__}: {text}. This is a fault of mccgaa: {advice}", True
-
-
-def _says_first(sentence: str) -> bool:
-    """Whether no other process that torchrun started said this in the same attempt.
-
-    Rank 0 cannot speak for all: torchrun ends it as soon as another has failed, which
-    may be before it has come as far. An error of one process is said in any case.
-    """
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True):
-        return True  # nobody is there to be asked
-    from torch.distributed import TCPStore  # takes time to load
-
-    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT")
-    try:
-        store = TCPStore(*place, wait_for_workers=False, timeout=ASKING)
-        return store.add(f"said-{attempt}-{sentence}", 1) == 1
-    except RuntimeError:  # torchrun is gone: better twice than never
-        return True
 
 
 class _Version(argparse.Action):
