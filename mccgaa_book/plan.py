@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from mccgaa import files
 from mccgaa.counted import counted
-from mccgaa.files import bar
 from mccgaa_book import strict, supervised
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
