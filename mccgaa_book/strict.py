@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mccgaa_book.scored import aurocs, tested_tasks, with_sources
 
@@ -89,3 +90,41 @@ def without(lab: Lab, classes: Sequence[tuple[str, str]]) -> Lab:
     """The same lab, whose runs never meet some classes of its tasks."""
     names = [f"{lab.profile.tested_on(task)[1]}/{cls}" for task, cls in classes]
     return lab.changed({"pretrain": {"unseen": names}})
+
+
+def by_group(never: pd.DataFrame, usual: pd.DataFrame) -> pd.DataFrame:
+    """Put each group's classes beside themselves in runs that met them.
+
+    Args:
+        never: of the experiment "unseen".
+        usual: of "zeroshot", from runs of the same variants; their seeds are averaged.
+
+    Returns:
+        Index `seed`, which is a group; columns ("never", variant) and ("met", variant),
+        mean AUROC x 100 over the group's classes; ("classes", "") and ("records", ""),
+        how many there are and how many pretraining had left at most.
+    """
+    of_class = ["variant", "task", "class"]
+    classes = never[never["metric"] == "auroc_unseen"]
+    met = usual[(usual["split"] == "test") & (usual["metric"] == "auroc")]
+    met = met.groupby(of_class)["value"].mean().rename("met")
+    both = classes.rename(columns={"value": "never"}).join(met, on=of_class)
+    found = both.groupby(["seed", "variant"])[["never", "met"]].mean().unstack()
+    names = classes.drop_duplicates(["seed", "task", "class"])
+    found["classes", ""] = names.groupby("seed").size()
+    left = never[never["metric"] == "records"].groupby("seed")["value"].max()
+    found["records", ""] = left
+    return found
+
+
+def over_groups(values: pd.Series) -> pd.Series:
+    """Average a number of each group, with the 95 % t interval over groups.
+
+    Returns:
+        `difference`, `low`, `high` and `seeds`, as a row of `results.paired`.
+    """
+    n, mean = len(values), values.mean()
+    half = stats.t.ppf(0.975, n - 1) * values.sem()
+    return pd.Series(
+        {"difference": mean, "low": mean - half, "high": mean + half, "seeds": n}
+    )

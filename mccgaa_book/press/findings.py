@@ -1,4 +1,4 @@
-"""The five findings on the README and the book's first page, made from `results/`.
+"""The six findings on the README and the book's first page, made from `results/`.
 
 No number of them is typed: each comes from published results, from a published page, or
 from a constant of the audit that a test counts again.
@@ -46,6 +46,10 @@ def findings(folder: Path) -> list[Finding]:
     """
     return [
         _rerun(results.load("zeroshot", "real", folder / "real")),
+        _never_met(
+            results.load("unseen", "plus-real", folder / "plus-real"),
+            results.load("zeroshot", "real", folder / "real"),
+        ),
         _started(results.load("beyond", "plus-real", folder / "plus-real")),
         _simulated(results.load("beyond", "plus", folder / "plus")),
         Finding(
@@ -117,6 +121,24 @@ def _rerun(found: Results) -> Finding:
         f"{mean_of(macro, 'bipartite')}, the same network without these parts "
         f"{mean_of(macro, 'merl')}; {why}",
         {"zero-shot, real ECGs": "notebooks/real/07_zero_shot.ipynb"},
+    )
+
+
+def _never_met(never: Results, usual: Results) -> Finding:
+    """Zero-shot, where the classes are new in truth."""
+    from mccgaa_book import strict  # which loads torch
+
+    groups = strict.by_group(never.frame, usual.frame)
+    mean = groups["never"]["bipartite"].mean()
+    lost = groups["met"]["bipartite"] - groups["never"]["bipartite"]
+    change = _better(strict.over_groups(lost)) * [-1, -1, -1, 1]
+    change = change.rename({"low": "high", "high": "low"})
+    return Finding(
+        "Classes that were never met are recognised far less",
+        "On real ECGs and classes that no record or text of pretraining carried, MCCGAA "
+        f"has {mean:.1f} where chance is 50, {_size(change)} against "
+        "the usual pretraining, which met them; fewer records were left to learn from, too",
+        {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
     )
 
 

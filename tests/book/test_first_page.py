@@ -1,4 +1,4 @@
-"""The five findings of the first page: made from results, and honest about seeds."""
+"""The six findings of the first page: made from results, and honest about seeds."""
 
 import json
 from dataclasses import replace
@@ -28,10 +28,10 @@ def test_both_first_pages_show_the_findings_to_the_letter(page, prefix, monkeypa
     )
 
 
-def test_there_are_five_each_in_one_sentence_with_a_page_that_exists(monkeypatch):
+def test_there_are_six_each_in_one_sentence_with_a_page_that_exists(monkeypatch):
     monkeypatch.chdir(ROOT)
     found = findings.findings(FOLDER)
-    assert len(found) == 5
+    assert len(found) == 6
     for one in found:
         assert not one.sentence.endswith(".") and ". " not in one.sentence
         assert one.shown

@@ -1,0 +1,52 @@
+"""Groups of classes that pretraining never met, beside runs that met them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mccgaa_book import strict
+
+
+def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
+    names = ["variant", "seed", "split", "task", "class", "metric", "value"]
+    never = pd.DataFrame(
+        [
+            ("a", "0", "test", "t", "X", "auroc_unseen", 60.0),
+            ("a", "0", "test", "u", "X", "auroc_unseen", 50.0),
+            ("b", "0", "test", "t", "X", "auroc_unseen", 80.0),
+            ("b", "0", "test", "u", "X", "auroc_unseen", 90.0),
+            ("a", "1", "test", "t", "Y", "auroc_unseen", 40.0),
+            ("b", "1", "test", "t", "Y", "auroc_unseen", 45.0),
+            ("a", "0", "train", "", "", "records", 100.0),
+            ("b", "0", "train", "", "", "records", 98.0),
+            ("a", "1", "train", "", "", "records", 7.0),
+            ("b", "1", "train", "", "", "records", 7.0),
+        ],
+        columns=names,
+    )
+    usual = pd.DataFrame(
+        [
+            ("a", "0", "test", "t", "X", "auroc", 70.0),
+            ("a", "1", "test", "t", "X", "auroc", 90.0),
+            ("a", "0", "test", "u", "X", "auroc", 60.0),
+            ("a", "0", "test", "t", "Y", "auroc", 75.0),
+            ("a", "0", "val", "t", "Y", "auroc", 0.0),
+            ("a", "0", "test", "t", "Z", "auroc", 0.0),
+            ("a", "0", "test", "t", "Y", "auroc_members", 0.0),
+        ],
+        columns=names,
+    )
+    found = strict.by_group(never, usual)
+    assert found["never"].to_dict("list") == {"a": [55.0, 40.0], "b": [85.0, 45.0]}
+    assert found["met"]["a"].tolist() == [70.0, 75.0] and found["met"]["b"].isna().all()
+    assert found["classes"].tolist() == [2, 1]
+    assert found["records"].tolist() == [100, 7]
+    assert found.index.tolist() == ["0", "1"]
+
+
+def test_the_interval_over_groups_is_students():
+    found = strict.over_groups(pd.Series([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert found["difference"] == 3 and found["seeds"] == 5
+    half = 2.7764451 * (2.5 / 5) ** 0.5  # the table's quantile for 4 degrees of freedom
+    assert [found["low"], found["high"]] == pytest.approx([3 - half, 3 + half])
