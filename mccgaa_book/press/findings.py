@@ -133,8 +133,8 @@ def _never_met(never: Results, usual: Results) -> Finding:
     return Finding(
         "Classes that were never met are recognised far less",
         "On real ECGs and classes that no record or text of pretraining carried, "
-        f"MCCGAA has {new.mean():.1f}, where chance is 50; the usual pretraining, which "
-        "met them and had more records, is "
+        f"MCCGAA has {new.mean():.1f}, where chance is 50; the usual pretraining, "
+        "which met them and had more records, is "
         f"{_size(_better(strict.over_groups(met - new)))} ahead",
         {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
     )
