@@ -131,11 +131,12 @@ def _never_met(never: Results, usual: Results) -> Finding:
     groups = strict.by_group(never.frame, usual.frame)
     new, met = (groups[which]["bipartite"] for which in ("never", "met"))
     return Finding(
-        "Classes that were never met are recognised far less",
-        "On real ECGs and classes that no record or text of pretraining carried, "
-        f"MCCGAA has {new.mean():.1f}, where chance is 50; the usual pretraining, "
-        "which met them and had more records, is "
-        f"{_size(_better(strict.over_groups(met - new)))} ahead",
+        "Classes left out of pretraining are recognised less",
+        "On real ECGs and classes that were left out of pretraining with their "
+        f"records, MCCGAA has {new.mean():.1f}, where chance is 50; pretraining that "
+        f"kept them is {_size(_better(strict.over_groups(met - new)), 'groups')} "
+        "ahead; how much of this is the classes and how much the records was not "
+        "measured",
         {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
     )
 
@@ -223,9 +224,9 @@ def _better(change: pd.Series) -> pd.Series:
     return change
 
 
-def _size(change: pd.Series) -> str:
-    """Write a row of `results.paired` with its interval."""
+def _size(change: pd.Series, over: str = "seeds") -> str:
+    """Write a row of `results.paired` with its interval over seeds, or groups."""
     return (
         f"{change['difference']:+.1f} points (95 %: {change['low']:+.1f} to "
-        f"{change['high']:+.1f}, {in_words(int(change['seeds']))} seeds)"
+        f"{change['high']:+.1f}, {in_words(int(change['seeds']))} {over})"
     )
