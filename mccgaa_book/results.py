@@ -304,12 +304,18 @@ def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
         change = (wide.reindex(columns=[first, second]) @ [1.0, -1.0]).dropna()
         n = len(change)
         mean = change.mean() if n else means[first] - means[second]
-        half = stats.t.ppf(0.975, n - 1) * change.sem() if n > 1 else math.nan
         ahead = int((change > 0).sum())
-        rows[task] = (mean, change.std(), mean - half, mean + half, ahead, n)
+        rows[task] = (mean, change.std(), *interval(change), ahead, n)
     columns = ["difference", "sd", "low", "high", "ahead", "seeds"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return found.rename_axis("task")
+
+
+def interval(values: pd.Series) -> tuple[float, float]:
+    """The 95 % t interval of a mean; NaN where there are fewer than two values."""
+    n, mean = len(values), values.mean()
+    half = stats.t.ppf(0.975, n - 1) * values.sem() if n > 1 else math.nan
+    return mean - half, mean + half
 
 
 def kinds_of(metrics: Mapping[str, Any]) -> list[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from mccgaa_book import results
 from mccgaa_book.scored import aurocs, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
@@ -123,8 +123,6 @@ def over_groups(values: pd.Series) -> pd.Series:
     Returns:
         `difference`, `low`, `high` and `seeds`, as a row of `results.paired`.
     """
-    n, mean = len(values), values.mean()
-    half = stats.t.ppf(0.975, n - 1) * values.sem()
-    return pd.Series(
-        {"difference": mean, "low": mean - half, "high": mean + half, "seeds": n}
-    )
+    low, high = results.interval(values)
+    row = {"difference": values.mean(), "low": low, "high": high, "seeds": len(values)}
+    return pd.Series(row)

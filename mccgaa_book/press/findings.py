@@ -46,7 +46,7 @@ def findings(folder: Path) -> list[Finding]:
     """
     return [
         _rerun(results.load("zeroshot", "real", folder / "real")),
-        _never_met(
+        _left_out(
             results.load("unseen", "plus-real", folder / "plus-real"),
             results.load("zeroshot", "real", folder / "real"),
         ),
@@ -124,8 +124,8 @@ def _rerun(found: Results) -> Finding:
     )
 
 
-def _never_met(never: Results, usual: Results) -> Finding:
-    """Zero-shot, where the classes are new in truth."""
+def _left_out(never: Results, usual: Results) -> Finding:
+    """Zero-shot of classes that were left out of pretraining."""
     from mccgaa_book import strict  # which loads torch
 
     groups = strict.by_group(never.frame, usual.frame)
