@@ -14,9 +14,10 @@ from mccgaa import pairs as module
 from mccgaa.config import GafaConfig, LossConfig, PretrainConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import KnowledgeError
-from mccgaa.knowledge import Knowledge
+from mccgaa.knowledge import Entry, Knowledge
 from mccgaa.pairs import load_pairs
-from mccgaa.plus.unseen import _company, find_unseen
+from mccgaa.plus.unseen import _company, _meant, _pattern, _plain, find_unseen
+from mccgaa_twin.reports import PHRASES
 
 BASE = """
 statements:
@@ -139,6 +140,85 @@ def test_names_abbreviations_and_vocabularies_are_read_as_they_are(tmp_path, bas
     own = Knowledge({"statements": base.vocabularies["statements"]})
     found = find_unseen(store, ["AFIB"], own)  # whose base does not know the task
     assert found.by_label[10] and not found.by_label[2]
+
+
+def test_a_statement_whose_name_says_more_says_the_class_and_a_family_does_not(
+    tmp_path,
+):
+    """Names of statements are what pretraining may read; those of tasks are not."""
+    file = tmp_path / "base.yaml"
+    more = "  VCLVH: {name: voltage criteria for left ventricular hypertrophy}\nsuper:"
+    more = BASE.replace("super:", more)
+    more += "  CD: {name: flutter or left ventricular hypertrophy}\n"
+    file.write_text(more)
+    store = make(tmp_path / "store")
+    store.records.at[1, "statements"] = ["VCLVH"]
+    store.records.at[2, "csn"] = ["CD"]
+    found = find_unseen(store, ["statements/LVH"], Knowledge.load(file))
+    assert np.flatnonzero(found.by_label).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (
+            "ventricular premature complex",
+            "frequent premature ventricular contractions",
+        ),
+        ("ventricular premature beat", "ventricular extrasystoles"),
+        ("ventricular premature beat", "Ventricular premature complex(es)."),
+        ("first degree AV block", "1st degree A-V block"),
+        ("incomplete right bundle branch block", "incomplete RBBB"),
+        ("left bundle branch block", "l bundle branch block"),
+        ("non-diagnostic T-wave abnormalities", "nondiagnostic t wave abnormality"),
+        ("lateral injury", "Lateral ST segment depression, subendocardial injury"),
+        ("inferior myocardial infarction", "Inferior infarct with posterior extension"),
+        ("right bundle branch block", "IRBBB"),
+        ("complete right bundle branch block", "CRBBB"),
+        ("second degree AV block", "2nd degree AV block"),
+        ("third degree AV block", "3rd degree AV block"),
+    ],
+)
+def test_what_is_written_in_more_than_one_way_is_one_class(tmp_path, name, written):
+    known = Knowledge({"statements": {"X": Entry(name, "X")}})
+    store = make(tmp_path / "store")
+    store.records.loc[0, "text"] = f"Sinus rhythm. {written}"
+    found = find_unseen(store, ["statements/X"], known)
+    assert np.flatnonzero(found.records).tolist() == [0]
+
+
+@pytest.mark.parametrize("code", PHRASES)
+def test_every_wording_of_a_simulated_report_says_its_statement(code):
+    """But for one: of ST-T changes PTB-XL's reports do not say that T changes."""
+    says = _pattern(_meant(Knowledge.load(), f"statements/{code}"))
+    missed = [one for one in PHRASES[code] if not says.search(_plain(one))]
+    assert missed == (["Nonspecific ST-T wave changes"] if code == "NDT" else [])
+
+
+@pytest.mark.parametrize(
+    ("code", "other"),
+    [
+        ("LMI", "Inferior infarct - age undetermined"),
+        ("LMI", "Inferolateral myocardial infarction"),
+        ("IMI", "Anteroseptal infarct - age undetermined"),
+        ("ISCIN", "T inversion in lateral leads, ischemia"),
+        ("ISCLA", "Anterior and lateral ischemia"),
+        ("INJIN", "Inferolateral ST depression, subendocardial injury"),
+        ("HVOLT", "Low QRS voltages in limb leads"),
+        ("CRBBB", "Left bundle branch block"),
+        ("IRBBB", "Complete right bundle branch block"),
+        ("VCLVH", "LVH with ST-T changes"),
+        ("PVC", "Premature atrial complexes"),
+        ("LNGQT", "Prolonged PR interval"),
+        ("BIGU", "Premature complexes in a trigeminal pattern"),
+        ("NT_", "Nonspecific ST changes"),
+        ("PVC", "Supra-ventricular extrasystole"),
+    ],
+)
+def test_what_a_report_says_of_another_statement_does_not(code, other):
+    assert not _pattern(_meant(Knowledge.load(), f"statements/{code}")).search(
+        _plain(other)
+    )
 
 
 def test_statements_in_a_source_without_a_vocabulary_are_no_labels(tmp_path, base):

@@ -26,16 +26,89 @@ SHORTEST = (
     3  # letters of an abbreviation that is looked for in texts: AT is a word, too
 )
 FEWEST = 3  # records of a sentence before the company that it keeps says anything
+SAME = {  # what reports write in more than one way, in small letters without hyphens
+    r"\b1st\b": "first",
+    r"\b2nd\b": "second",
+    r"\b3rd\b": "third",
+    r"\b(?:non ?|un)(?=diagnostic|specific)": "non",
+    r"\b(?:abnormality|abnormalities|changes?)\b": "change",
+    r"\bvoltages\b": "voltage",
+    r"\bst segment\b": "st",
+    r"\bt waves?\b": "t",
+    r"\bsupra ventricular\b": "supraventricular",
+    # Conduction
+    r"\ba v\b": "av",
+    r"\bi([rl])bbb\b": r"incomplete \1 bundle branch block",
+    r"\bc([rl])bbb\b": r"complete \1 bundle branch block",
+    r"\b([rl])bbb\b": r"\1 bundle branch block",
+    r"\br bundle": "right bundle",
+    r"\bl bundle": "left bundle",
+    r"\b(?:iv|intraventricular) conduction (?:defect|block|disturbance)\b": (
+        "intraventricular conduction delay"
+    ),
+    r"\bpre excitation\b": "preexcitation",
+    # Rhythm
+    r"\b(?:extrasystole|premature (?:complex|contraction|beat))(?:s|es)?\b": "ectopy",
+    r"\bpremature (\w+) (?:complex|contraction|beat)(?:s|es)?\b": r"\1 ectopy",
+    r"\b(bi|tri)geminal pattern\b": r"\1geminy",
+    r"\b(ectopic|multifocal) atrial rhythm\b|\bwandering atrial pacemaker\b": (
+        r"\g<0>, atrial arrhythmia"
+    ),
+    r"\bnarrow complex tachycardia, paroxysmal\b|\bav nodal reentrant tachycardia": (
+        "paroxysmal supraventricular tachycardia"
+    ),
+    r"\belectronic (?:atrial|ventricular) pacemaker\b": "electronic pacemaker",
+    # Size and voltage
+    r"\blvh\b": "left ventricular hypertrophy",
+    r"\bleft ventricular hypertrophy by voltage\b": (
+        "voltage criteria for left ventricular hypertrophy"
+    ),
+    r"\bprominent qrs voltage\b": "high qrs voltage",
+    r"\b(?:qrs contour change|poor r wave progression|late precordial r.*transition)": (
+        r"\g<0>, abnormal qrs"
+    ),
+    # Infarction, injury and ischemia, by place
+    r"\banterior and lateral\b": "anterolateral",
+    r"\binferior and lateral\b": "inferolateral",
+    r"\binferior (?:and )?posterior\b": "inferoposterior",
+    r"\b(?:(?:myocardial|wall) )?infarct(?:ion)?s?\b": "infarct",
+    r"\binferior infarct with posterior extension\b": (
+        r"\g<0>, inferoposterior infarct"
+    ),
+    r"\binferior infarct with posterior and lateral extension\b": (
+        r"\g<0>, inferoposterolateral infarct"
+    ),
+    r"\bextensive anterior infarct\b": r"\g<0>, anterolateral infarct",
+    r"\b(\w+) st depression, subendocardial injury\b": r"\g<0>, \1 injury",
+    r"(?<!\w)septal ischemia\b": "anteroseptal ischemia",
+    r"\b(?:left )?ventricular aneurysm\b": "left ventricular aneurysm",
+    # Repolarisation
+    r"\bborderline t change\b": "nondiagnostic t change",
+    r"\bnonspecific st t change\b": r"\g<0>, nonspecific st change",
+    r"\b(?!st )(\w+) t change may be due to myocardial ischemia\b": (
+        r"\g<0>, \1 ischemia"
+    ),
+    r"\bt inversion in (\w+) leads, ischemia\b": r"\g<0>, \1 ischemia",
+    r"\bischemia or strain\b|\brepolarization change suggests ischemia\b": (
+        r"\g<0>, possible ischemia"
+    ),
+    r"\bt flattening\b": "flat t",
+    r"\bqtc\b": "qt",
+    r"\bqt interval prolonged\b": "prolonged qt interval",
+    r"\belectrolytic\b": "electrolyte",
+    r"\b(?:possible|consider) (?:hyper|hypo)kalemia\b": "electrolyte change",
+}
 
 
 @dataclass(frozen=True)
 class Unseen:
     """Records that carry a held-out class, and how it shows.
 
-    A class shows by a label of the record; by a sentence of its report that says the
-    class in any wording of the knowledge base, in the plural, or as a negation; or by a
-    sentence that is hardly ever in the report of a record without the class: that
-    finds other languages and unknown wordings.
+    A class shows by a label of the record, whose name says it; by a sentence of its
+    report that says the class in any wording of the knowledge base, in the plural, or
+    as a negation; or by a sentence that is hardly ever in the report of a record
+    without the class: that finds other languages and unknown wordings. What says more
+    says it, too, as "incomplete right bundle branch block" says the block.
     """
 
     classes: dict[str, list[str]]  # as the setting names it -> what it stands for
@@ -85,12 +158,13 @@ def find_unseen(
     texts = store.records["text"]
     sentences = [split(t) if isinstance(t, str) else [] for t in texts]
     distinct = sorted({s for some in sentences for s in some})
+    plain = {s: _plain(s) for s in distinct}
     for name in names:
         meant = _meant(knowledge, name)
         classes[name] = sorted({entry.name for entry in meant})
-        labelled = _labelled(store, knowledge, meant)
         says = _pattern(meant)
-        saying = {s for s in distinct if says.search(_plain(s))}
+        labelled = _labelled(store, knowledge, meant, says)
+        saying = {s for s in distinct if says.search(plain[s])}
         said = np.array([not saying.isdisjoint(some) for some in sentences])
         company = _company(sentences, labelled | said)
         by_label |= labelled
@@ -115,9 +189,16 @@ def _meant(knowledge: Knowledge, name: str) -> list[Entry]:
 
 
 def _labelled(
-    store: SignalStore, knowledge: Knowledge, meant: Iterable[Entry]
+    store: SignalStore,
+    knowledge: Knowledge,
+    meant: Iterable[Entry],
+    says: re.Pattern[str],
 ) -> NDArray[np.bool_]:
-    """Find records with a label that shares a name or synonym with the class."""
+    """Find records with a label that shares a name or synonym with the class.
+
+    Names of statements, which pretraining may read in the place of reports, must not
+    say it within others either.
+    """
     called = {word.lower() for e in meant for word in (e.name, *e.synonyms)}
     columns = {task: task for task in store.meta["tasks"]}  # column -> vocabulary
     if store.meta["source"] in VOCABULARIES and "statements" in store.records:
@@ -129,6 +210,7 @@ def _labelled(
             cls
             for cls, e in known.items()
             if not called.isdisjoint(word.lower() for word in (e.name, *e.synonyms))
+            or (column == "statements" and says.search(_plain(e.name)))
         }
         found |= [
             labels is not None and not ours.isdisjoint(labels)
@@ -147,8 +229,11 @@ def _pattern(meant: Iterable[Entry]) -> re.Pattern[str]:
 
 
 def _plain(text: str) -> str:
-    """Take case, hyphens and repeated spaces out of a text."""
-    return " ".join(text.lower().replace("-", " ").split())
+    """Take case, hyphens, repeated spaces and ways to write the same out of a text."""
+    plain = " ".join(text.lower().replace("-", " ").split())
+    for way, one in SAME.items():
+        plain = re.sub(way, one, plain)
+    return plain
 
 
 def _company(
