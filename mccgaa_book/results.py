@@ -318,6 +318,17 @@ def interval(values: pd.Series) -> tuple[float, float]:
     return mean - half, mean + half
 
 
+def mean_row(values: pd.Series) -> pd.Series:
+    """Average a number of each seed, or group, with its 95 % t interval.
+
+    Returns:
+        `difference`, `low`, `high` and `seeds`, as a row of `paired`.
+    """
+    low, high = interval(values)
+    row = {"difference": values.mean(), "low": low, "high": high, "seeds": len(values)}
+    return pd.Series(row)
+
+
 def kinds_of(metrics: Mapping[str, Any]) -> list[str]:
     """Kinds of the ECGs that a model's weights have met, earliest first: its own last.
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mccgaa_book import results
 from mccgaa_book.scored import aurocs, tested_tasks, with_sources
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
@@ -115,14 +114,3 @@ def by_group(never: pd.DataFrame, usual: pd.DataFrame) -> pd.DataFrame:
     left = never[never["metric"] == "records"].groupby("seed")["value"].max()
     found["records", ""] = left
     return found
-
-
-def over_groups(values: pd.Series) -> pd.Series:
-    """Average a number of each group, with the 95 % t interval over groups.
-
-    Returns:
-        `difference`, `low`, `high` and `seeds`, as a row of `results.paired`.
-    """
-    low, high = results.interval(values)
-    row = {"difference": values.mean(), "low": low, "high": high, "seeds": len(values)}
-    return pd.Series(row)

@@ -134,7 +134,7 @@ def _left_out(never: Results, usual: Results) -> Finding:
         "Classes left out of pretraining are recognised less",
         "On real ECGs and classes that were left out of pretraining with their "
         f"records, MCCGAA has {new.mean():.1f}, where chance is 50; pretraining that "
-        f"kept them is {_size(_better(strict.over_groups(met - new)), 'groups')} "
+        f"kept them is {_size(_better(results.mean_row(met - new)), 'groups')} "
         "ahead; how much of this is the classes and how much the records was not "
         "measured",
         {"chapter 8": "notebooks/plus/08_beyond.ipynb"},

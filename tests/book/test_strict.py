@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from mccgaa_book import strict
+from mccgaa_book import results, strict
 
 
 def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
@@ -46,7 +46,7 @@ def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
 
 
 def test_the_interval_over_groups_is_students():
-    found = strict.over_groups(pd.Series([1.0, 2.0, 3.0, 4.0, 5.0]))
+    found = results.mean_row(pd.Series([1.0, 2.0, 3.0, 4.0, 5.0]))
     assert found["difference"] == 3 and found["seeds"] == 5
     half = 2.7764451 * (2.5 / 5) ** 0.5  # the table's quantile for 4 degrees of freedom
     assert [found["low"], found["high"]] == pytest.approx([3 - half, 3 + half])
