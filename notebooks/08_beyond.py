@@ -374,11 +374,11 @@ names = {
     "labels, tuned": "labels, the twin first, longer recipe",
 }
 shown = results.over_seeds(results.with_task_mean(everyone))
-shown = shown.xs(results.MEAN, level="task").loc[list(names)].rename(index=names)
+shown = shown.xs(results.MEAN, level="task").loc[list(names)]
 shown = shown.set_axis(["macro AUROC", "SD", "seeds"], axis=1)
-shown = shown.rename_axis("learned from").reset_index()
-shown["trained on"] = ["real", "real", *3 * ["synthetic then real"]]
-shown["tested on"] = "real"
+for column in results.SOURCES:
+    shown[column.replace("_", " ")] = everyone.groupby("variant")[column].first()
+shown = shown.rename(index=names).rename_axis("learned from").reset_index()
 page.table(
     shown,
     "beyond-labels",
@@ -426,6 +426,7 @@ for name in ("difference", "low", "high"):
 # %%
 quarter = fewer.results("beyond").frame
 sized = results.with_task_mean(macros(pd.concat([quarter, own]), "real"))
+kinds = sized.groupby("variant")[results.SOURCES].first()
 sized = sized[sized["task"] == results.MEAN].pivot(
     index="seed", columns="variant", values="value"
 )
@@ -441,11 +442,13 @@ shown = pd.DataFrame(
             "macro AUROC": sized[loss + size].mean(),
             "SD": sized[loss + size].std(),
             "seeds": sized[loss + size].count(),
+            "trained on": kinds.loc[loss + size, "trained_on"],
+            "tested on": kinds.loc[loss + size, "tested_on"],
         }
         for loss, label in LOSSES.items()
         for size, number in RECORDS.items()
     ]
-).assign(**{"trained on": "real", "tested on": "real"})
+)
 page.table(
     shown,
     "beyond-sizes",
