@@ -110,8 +110,10 @@ def table5(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
 
     Returns:
         Rows as of `table4`, and of the task "": `weights` of the ECG encoder and
-        `flops` of one ECG per variant (no seed), `seconds` and `samples_per_second` of
-        pretraining per run.
+        `flops` of one ECG per variant (no seed); per run `seconds` and
+        `samples_per_second` of pretraining, and its cross-modal loss in nats at the
+        end, as the mean of the last epoch (`training_loss`) and on the validation
+        split (`held_out_loss`).
     """
     rows = _tested(lab, variants, seeds)
     for name in variants:
@@ -120,9 +122,12 @@ def table5(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
         rows += [_number(variant, "", m, value) for m, value in costs.items()]
         for seed in seeds:
             run = home.run(variant, seed)
+            steps = run.history
             took = {
                 "seconds": run.metrics["seconds"],
-                "samples_per_second": run.history["samples_per_second"].median(),
+                "samples_per_second": steps["samples_per_second"].median(),
+                "training_loss": steps.query("epoch == epoch.max()")["cma"].mean(),
+                "held_out_loss": run.epochs["held_out_cma"].iloc[-1],
             }
             rows += [_number(variant, str(seed), m, value) for m, value in took.items()]
     return pd.DataFrame(rows)

@@ -126,6 +126,17 @@ def test_table_5_says_what_a_backbone_costs(lab):
     assert frame["flops"] > 0 and "auroc" in frame
 
 
+def test_table_5_says_where_the_losses_ended(lab):
+    longer = lab.changed({"pretrain": {"epochs": 2}})
+    frame = ablated.table5(longer, ["bipartite"], [0]).set_index("metric")["value"]
+    run = longer.run("bipartite", 0)
+    steps = list(zip(run.history["epoch"], run.history["cma"], strict=True))
+    last = [loss for epoch, loss in steps if epoch == 1]
+    assert 2 * len(last) == len(steps) and len(last) > 1
+    assert frame["training_loss"] == pytest.approx(sum(last) / len(last))
+    assert frame["held_out_loss"] == list(run.epochs["held_out_cma"])[-1]
+
+
 def test_flops_are_counted_layer_by_layer(lab):
     """A stem and one stage by hand: two per multiplication."""
     config = lab.config("bipartite").model
