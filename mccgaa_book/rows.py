@@ -15,6 +15,8 @@ from mccgaa_book.results import MEAN, over_seeds, paired, with_task_mean
 if TYPE_CHECKING:
     from mccgaa_book.lab import Lab
 
+MEMBERS = "auroc_members-mean"  # a class is the mean over its members and wordings
+WAYS = {"one text": "auroc", "members": MEMBERS}  # to score a model of chapter 8
 PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
@@ -23,6 +25,35 @@ def macro(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     of = (frame["class"] == "") & (frame["split"] == "test")
     of &= (frame["metric"] == metric) & (frame["task"] != "") & (frame["variant"] != "")
     return frame[of].assign(metric="auroc")
+
+
+def macros(frame: pd.DataFrame, tested_on: str, metric: str = "auroc") -> pd.DataFrame:
+    """Macro rows on one kind of ECGs, by one way to score, which is named `auroc`."""
+    rows = frame[(frame["tested_on"] == tested_on) & (frame["metric"] == metric)]
+    return rows.assign(metric="auroc")
+
+
+def both_ways(
+    frame: pd.DataFrame, tested_on: str, called: dict[str, str]
+) -> pd.DataFrame:
+    """Means over tasks with their deviation over seeds, scored in both ways.
+
+    Args:
+        frame: macro rows of the test split, of both metrics of WAYS.
+        tested_on: "real" or "synthetic".
+        called: variant -> label of its row, in this order, as far as they are there.
+
+    Returns:
+        Index "variant"; columns of WAYS, each with its "SD, ...", and "seeds".
+    """
+    columns = {}
+    for way, metric in WAYS.items():
+        rows = with_task_mean(macros(frame, tested_on, metric))
+        value = rows[rows["task"] == MEAN].groupby("variant")["value"]
+        columns |= {way: value.mean(), f"SD, {way}": value.std()}
+    table = pd.DataFrame(columns).assign(seeds=value.count())
+    kept = [name for name in called if name in table.index]
+    return table.loc[kept].rename(index=called).rename_axis("variant")
 
 
 def labels(lab: Lab, names: Sequence[str], more: dict[str, str]) -> dict[str, str]:

@@ -131,12 +131,11 @@ def _left_out(never: Results, usual: Results) -> Finding:
     groups = strict.by_group(never.frame, usual.frame)
     new, met = (groups[which]["bipartite"] for which in ("never", "met"))
     return Finding(
-        "Classes left out of pretraining are recognised less",
-        "On real ECGs and classes that were left out of pretraining with their "
-        f"records, MCCGAA has {new.mean():.1f}, where chance is 50; pretraining that "
-        f"kept them is {_size(_better(results.mean_row(met - new)), 'groups')} "
-        "ahead; how much of this is the classes and how much the records was not "
-        "measured",
+        "Classes left out of pretraining, with their records, are recognised less",
+        f"On real ECGs MCCGAA has {new.mean():.1f} on such classes, where chance is "
+        "50; pretraining that kept them is "
+        f"{_size(_better(results.mean_row(met - new)), 'groups')} ahead; how much of "
+        "this is the classes and how much the records was not measured",
         {"chapter 8": "notebooks/plus/08_beyond.ipynb"},
     )
 

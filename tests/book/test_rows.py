@@ -8,7 +8,7 @@ import pytest
 
 from mccgaa_book import paper
 from mccgaa_book.noise import noise_floor, printed_floor
-from mccgaa_book.rows import against, beyond, macro, means
+from mccgaa_book.rows import MEMBERS, against, beyond, both_ways, macro, macros, means
 
 CALLED = {"bipartite": "full", "no-gat": "w/o GAT", "clip": "CLIP", "absent": "x"}
 
@@ -72,3 +72,51 @@ def test_no_difference_of_the_papers_table_4_exceeds_its_own_noise():
     assert len(same) == 6 and floor == pytest.approx(2.446912 * (same**2).mean() ** 0.5)
     for design in ("w/o GAT", "w/o CAM"):
         assert ((table.loc["MCGAA"] - table.loc[design]).abs() < floor).all()
+
+
+@pytest.fixture
+def both() -> pd.DataFrame:
+    """One variant on both kinds of ECGs, two tasks and seeds, scored in two ways."""
+    rows = [
+        (
+            "a",
+            seed,
+            "test",
+            task,
+            "",
+            metric,
+            kind,
+            value + int(seed) + 10 * (task == "y"),
+        )
+        for kind, base in (("real", 60.0), ("synthetic", 80.0))
+        for metric, value in (("auroc", base), (MEMBERS, base + 2))
+        for seed in "01"
+        for task in "xy"
+    ]
+    names = [
+        "variant",
+        "seed",
+        "split",
+        "task",
+        "class",
+        "metric",
+        "tested_on",
+        "value",
+    ]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_macros_are_of_one_kind_of_ecgs_and_one_way_to_score(both):
+    assert macros(both, "real")["value"].tolist() == [60, 70, 61, 71]
+    through = macros(both, "synthetic", MEMBERS)
+    assert through["value"].tolist() == [82, 92, 83, 93]
+    assert set(through["metric"]) == {"auroc"}
+
+
+def test_a_model_has_its_mean_over_tasks_by_either_way(both):
+    table = both_ways(both, "real", {"absent": "x", "a": "A"})
+    assert table.index.tolist() == ["A"] and table.index.name == "variant"
+    expected = {"one text": 65.5, "SD, one text": 0.5**0.5, "members": 67.5}
+    expected |= {"SD, members": 0.5**0.5, "seeds": 2}
+    assert table.loc["A"].to_dict() == pytest.approx(expected)
+    assert list(table) == list(expected)
