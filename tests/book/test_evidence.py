@@ -40,7 +40,8 @@ def test_every_file_of_results_is_a_row_and_no_other_is():
 
 def test_variants_and_seeds_are_those_of_the_files():
     row = next(row for row in ROWS if row[:3] == ["zeroshot", "real", "real"])
-    with open(ROOT / "results/real/zeroshot.csv", newline="", encoding="utf-8") as file:
+    path = ROOT / "results" / "real" / "zeroshot.csv"
+    with path.open(newline="", encoding="utf-8") as file:
         runs = {(r["variant"], r["seed"]) for r in csv.DictReader(file) if r["variant"]}
     assert row[3] == str(len({variant for variant, _ in runs}))
     assert row[4] == str(len({seed for _, seed in runs}))
