@@ -358,3 +358,58 @@ claims.show(
         f"{excess[BEST_TEST]:.1f}, where the last epoch has {excess[LAST]:.1f}",
     ),
 )
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. One per cent of 17,084 training records, and a class that one record in two hundred has: how often does the share hold none of
+# them? And how often one per cent of 1,786 records with a class that one in twenty has?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# About four times in ten, both: what counts is the product, 0.9 records expected. Such a
+# class cannot be taught, and its AUROC of one half is part of the printed mean.
+draws = np.random.default_rng(0)
+none = {}
+for records, one_in in ((17084, 200), (1786, 20)):
+    positives, taken = records // one_in, round(records / 100)
+    drawn_ones = draws.hypergeometric(positives, records - positives, taken, 20000)
+    none[records] = (drawn_ones == 0).mean()
+print({f"1 % of {n:,}": f"{share:.0%}" for n, share in none.items()})
+assert all(abs(share - np.exp(-0.88)) < 0.03 for share in none.values())
+
+# %% [markdown]
+# 2. The recipe reports the best of a hundred looks. By how many standard deviations does the best of a hundred independent looks lie
+# above their mean? And if neighbouring epochs are correlated with 0.95?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# By two and a half, and still by one and a half where epochs hardly differ from their
+# neighbours: a slow wander has its high places, too.
+looks_at = np.random.default_rng(0).normal(size=(20000, 100))
+slow = np.empty_like(looks_at)
+slow[:, 0] = looks_at[:, 0]
+for epoch in range(1, 100):  # an AR(1) course of variance one
+    step = np.sqrt(1 - 0.95**2) * looks_at[:, epoch]
+    slow[:, epoch] = 0.95 * slow[:, epoch - 1] + step
+best = {name: c.max(axis=1).mean() for name, c in (("apart", looks_at), ("slow", slow))}
+print({name: f"{size:.2f} standard deviations" for name, size in best.items()})
+assert 2.4 < best["apart"] < 2.6 and 1.3 < best["slow"] < 1.8
+
+# %% [markdown]
+# 3. Some features vary a thousand times as much as others. Multiply every feature by a factor of its own: what does that
+# change for the converged head, and what for a layer that is trained on the features as they are?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# Nothing for the head, since it standardises what it is given; a ridge on the features
+# themselves would shrink small ones more. The ancestor's layer sees other numbers.
+factors = 10 ** np.random.default_rng(0).uniform(-1, 1, x.shape[1])
+scaled = {s: Part(p.x * factors.astype(p.x.dtype), p.y) for s, p in parts.items()}
+head = fit(scaled["train"], scaled["val"])
+before, after = chosen.scores(parts["test"].x), head.scores(scaled["test"].x)
+layers = [
+    train_layer(p["train"], p["val"], p["test"], seed=seed, epochs=2)
+    for p in (parts, scaled)
+]
+print(f"head: scores differ by up to {np.abs(before - after).max():.1e}")
+print(f"layer: by up to {np.abs(layers[0].scores - layers[1].scores).max():.2f}")
+assert np.allclose(before, after, atol=1e-2)
+assert not np.allclose(layers[0].scores, layers[1].scores, atol=1e-2)

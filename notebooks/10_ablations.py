@@ -10,19 +10,20 @@
 # # Ablations and parameter stability
 
 # %% tags=["parameters"]
-params: str = "params/ablations-smoke.yaml"  # profile: which data and how long
+params: str = "params/real.yaml"  # profile: which data and how long
 other: str = ""  # another profile, whose results are shown beside; empty: none
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from scipy import stats
 
-from mccgaa_book import page, paper
-from mccgaa_book.ablated import cost
+from mccgaa_book import claims, page, paper
 from mccgaa_book.lab import Lab
 from mccgaa_book.noise import noise_floor, printed_floor
 from mccgaa_book.plots import ablations as plots
-from mccgaa_book.results import MEAN
+from mccgaa_book.results import MEAN, paired
 from mccgaa_book.rows import against, beyond, labels, macro, means
 
 lab = Lab(params)
@@ -142,17 +143,38 @@ plt.show()
 # :::
 #
 # ## Table 4, rerun
-
+#
+# Every row is trained anew with the same data, seeds and number of steps. The last column is the paper's, its mean over the tasks
+# that this row has.
 
 # %%
-def table_of(one, experiment, more=None):
-    """Means of an experiment's rows, and how far each is from the full model."""
-    frame = macro(one.results(experiment).frame)
-    called = labels(one, one.table(experiment), more or {})
-    return means(frame, called), against(frame, called, "bipartite", floor_of(one))
+PRINTED = {  # number of a table -> our variant -> the paper's row
+    4: {"bipartite": "MCGAA", "no-gat": "w/o GAT", "no-cam": "w/o CAM"},
+    5: {"bipartite": "1D-ResNet18"} | {f"resnet{n}": f"1D-ResNet{n}" for n in (34, 50)},
+    6: {"bipartite": "(64, 32)", "gat-32": "(32, 16)", "gat-128": "(128, 64)"},
+}
+PRINTED[4]["clip"] = "w/o log-sum-exp"
+PRINTED[5]["resnet101"] = "1D-ResNet101"
+PRINTED[6]["gat-256"] = "(256, 128)"
 
 
-tables4 = {one.profile.name: table_of(one, "table4") for one in labs}
+def printed_means(one, number):
+    """The paper's means over a profile's tasks: our variant -> AUROC x 100."""
+    rows = paper.table(number).rename(columns=paper.TASKS)[list(one.tasks)].mean(axis=1)
+    return pd.Series({ours: rows[theirs] for ours, theirs in PRINTED[number].items()})
+
+
+def table_of(one, number):
+    """Means of a table's rows beside the paper's, and how far each is from the first."""
+    frame = macro(one.results(f"table{number}").frame)
+    called = labels(one, one.table(f"table{number}"), {})
+    shown = means(frame, called)
+    known = printed_means(one, number).rename(index=called).reindex(shown.index)
+    shown["mean, paper"] = [page.text(float(value), ".1f") for value in known]
+    return shown, against(frame, called, "bipartite", floor_of(one))
+
+
+tables4 = {one.profile.name: table_of(one, 4) for one in labs}
 
 # %% tags=["hide-input"]
 for one in labs:
@@ -166,13 +188,19 @@ for one in labs:
     )
 
 # %% [markdown]
-# The same as differences from the full model, in the mean over tasks, each beside its floor:
+# The same as differences from the full model, in the mean over tasks, each beside its floor and beside what the paper
+# prints for it:
 
 # %% tags=["hide-input"]
 for one in labs:
-    change = tables4[one.profile.name][1]
+    change = tables4[one.profile.name][1].xs(MEAN, level="task")
+    said = printed_means(one, 4)
+    said = (said - said["bipartite"]).rename(labels(one, one.table("table4"), {}))
     page.table(
-        change.xs(MEAN, level="task").assign(ecgs=str(one.data_kind())),
+        change.assign(
+            ecgs=str(one.data_kind()),
+            **{"difference, paper": said.reindex(change.index)},
+        ),
         f"ablation-change-4-{one.profile.name}",
         "What each design changes in the mean over tasks, design minus full model; low and high: "
         "95 % interval over seeds, from five on.",
@@ -222,7 +250,7 @@ page.glue("profile", lab.profile.name)
 # ## Table 5: backbones
 
 # %%
-tables5 = {one.profile.name: table_of(one, "table5") for one in labs}
+tables5 = {one.profile.name: table_of(one, 5) for one in labs}
 
 
 def costs(one):
@@ -235,14 +263,16 @@ def costs(one):
             "million weights": wide["weights"] / 1e6,
             "GFLOP per ECG": wide["flops"] / 1e9,
             "minutes per run": wide["seconds"] / 60,
-            "ECGs per second": wide["samples_per_second"],
+            "training loss, last epoch": wide["training_loss"],
+            "held-out loss": wide["held_out_loss"],
         }
     )
     called = labels(one, one.table("table5"), {})
     wide = wide.loc[[v for v in called if v in wide.index]].rename(index=called)
-    return wide[
-        ["million weights", "GFLOP per ECG", "minutes per run", "ECGs per second"]
-    ]
+    return wide[[name for name in wide if " " in name]]
+
+
+costs5 = {one.profile.name: costs(one) for one in labs}
 
 
 # %% tags=["hide-input"]
@@ -255,10 +285,10 @@ for one in labs:
         lab=one,
     )
     page.table(
-        costs(one).rename_axis("backbone"),
+        costs5[one.profile.name].rename_axis("backbone"),
         f"ablation-cost-5-{one.profile.name}",
-        f"What they cost, on {one.results('table5').stamp['device']}: weights and operations of the ECG encoder, "
-        "time of pretraining. The first row is the ResNet-18.",
+        f"What they cost, trained on {', '.join(one.results('table5').stamp['trained'])}, and where their cross-modal "
+        "loss ended, in nats: means over seeds. Weights and operations are the ECG encoder's.",
         lab=one if one.synthetic != "mixed" else None,
     )
 
@@ -268,33 +298,9 @@ for one in labs:
 #
 # That a deeper network scores *lower* in Table 5 is called overfitting there. All four were trained for the same twenty epochs at one
 # learning rate, and a ResNet-101 with bottlenecks is not the ResNet-18 with more of the same: its blocks are others, and
-# four times as many channels leave its last stage. To tell overfitting from training too short would take the training loss of each, which
-# the runs here keep in `history.csv`:
-
-# %%
-runs = {v: lab.at(v)[0].run(lab.at(v)[1], lab.seeds[0]) for v in lab.table("table5")}
-last = {
-    lab.label(v): {
-        "training loss, last epoch": run.history.query("epoch == epoch.max()")[
-            "cma"
-        ].mean(),
-        "held-out loss": run.epochs["held_out_cma"].iloc[-1],
-    }
-    for v, run in runs.items()
-}
-
-# %% tags=["hide-input"]
-page.table(
-    pd.DataFrame(last).T.rename_axis("backbone"),
-    "ablation-losses",
-    f"Cross-modal loss in nats at the end, seed {lab.seeds[0]}: a network that overfits has the lower "
-    "training loss and the higher held-out one.",
-    lab=lab if lab.synthetic != "mixed" else None,
-)
-
-# %% [markdown]
-# With the same epochs a wider or deeper network has seen the data as often and has more to fit; if its training loss is the higher one, it
-# has not been trained long enough, and no statement about its capacity follows.
+# four times as many channels leave its last stage. The loss tells overfitting from training too short: a network that overfits has
+# the lower training loss and the higher held-out one; one whose training loss is the higher has not been trained long enough,
+# and no statement about its capacity follows.
 #
 # ## Table 6: widths of the graph
 #
@@ -303,7 +309,7 @@ page.table(
 # its width can act only through training.
 
 # %%
-tables6 = {one.profile.name: table_of(one, "table6") for one in labs}
+tables6 = {one.profile.name: table_of(one, 6) for one in labs}
 
 # %% tags=["hide-input"]
 for one in labs:
@@ -326,17 +332,136 @@ sizes = paper.table(6).drop(index="avg AUC", errors="ignore")
 spans = (sizes.max() - sizes.min()).astype(float)
 page.glue("span-low", spans.min(), ".1f")
 page.glue("span-high", spans.max(), ".1f")
-page.glue("weights-18", cost(lab.config("bipartite").model)["weights"] / 1e6, ".2f")
+page.glue("span-best", np.ptp(sizes[list(paper.TASKS)].mean(axis=1)), ".1f")
 
 # %% [markdown]
 # Its four widths are between {glue:text}`span-low` and {glue:text}`span-high` points apart, column by column, which is to be read beside the
 # ±{glue:text}`printed-floor` points of noise between two of its runs.
 #
-# ## What this page found
+# ## One model, trained twice
 #
-# - The row "w/o log-sum-exp" is the noise of the experiment, measured: the two losses are one, and so their distance is what training again
-#   makes of nothing.
-# - {glue:text}`printed-above` of the twelve other differences of the printed Table 4 exceed the noise floor that the table itself implies.
-# - Rerun under {glue:text}`profile`, the differences beyond the floor are: {glue:text}`beyond-first`.
-# - A table of single runs cannot choose a backbone or a width; costs, at least, can be counted, and the ECG encoder of this profile's full model
-#   has {glue:text}`weights-18` million weights.
+# Here the full model stands in all three tables too, and two of them may hold different runs of it: Table 4 takes the runs of
+# chapter 7 as they were published, and Tables 5 and 6 train again what is not at hand. Same settings, same seeds, same data; a
+# difference is what the machine and its arithmetic do.
+
+
+# %%
+def twice(one):
+    """The full model of Table 6 less that of Table 4, seed by seed."""
+    first, again = (macro(one.results(t).frame) for t in ("table4", "table6"))
+    both = [
+        frame[frame["variant"] == "bipartite"].assign(variant=name)
+        for name, frame in (("first", first), ("bipartite", again))
+    ]
+    return paired(pd.concat(both), "bipartite", "first")
+
+
+repeated = {one.profile.name: twice(one) for one in labs}
+trained = {t: lab.results(t).stamp["trained"] for t in ("table4", "table6")}
+
+# %% tags=["hide-input"]
+for one in labs:
+    page.table(
+        repeated[one.profile.name].drop(columns="sd"),
+        f"ablation-twice-{one.profile.name}",
+        "The full model of Tables 5 and 6 minus that of Table 4, the same seeds: macro AUROC x 100. Trained on "
+        + " and ".join(", ".join(one.results(t).stamp["trained"]) for t in trained)
+        + ".",
+        lab=one,
+    )
+page.glue("machines-4", " and ".join(trained["table4"]))
+page.glue("machines-6", " and ".join(trained["table6"]))
+again = repeated[lab.profile.name]
+page.glue("again", again.loc[MEAN, "difference"], "+.1f")
+page.glue("again-sd", again.loc[MEAN, "sd"], ".1f")
+
+# %% [markdown]
+# Table 4 was trained on {glue:text}`machines-4`, Table 6 on {glue:text}`machines-6`. The means over tasks differ by
+# {glue:text}`again` points, and that of a single seed by {glue:text}`again-sd` (standard deviation): a seed is no anchor once sums are
+# ordered otherwise, and two machines with the same seed are two draws. Rows are therefore compared within one table.
+#
+# ## What this page found
+
+# %% tags=["remove-input"]
+found = lab.results("table4")
+called = {name: lab.label(name) for name in lab.table("table4")}
+change = tables4[lab.profile.name][1]
+inside = change.xs(MEAN, level="task")["beyond it"]
+told = [
+    claims.compare(found, "bipartite", other_row, **called)
+    for other_row in ("no-gat", "no-cam")
+    if other_row in called
+]
+claims.show(
+    *told,
+    claims.claim(
+        f"On {found.badge().split(' ')[0]} ECGs, {(inside == 'yes').sum()} of the {len(inside)} changes of Table 4 move the "
+        "mean over tasks by more than the noise floor.",
+        (inside != "unknown").all(),
+        beyond(change.xs(MEAN, level="task", drop_level=False)),
+    ),
+    claims.claim(
+        "Most of the differences that the printed Table 4 rests on are within the noise that it holds itself.",
+        above < 6,
+        f"{above} of 12 exceed ±{floor:.1f}",
+    ),
+    claims.claim(
+        "Of two rows that are one mathematics the paper's text explains the difference.",
+        True,
+        "w/o log-sum-exp is the CLIP loss, which is half of equation 30",
+    ),
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. How many seeds would it take to see a difference of half a point in the mean over six tasks, if it varies from seed to seed as
+# much as the printed pair of one mathematics does? And a difference of two points?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# As many as make half of the 95 % interval smaller than the difference. It falls with the
+# square root of the seeds: a quarter of the difference takes up to sixteen times as many.
+columns = list(paper.TASKS)
+pair = table4[columns].loc["MCGAA"] - table4[columns].loc["w/o log-sum-exp"]
+spread = float(np.sqrt((pair.astype(float) ** 2).mean() / len(columns)))
+n = np.arange(2, 2000)
+half = stats.t.ppf(0.975, n - 1) * spread / np.sqrt(n)
+needed = {size: int(n[half < size][0]) for size in (0.5, 2.0)}
+print(f"spread {spread:.2f} points; seeds needed: {needed}")
+assert 1 < needed[0.5] / needed[2.0] < 16
+
+# %% [markdown]
+# 2. Suppose that none of the three removals of Table 4 had an effect. How many of its eighteen cells would you expect beyond
+# a 95 % noise floor, and how often would there be at least one to write about?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# One in the mean, and in six of ten such tables at least one. Fewer where cells go
+# together: the three removals share the first row, and with it that row's luck.
+rng = np.random.default_rng(0)
+full, removed = rng.normal(size=(20000, 6)), rng.normal(size=(20000, 3, 6))
+cells = full[:, None] - removed  # (tables, removals, tasks), spread sqrt(2)
+outside = (np.abs(cells) > 1.96 * np.sqrt(2)).sum(axis=(1, 2))
+some = (outside > 0).mean()
+print(
+    f"expected {outside.mean():.2f}, at least one in {some:.0%}; apart: {1 - 0.95**18:.0%}"
+)
+assert 0.85 < outside.mean() < 0.95 and 0.4 < some < 1 - 0.95**18
+
+# %% [markdown]
+# 3. Table 6 has its best and its worst width {glue:text}`span-best` points apart in the mean over tasks. How far apart would four widths
+# be that do not differ at all, each trained once, with the noise that Table 4 holds?
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
+# 1.3 points in the mean, two of their standard deviations, and as far as printed in one
+# table of twenty. So the widest graph may be worse, if six differences give the noise
+# rightly; the other three are 0.8 points apart, which four equal widths surpass easily.
+one_run = spread / np.sqrt(2)  # a difference has two runs' noise
+draws = rng.normal(scale=one_run, size=(20000, 4))
+ranges = draws.max(axis=1) - draws.min(axis=1)
+real_range = float(np.ptp(sizes[columns].mean(axis=1)))
+print(
+    f"one run's mean ± {one_run:.2f}; range of four {ranges.mean():.2f}, printed {real_range:.2f}"
+)
+as_wide = (ranges >= real_range).mean()
+print(f"at least as wide without any difference: {as_wide:.0%}")
+assert 1.9 < ranges.mean() / one_run < 2.2 and 0.02 < as_wide < 0.1

@@ -146,7 +146,7 @@ def test_no_loop_takes_a_name_that_later_cells_still_read(path):
             assigned, lost = assigned | stored, lost - stored
 
 
-CONCLUDING = ("01", "02", "03", "04", "05", "06", "07", "08", "11")
+CONCLUDING = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
 EXERCISED = ("00", *CONCLUDING)
 
 

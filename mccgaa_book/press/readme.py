@@ -14,13 +14,14 @@ from mccgaa_book import paper, results
 from mccgaa_book.checkout import checkout
 from mccgaa_book.page import ABSENT
 from mccgaa_book.page import text as written
-from mccgaa_book.press import findings
+from mccgaa_book.press import evidence, findings
 from mccgaa_book.press.chapters import find
 from mccgaa_book.results import MEAN, Results
 
 PRINTED = ("MERL", "MCCGAA")
 TASKS = list(paper.TASKS.values())
-RESULTS, FINDINGS = "results", "findings"  # what stands between a page's marks
+# What stands between a page's marks.
+RESULTS, FINDINGS, EVIDENCE = "results", "findings", "evidence"
 START, END = "<!-- results -->", "<!-- /results -->"
 BEYOND = (  # profile, variant, what it was trained on, what it reads, its look
     ("plus-real", "merl", "real ECGs alone", "whole reports", "plain"),
@@ -30,6 +31,7 @@ BEYOND = (  # profile, variant, what it was trained on, what it reads, its look
     ("plus-real", "started", "simulated, then real", "statements", "beyond"),
 )
 INTRO = Path("book/intro.md")
+REPRODUCING = Path("book/reproducing.md")
 PICTURE = Path("book/_figures/readme.svg")
 NEW = {  # (same source as in pretraining, what its texts were) -> new at the test
     (False, "report"): "the source; pretraining had reports, no labels",
@@ -41,7 +43,7 @@ NEW = {  # (same source as in pretraining, what its texts were) -> new at the te
 
 
 def update() -> Path:
-    """Bring README.md, its picture and the book's first page up to `results/`."""
+    """Bring README.md, its picture and two pages of the book up to `results/`."""
     root = checkout()
     folder = root / "results"
     texts = {
@@ -53,9 +55,24 @@ def update() -> Path:
         whole = filled(whole, found, path.name, FINDINGS)
         with write_whole(path) as file:
             file.write(whole)
+    whole = (root / REPRODUCING).read_text(encoding="utf-8")
+    with write_whole(root / REPRODUCING) as file:
+        file.write(filled(whole, runs(folder), REPRODUCING.name, EVIDENCE))
     with write_whole(root / PICTURE) as file:
         file.write(picture(folder))
     return root / "README.md"
+
+
+def runs(folder: Path) -> str:
+    """Write what has been run of every experiment, and what has not.
+
+    Args:
+        folder: as in `section`.
+    """
+    from mccgaa_book.experiments import EXPERIMENTS  # which loads torch
+
+    tiers = (results.REAL, results.SYNTHETIC)
+    return f"\n{evidence.write(folder, EXPERIMENTS, tiers)}\n"
 
 
 def summary(folder: Path) -> str:
@@ -178,7 +195,7 @@ def filled(page: str, text: str, name: str = "README.md", mark: str = RESULTS) -
         page: the whole text.
         text: what is to stand there.
         name: of the page, for the error message.
-        mark: RESULTS or FINDINGS.
+        mark: RESULTS, FINDINGS or EVIDENCE.
 
     Raises:
         BookError: a mark is missing.
