@@ -52,7 +52,13 @@ def ceiling(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.DataF
     store = lab.store("pretrain")
     targets = Targets.of(store, own_tasks(lab))
     for variant, seed in product(variants, seeds):
-        config, earlier = lab.config(variant, seed), lab.earlier_run(variant, seed)
+        config = lab.config(variant, seed)
+        if config.pretrain.unseen:
+            raise ConfigError(
+                f"{lab.profile.path}: {variant} leaves classes out (pretrain.unseen), "
+                "and supervised training reads all labels; choose other variants."
+            )
+        earlier = lab.earlier_run(variant, seed)
         start, kinds = config.pretrain.start, [lab.data_kind()]
         if earlier:
             start, kinds = earlier.folder, [*earlier.kinds, *kinds]
@@ -175,7 +181,7 @@ def train(
         store: packed records; the split "train" is used.
         targets: their labels.
         model: of the encoder and its input.
-        settings: epochs, batch size, optimiser, augmentation and seed.
+        settings: records, epochs, batch size, optimiser, augmentation and seed.
         start: folder of a pretrained model whose encoder it starts from.
         device: as `runtime.pick_device`.
         progress: show a bar.
@@ -196,7 +202,7 @@ def train(
         betas=settings.betas,
         weight_decay=settings.weight_decay,
     )
-    rows = store.indices(split="train")
+    rows = store.indices(split="train")[: settings.records or None]
     rows = rows[targets.known[rows].any(1)]
     labels, known = (torch.from_numpy(t) for t in (targets.labels, targets.known))
     per_epoch = max(1, len(rows) // settings.batch_size)

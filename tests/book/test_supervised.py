@@ -191,3 +191,20 @@ def test_a_network_is_kept_and_comes_back_as_it_was(tmp_path, monkeypatch):
     assert scores[0] == scores[1] == scores[2]
     assert not again.training
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_it_learns_from_as_many_records_as_the_run_beside_it(tmp_path):
+    store = labelled(tmp_path / "s")
+    first = store.indices(split="train")[:20]
+    table = store.records
+    beyond = ~table.index.isin(first)
+    for record in table.index[beyond]:
+        table.at[record, "rhythm"] = (
+            ["B"] if table.at[record, "rhythm"][0] == "A" else ["A"]
+        )
+    other = trained(store, epochs=1, batch_size=8, records=20).state_dict()
+    again = labelled(tmp_path / "again")
+    few = trained(again, epochs=1, batch_size=8, records=20).state_dict()
+    every = trained(again, epochs=1, batch_size=8).state_dict()
+    assert all(torch.equal(few[name], other[name]) for name in few)
+    assert not all(torch.equal(few[name], every[name]) for name in few)
