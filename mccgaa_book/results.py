@@ -321,9 +321,12 @@ def interval(values: pd.Series) -> tuple[float, float]:
 def mean_row(values: pd.Series) -> pd.Series:
     """Average a number of each seed, or group, with its 95 % t interval.
 
+    A seed or group without the number is none.
+
     Returns:
         `difference`, `low`, `high` and `seeds`, as a row of `paired`.
     """
+    values = values.dropna()
     low, high = interval(values)
     row = {"difference": values.mean(), "low": low, "high": high, "seeds": len(values)}
     return pd.Series(row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -48,5 +50,7 @@ def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
 def test_the_interval_over_groups_is_students():
     found = results.mean_row(pd.Series([1.0, 2.0, 3.0, 4.0, 5.0]))
     assert found["difference"] == 3 and found["seeds"] == 5
+    few = results.mean_row(pd.Series([1.0, 2.0, 3.0, math.nan, math.nan]))
+    pd.testing.assert_series_equal(few, results.mean_row(pd.Series([1.0, 2.0, 3.0])))
     half = 2.7764451 * (2.5 / 5) ** 0.5  # the table's quantile for 4 degrees of freedom
     assert [found["low"], found["high"]] == pytest.approx([3 - half, 3 + half])
