@@ -271,8 +271,9 @@ class Lab:
 
     @property
     def packed(self) -> bool:
-        """Whether all of the profile's stores are there."""
-        places = [Path(recipe.out) for recipe in self.profile.stores.values()]
+        """Whether the stores that the models learn from and are tested on are there."""
+        names = {"pretrain", *self.tasks.values()}
+        places = [Path(self.profile.recipe(name).out) for name in names]
         return all((place / "store.json").is_file() for place in places)
 
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:
@@ -378,7 +379,7 @@ class Lab:
         run = self.run(variant, seed)
         tested = on or self
         paths = {}
-        for task in tasks or tested.tasks:
+        for task in tested.tasks if tasks is None else tasks:
             name, there = tested.profile.tested_on(task)
             store = tested.store(name)
             decides = [store.meta["fingerprint"], self.knowledge.fingerprint]

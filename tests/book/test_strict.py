@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mccgaa_book import results, strict
+from mccgaa_book.lab import Lab
 
 
 def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
@@ -54,3 +55,9 @@ def test_the_interval_over_groups_is_students():
     pd.testing.assert_series_equal(few, results.mean_row(pd.Series([1.0, 2.0, 3.0])))
     half = 2.7764451 * (2.5 / 5) ** 0.5  # the table's quantile for 4 degrees of freedom
     assert [found["low"], found["high"]] == pytest.approx([3 - half, 3 + half])
+
+
+def test_a_group_of_no_tested_class_has_no_row(project, monkeypatch):
+    monkeypatch.setattr(strict, "group_of", lambda lab, seed: [])
+    frame = strict.unseen(Lab("small"), ["bipartite"], [0])
+    assert frame["metric"].tolist() == ["records"]

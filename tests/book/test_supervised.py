@@ -13,8 +13,11 @@ import torch
 from toys import MODEL, RUN, SPLITS, write_store
 
 from mccgaa.data.store import SignalStore
+from mccgaa.errors import ConfigError
 from mccgaa.model import MCCGAA, scale_input
+from mccgaa.settings import dump_yaml, load_yaml
 from mccgaa_book import supervised
+from mccgaa_book.lab import Lab
 from mccgaa_book.supervised import Targets
 
 TASKS = {"rhythm": "rhythm", "shape": "form"}
@@ -208,3 +211,20 @@ def test_it_learns_from_as_many_records_as_the_run_beside_it(tmp_path):
     every = trained(again, epochs=1, batch_size=8).state_dict()
     assert all(torch.equal(few[name], other[name]) for name in few)
     assert not all(torch.equal(few[name], every[name]) for name in few)
+
+
+def test_a_store_of_no_task_is_not_waited_for_and_unseen_classes_are_refused(project):
+    path = project / "params" / "small.yaml"
+    profile = load_yaml(path)
+    own = profile["stores"]["ptbxl"]
+    spare = own | {"out": "stores/spare"}
+    stores = {"pretrain": own, "ptbxl": own, "spare": spare}
+    dump_yaml(profile | {"stores": stores, "tasks": {"super": "ptbxl"}}, path)
+    lab = Lab("small")
+    assert not supervised.finished(lab, "bipartite", 0)
+    found = supervised.ceiling(lab, ["bipartite"], [0])
+    assert found["task"].tolist() == ["super"]
+    assert supervised.finished(lab, "bipartite", 0)
+    out = lab.changed({"pretrain": {"unseen": ["super/MI"]}})
+    with pytest.raises(ConfigError, match="bipartite leaves classes out"):
+        supervised.ceiling(out, ["bipartite"], [0])
