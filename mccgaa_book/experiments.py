@@ -19,7 +19,7 @@ import pandas as pd
 from mccgaa.config import METHOD
 from mccgaa.errors import ConfigError
 from mccgaa.runtime import facts, has_bf16, pick_device
-from mccgaa_book import plan, results
+from mccgaa_book import plan, results, supervised
 from mccgaa_book.ablated import known, table1, table4, table5, table6
 from mccgaa_book.averaged import averaged
 from mccgaa_book.baselines.experiment import baselines, choose, missing
@@ -28,7 +28,6 @@ from mccgaa_book.probed import table3
 from mccgaa_book.robust import imbalance, robustness
 from mccgaa_book.scored import beyond, climb, transfer, zeroshot
 from mccgaa_book.strict import unseen
-from mccgaa_book.supervised import ceiling
 from mccgaa_book.trained import pretraining
 
 if TYPE_CHECKING:  # a lab runs experiments, so it imports this module
@@ -52,12 +51,11 @@ EXPERIMENTS: dict[str, Experiment] = {
     "beyond": beyond,
     "averaged": averaged,
     "unseen": unseen,
-    plan.LEARNED: ceiling,
+    plan.LEARNED: supervised.ceiling,
 }
 ALL = "all"  # stands for every experiment but the baselines and those of chapter 8
 WITHOUT_RUNS = ("table1",)
 OTHERS = "baselines"  # their rows are methods of their own, no variants of the profile
-ITS_OWN = (OTHERS, plan.LEARNED)  # these train networks themselves, here
 CHAPTER_8 = ("climb", "beyond", "averaged", "unseen", plan.LEARNED)
 
 
@@ -232,7 +230,7 @@ def _chosen(
 def _trained(
     lab: Lab, name: str, variants: Sequence[str], seeds: Sequence[int]
 ) -> list[str]:
-    """Name the devices and precisions that an experiment's runs were trained with.
+    """Name what an experiment's runs, or its kept networks, were trained with.
 
     They may be others than those of the machine that puts a table together, which are
     the stamp's `device` and `precision`.
@@ -241,8 +239,11 @@ def _trained(
         Such as "cuda (NVIDIA H100), bf16", sorted; none where an experiment takes no
         finished run of the profile's variants.
     """
-    if name in (*WITHOUT_RUNS, *ITS_OWN):
+    if name in (*WITHOUT_RUNS, OTHERS):
         return []
+    if name == plan.LEARNED:
+        kept = [supervised.place(lab, *one) for one in product(variants, seeds)]
+        return sorted({supervised.trained_with(path) for path in kept if path})
     runs = [
         (plan.behind(lab, name, variant, seed), seed)
         for variant, seed in product(variants, seeds)

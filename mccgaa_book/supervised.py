@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -29,7 +30,13 @@ from mccgaa.metrics import TaskResult, evaluate
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.plus.augment import augment
 from mccgaa.pretrain import learning_rate
-from mccgaa.runtime import autocast, pick_device, seed_step
+from mccgaa.runtime import (
+    autocast,
+    effective_precision,
+    facts,
+    pick_device,
+    seed_step,
+)
 from mccgaa.settings import stable_hash
 from mccgaa.start import Start
 from mccgaa_book.results import history, kinds_of
@@ -158,11 +165,20 @@ def trained(
             store, targets, config.model, config.pretrain, start=start, progress=True
         )
         weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
+        device = pick_device()
+        precision = effective_precision(device, config.pretrain.precision)
+        with_what = f"{facts(device)['device']}, {precision}"
         with write_whole(path, "wb") as file:
-            file.write(save(weights))
+            file.write(save(weights, metadata={"trained": with_what}))
     network = untrained(targets, config.model)
     network.load_state_dict(load_file(path))
     return network.to(pick_device()).eval()
+
+
+def trained_with(path: Path) -> str:
+    """Name the device and precision that a kept network was trained with."""
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("trained", "unknown")
 
 
 def train(

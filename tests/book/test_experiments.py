@@ -483,7 +483,6 @@ def test_a_stamp_says_what_the_runs_were_trained_with(lab, monkeypatch):
     said = [f"gpu (G), {one}" for one in ("bf16", "fp32", "tf32")]
     assert experiments._trained(lab, "table4", *asked) == said
     assert experiments._trained(lab, "table4", ["bipartite"], [1]) == said[1:2]
-    assert experiments._trained(lab, "ceiling", *asked) == []
 
 
 def test_what_is_kept_of_a_probe_is_plain_json(lab):

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from toys import MODEL, RUN, SPLITS, write_store
 
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
 from mccgaa.model import MCCGAA, scale_input
+from mccgaa.runtime import effective_precision, facts
 from mccgaa.settings import dump_yaml, load_yaml
-from mccgaa_book import supervised
+from mccgaa_book import experiments, supervised
 from mccgaa_book.lab import Lab
 from mccgaa_book.supervised import Targets
 
@@ -225,6 +227,15 @@ def test_a_store_of_no_task_is_not_waited_for_and_unseen_classes_are_refused(pro
     found = supervised.ceiling(lab, ["bipartite"], [0])
     assert found["task"].tolist() == ["super"]
     assert supervised.finished(lab, "bipartite", 0)
+    kept = supervised.place(lab, "bipartite", 0)
+    made = facts(torch.device("cpu"))["device"]
+    precision = effective_precision(
+        torch.device("cpu"), lab.config().pretrain.precision
+    )
+    said = [f"{made}, {precision}"]
+    assert experiments._trained(lab, "ceiling", ["bipartite"], [0]) == said
+    safetensors.torch.save_file(supervised.load_file(kept), kept)  # as older ones are
+    assert experiments._trained(lab, "ceiling", ["bipartite"], [0]) == ["unknown"]
     out = lab.changed({"pretrain": {"unseen": ["super/MI"]}})
     with pytest.raises(ConfigError, match="bipartite leaves classes out"):
         supervised.ceiling(out, ["bipartite"], [0])
