@@ -271,14 +271,17 @@ class Profile:
         return {k: v for k, v in identity.items() if k != "method"}
 
     def _start(self, variant: str, behind: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What decides the run that a variant starts from; empty where none.
+        """What decides the weights that a variant starts from; empty where none.
+
+        Of a run, its settings; of a model by its place or name, that alone.
 
         Raises:
             ConfigError: it starts, over however many others, from itself.
         """
         found = self._variant(variant)
         if found.start_of is None:
-            return {}
+            place = self.run_config(variant).pretrain.start
+            return {"model": place} if place else {}
         if found.start in behind:
             raise ConfigError(
                 f"{self.path}: {variant} starts from {found.start}, which starts from "

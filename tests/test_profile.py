@@ -179,6 +179,14 @@ def test_the_hash_changes_with_the_run_that_a_variant_starts_from(tmp_path):
         assert (after != before) == decides, new
 
 
+def test_the_hash_changes_with_the_model_that_a_variant_starts_from(tmp_path):
+    plain = "label: Plain, pretrain: {lr: 0.01}"
+    starts = ("", ", start: mccgaa-plus", ", start: mccgaa-plus-twin")
+    settings = [plain.replace("0.01", f"0.01{start}") for start in starts]
+    found = {profile(tmp_path, SMALL, "label: Plain", one).hash for one in settings}
+    assert len(found) == 3
+
+
 def test_variants_that_start_from_each_other_are_refused(tmp_path):
     start = f"label: Plain, start: '{tmp_path / 'small.yaml'}:plain'"
     found = profile(tmp_path, SMALL, "label: Plain", start)
