@@ -15,6 +15,7 @@ from mccgaa_book import strict, supervised
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
 
+STRICT = "unseen"  # its runs leave out classes, which the stores say
 LEARNED = "ceiling"  # what it needs learns from labels, and is no run
 Wanted = Mapping[str, tuple[Sequence[str], Sequence[int]]]  # variants and seeds of each
 
@@ -41,7 +42,8 @@ def plan(lab: Lab, wanted: Wanted) -> str:
             absent = []
             for seed in seeds:
                 home, own = behind(lab, name, variant, seed)
-                run = (home.profile.name, home.hash, own, seed, name == LEARNED)
+                kind = name if name in (LEARNED, STRICT) else ""
+                run = (home.profile.name, home.hash, own, seed, kind)
                 if run not in named and not _done(home, name, own, seed):
                     absent.append(seed)
                 named.add(run)
@@ -77,7 +79,7 @@ def behind(lab: Lab, experiment: str, variant: str, seed: int) -> tuple[Lab, str
         where the stores say which classes there are.
     """
     home, own = lab.at(variant)
-    if experiment == "unseen" and home.packed:
+    if experiment == STRICT and home.packed:
         home = strict.without(home, strict.group_of(home, seed))
     return home, own
 
@@ -86,6 +88,8 @@ def _done(home: Lab, experiment: str, variant: str, seed: int) -> bool:
     """Whether what an experiment needs of a variant and seed is there."""
     if experiment == LEARNED:
         return supervised.finished(home, variant, seed)
+    if experiment == STRICT and not home.packed:
+        return False  # `home` is not yet the lab of the run
     return home.finished(variant, seed)
 
 

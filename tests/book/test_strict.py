@@ -7,7 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from mccgaa_book import results, strict
+from mccgaa.settings import dump_yaml, load_yaml
+from mccgaa_book import plan, results, strict
 from mccgaa_book.lab import Lab
 
 
@@ -61,3 +62,20 @@ def test_a_group_of_no_tested_class_has_no_row(project, monkeypatch):
     monkeypatch.setattr(strict, "group_of", lambda lab, seed: [])
     frame = strict.unseen(Lab("small"), ["bipartite"], [0])
     assert frame["metric"].tolist() == ["records"]
+
+
+def test_a_plan_counts_no_usual_run_as_one_without_classes(project):
+    path = project / "params" / "small.yaml"
+    profile = load_yaml(path)
+    own = profile["stores"]["ptbxl"]
+    second = own | {"out": "stores/second"}
+    stores = {"pretrain": own, "ptbxl": own, "second": second}
+    tasks = {"super": "ptbxl", "form": "second"}
+    dump_yaml(profile | {"stores": stores, "tasks": tasks}, path)
+    lab = Lab("small")
+    lab.run("bipartite", 0)
+    wanted = {"unseen": (["bipartite"], [0, 1]), "zeroshot": (["bipartite"], [0, 1])}
+    for _ in range(2):  # before the second store is packed, and after
+        first, second, _ = plan.plan(lab, wanted).splitlines()
+        assert "missing bipartite 0 1" in first and "missing bipartite 1" in second
+        lab.store("second")
