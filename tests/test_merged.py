@@ -14,6 +14,7 @@ from mccgaa.config import LossConfig
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.model import MCCGAA
 from mccgaa.pretrain import pretrain
+from mccgaa.ready import merged
 from mccgaa.ready.merged import merge
 from mccgaa.settings import dump_yaml, load_yaml
 
@@ -71,6 +72,12 @@ def test_what_is_no_choice_of_runs_is_refused(runs):
     for chosen, share in ((runs[:1], 0.5), (runs, 0.0)):
         with pytest.raises(RunError, match="did not start from the weights of another"):
             merge(chosen, share)
+
+
+def test_a_model_that_is_no_run_has_no_share_of_its_start():
+    shipped = Path(merged.__file__).parents[1] / "weights" / "mccgaa-plus"
+    with pytest.raises(RunError, match=r"mccgaa-plus is a model and no run"):
+        merge([shipped], 0.5)
 
 
 def test_runs_that_differ_in_more_than_their_seed_are_refused(runs, tmp_path):

@@ -221,6 +221,11 @@ def test_what_a_report_says_of_another_statement_does_not(code, other):
     )
 
 
+@pytest.mark.parametrize("dash", "-\u2010\u2011\u2012\u2013")
+def test_a_hyphen_is_a_space_however_it_is_written(dash):
+    assert _plain(f"First{dash}degree  AV block") == _plain("first degree AV block")
+
+
 def test_statements_in_a_source_without_a_vocabulary_are_no_labels(tmp_path, base):
     found = find_unseen(make(tmp_path / "store", "mimic"), ["AFIB"], base)
     assert np.flatnonzero(found.by_label).tolist() == [2]

@@ -80,6 +80,11 @@ def _check_alike(runs: Sequence[Path | str], said: Sequence[dict[str, Any]]) -> 
                 f"{run} did not start from the weights of another model, so there is "
                 "nothing to average its own with: start it from one (pretrain.start)."
             )
+        if not (Path(run) / "config.yaml").is_file():
+            raise RunError(
+                f"{run} is a model and no run: it has no config.yaml. Give the folders "
+                "of runs, as `mccgaa pretrain` names them in its last line."
+            )
     files = [load_yaml(Path(run) / "config.yaml") for run in runs]
     configs = [from_dict(RunConfig, file) for file in files]
     seeds = [config.pretrain.seed for config in configs]
