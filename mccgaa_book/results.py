@@ -288,13 +288,15 @@ def paired(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
         second: variant that is subtracted from it.
 
     Returns:
-        One row per task and one for the mean over tasks: `difference`, its `sd` over
-        seeds, its 95 % t interval `low` to `high`, in how many seeds the first is
-        `ahead`, and `seeds`. Where only means over seeds were kept, the difference is
-        theirs, `seeds` is 0, and there is no interval.
+        One row per task that both have, and one for the mean over these tasks:
+        `difference`, its `sd` over seeds, its 95 % t interval `low` to `high`, in how
+        many seeds the first is `ahead`, and `seeds`. Where only means over seeds were
+        kept, the difference is theirs, `seeds` is 0, and there is no interval.
     """
     rows = {}
-    macros = with_task_mean(frame[frame["metric"] == "auroc"])
+    macros = frame[frame["metric"] == "auroc"]
+    of = [set(macros.loc[macros["variant"] == v, "task"]) for v in (first, second)]
+    macros = with_task_mean(macros[macros["task"].isin(of[0] & of[1])])
     for task, part in macros.groupby("task", sort=False):
         means = part.groupby("variant")["value"].mean()
         if first not in means or second not in means:

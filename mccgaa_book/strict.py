@@ -100,7 +100,8 @@ def by_group(never: pd.DataFrame, usual: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Index `seed`, which is a group; columns ("never", variant) and ("met", variant),
-        mean AUROC x 100 over the group's classes; ("classes", "") and ("records", ""),
+        mean AUROC x 100 over the group's classes, NaN where not all of them were met;
+        ("classes", "") and ("records", ""),
         how many there are and how many pretraining had left at most.
     """
     of_class = ["variant", "task", "class"]
@@ -108,7 +109,8 @@ def by_group(never: pd.DataFrame, usual: pd.DataFrame) -> pd.DataFrame:
     met = usual[(usual["split"] == "test") & (usual["metric"] == "auroc")]
     met = met.groupby(of_class)["value"].mean().rename("met")
     both = classes.rename(columns={"value": "never"}).join(met, on=of_class)
-    found = both.groupby(["seed", "variant"])[["never", "met"]].mean().unstack()
+    groups = both.groupby(["seed", "variant"])[["never", "met"]]
+    found = groups.agg(lambda values: values.mean(skipna=False)).unstack()
     names = classes.drop_duplicates(["seed", "task", "class"])
     found["classes", ""] = names.groupby("seed").size()
     left = never[never["metric"] == "records"].groupby("seed")["value"].max()

@@ -130,6 +130,33 @@ def test_sentences_that_keep_a_classs_company_are_mostly_with_it():
     assert _company(sentences, np.ones(8, dtype=bool)) == set()
 
 
+def test_company_is_also_kept_with_a_class_that_only_texts_say(tmp_path, base):
+    store = make(tmp_path / "store")
+    for row in (10, 11, 12):
+        store.records.at[row, "text"] = "AFIB. Vorhofflimmern."
+        store.records.at[row, "statements"] = ["SR"]
+    store.records.at[13, "text"] = "Vorhofflimmern. Looked at."
+    found = find_unseen(store, ["AFIB"], base)
+    assert not found.by_label[10:14].any()
+    assert found.by_company[10:14].all() and not found.by_text[13]
+    assert found.facts(np.arange(10, 14))["by_company_alone"] == 1
+
+
+def test_a_label_named_as_a_synonym_of_the_class_shows_it(tmp_path):
+    file = tmp_path / "base.yaml"
+    flutter = "  AFLT: {name: flutter, synonyms: [Atrial Flutter]}\nsuper:"
+    file.write_text(BASE.replace("super:", flutter))
+    store = make(tmp_path / "store")
+    found = find_unseen(store, ["statements/AFLT"], Knowledge.load(file))
+    assert np.flatnonzero(found.by_label).tolist() == [8]
+
+
+def test_an_abbreviation_of_three_letters_says_its_class(store):
+    known = Knowledge({"statements": {"NAF": Entry("a class", "NAF")}})
+    found = find_unseen(store, ["statements/NAF"], known)
+    assert np.flatnonzero(found.by_text).tolist() == [8]
+
+
 def test_names_abbreviations_and_vocabularies_are_read_as_they_are(tmp_path, base):
     store = make(tmp_path / "store")
     store.records.loc[0, "text"] = "LVH."

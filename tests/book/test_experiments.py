@@ -295,7 +295,9 @@ def test_table_4_is_published_with_the_rows_that_table_2_has(
     right = stamp.read_text(encoding="utf-8")
     said = json.loads(right)
     data = {of: was | {"fingerprint": "x"} for of, was in said["data"].items()}
-    for other in ({"device": "cuda"}, {"data": data}, {"profile_hash": "x"}):
+    one = said["data"] | dict([*data.items()][-1:])
+    others = {"device": "cuda"}, {"data": data}, {"data": one}, {"profile_hash": "x"}
+    for other in others:
         stamp.write_text(json.dumps(said | other), encoding="utf-8")
         assert "missing bipartite 0" in planned(publish=True), other
     stamp.write_text(right, encoding="utf-8")
@@ -306,7 +308,18 @@ def test_table_4_is_published_with_the_rows_that_table_2_has(
     for folder in ("stores", "data"):
         shutil.move(f"no {folder}", folder)
 
+    shutil.move("stores/ptbxl", "no ptbxl")
+    assert "missing bipartite 0" in planned(publish=True)
+    assert not Path("stores/ptbxl").exists(), "one store of two is not all"
+    shutil.move("no ptbxl", "stores/ptbxl")
+    assert ablated.known(Lab("small"), ["bipartite"], SEED) is None, "no others to make"
+
     two = results.load("zeroshot", "small")
+    both = pd.concat([two.frame, two.frame.assign(seed="1")])
+    both = both.drop_duplicates(results.COLUMNS)
+    results.save(both, two.stamp, "zeroshot", published)
+    found = ablated.known(Lab("small"), ["clip", "no-cam"], [0, 1])
+    assert set(found.frame["variant"]) == {"clip"}, "whose seed 1 is not here"
     more = two.frame[two.frame["variant"] == "bipartite"].assign(seed="1")
     results.save(pd.concat([two.frame, more]), two.stamp, "zeroshot", published)
     monkeypatch.setattr("mccgaa.pretrain.Trainer", lambda *_, **__: pytest.fail())
@@ -483,6 +496,28 @@ def test_a_stamp_says_what_the_runs_were_trained_with(lab, monkeypatch):
     said = [f"gpu (G), {one}" for one in ("bf16", "fp32", "tf32")]
     assert experiments._trained(lab, "table4", *asked) == said
     assert experiments._trained(lab, "table4", ["bipartite"], [1]) == said[1:2]
+
+
+def test_what_runs_were_trained_with_is_asked_of_those_that_an_experiment_takes(
+    lab, monkeypatch
+):
+    def run(self, variant, seed):
+        kind = "strict" if self.overrides else self.profile.name
+        facts = {"device": kind, "precision": f"{variant} {seed}"}
+        return SimpleNamespace(metrics={"facts": facts})
+
+    monkeypatch.setattr(Lab, "run", run)
+    said = experiments._trained(lab, "unseen", ["bipartite"], [0])
+    assert said == ["strict, bipartite 0"]
+    other = lab.ablated
+    monkeypatch.setattr(other, "seeds", [1])
+    monkeypatch.setattr(Lab, "other", other)
+    assert experiments._trained(lab, "transfer", ["bipartite", "no-cam"], [0, 1]) == [
+        "more, bipartite 1",
+        "more, no-cam 1",
+        "small, bipartite 0",
+        "small, bipartite 1",
+    ]
 
 
 def test_what_is_kept_of_a_probe_is_plain_json(lab):

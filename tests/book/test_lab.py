@@ -216,9 +216,16 @@ def test_a_run_that_started_from_simulated_ecgs_says_so(project, monkeypatch):
         ).values()
         value = cells["tuned 0", "1", "val", kind, metric]
         assert value == pytest.approx(100 * usual.macro_auroc, abs=1e-3)
+    model = load_model(start, "cpu")
+    (_, at_start) = next(
+        lab.score(model, ["super"], lab.knowledge, "single", split="val")
+    )
+    value = cells["tuned 1", "", "val", "real", "auroc"]
+    assert value == pytest.approx(100 * at_start.macro_auroc, abs=1e-3)
+    alone = averaged.averaged(lab, ["tuned"], [0])
+    assert set(alone["seed"]) == {"0"}, "of one run there is no mean"
     folders = [start, *(lab.run("tuned", seed).folder for seed in (0, 1))]
     began, *ends = (load_model(folder, "cpu").state_dict() for folder in folders)
-    model = load_model(start, "cpu")
     for name, ended in (
         (("tuned 0.5", "0"), ends[0]),
         (("tuned 0.5 merged", ""), {n: (ends[0][n] + ends[1][n]) / 2 for n in began}),
@@ -344,6 +351,29 @@ def test_a_plan_says_how_long_it_takes_as_far_as_that_is_known(
     monkeypatch.setattr(plan, "seconds", lambda *_: next(times))
     lines = plan.plan(lab, {"zeroshot": (["a", "b"], [0, 1])}).splitlines()
     assert lines[0].startswith("zeroshot: 4 runs, ") and lines[1] == said
+
+
+def test_a_run_without_a_group_and_a_ceiling_are_planned_beside_the_usual_run(
+    monkeypatch,
+):
+    lab = SimpleNamespace(profile=SimpleNamespace(name="p"), hash="h", packed=True)
+    lab.at, lab.finished = lambda variant: (lab, variant), lambda *_: False
+    held_out = SimpleNamespace(**vars(lab) | {"hash": "other"})
+    monkeypatch.setattr(strict, "group_of", lambda lab, seed: [])
+    monkeypatch.setattr(strict, "without", lambda lab, classes: held_out)
+    monkeypatch.setattr(supervised, "finished", lambda *_: False)
+    monkeypatch.setattr(plan, "seconds", lambda *_: 60)
+    wanted = {name: (["a"], [0]) for name in ("zeroshot", "unseen", "ceiling")}
+    *lines, total = plan.plan(lab, wanted).splitlines()
+    assert lines == [f"{name}: 1 run, missing a 0 (60 s each)" for name in wanted]
+    assert total == "To train: about 3 min."
+
+
+def test_a_plan_of_runs_without_a_group_makes_no_store(project, capsys):
+    shutil.rmtree("stores")
+    experiments.run(["unseen"], Lab("small"), dry_run=True)
+    assert "missing bipartite 0" in capsys.readouterr().out
+    assert not Path("stores").exists()
 
 
 def test_a_plan_shows_the_runs_that_it_looks_at_until_it_is_made(monkeypatch, capsys):

@@ -75,3 +75,16 @@ def test_only_seeds_of_both_rows_count_and_without_any_there_is_no_floor():
     assert alone.seeds == 0
     beyond = alone.exceeded(pd.Series({"sub": 50.0}))
     assert beyond.to_dict() == {"sub": None}
+
+
+def test_the_floor_rests_on_no_more_seeds_than_each_task_has():
+    few = frame_of(np.array([70.0, 71]), np.array([71.0, 70]))
+    many = frame_of(np.array([60.0, 66, 63]), np.array([64.0, 60, 63]), "form")
+    assert noise_floor(pd.concat([few, many])).seeds == 2
+
+
+def test_rows_of_classes_and_of_other_metrics_are_not_counted():
+    frame = frame_of(np.array([70.0, 72]), np.array([71.0, 71]))
+    others = [frame.assign(**{"class": "A"}), frame.assign(metric="auroc_members")]
+    found = noise_floor(pd.concat([frame, *others]))
+    pd.testing.assert_series_equal(found.rms, noise_floor(frame).rms)

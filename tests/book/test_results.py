@@ -65,6 +65,12 @@ def test_the_mean_over_tasks_is_taken_seed_by_seed():
     assert not again.duplicated().any()
 
 
+def test_spreads_over_seeds_have_no_mean_over_tasks():
+    frame = RAW[RAW["variant"] == "c"]
+    found = results.with_task_mean(frame).query("task == 'mean'")
+    assert found[["metric", "value"]].to_numpy().tolist() == [["auroc", 75.5]]
+
+
 def test_results_of_both_kinds_must_say_so_in_each_row(tmp_path):
     mixed = STAMP | {"synthetic": "mixed"}
     with pytest.raises(BookError, match="lack trained_on, tested_on"):
@@ -122,6 +128,35 @@ def test_variants_are_compared_seed_by_seed_and_means_without_an_interval():
     assert pd.isna(means["low"])
     one = results.paired(frame[frame["seed"] == "0"], "a", "b").loc["sub"]
     assert one["seeds"] == 1 and pd.isna(one["low"])
+
+
+def test_only_seeds_of_both_are_compared_and_a_tie_is_not_ahead():
+    frame = rows(
+        *[("a", str(i), "sub", "auroc", v) for i, v in enumerate((70, 72, 90))],
+        *[("b", str(i), "sub", "auroc", v) for i, v in enumerate((70, 71))],
+    )
+    found = results.paired(frame, "a", "b").loc["sub"]
+    assert (found["difference"], found["ahead"], found["seeds"]) == (0.5, 1, 2)
+
+
+def test_the_mean_is_over_the_tasks_that_both_have():
+    frame = rows(
+        *[("a", str(i), "sub", "auroc", 80.0 + i) for i in range(2)],
+        *[("a", str(i), "form", "auroc", 60.0 + i) for i in range(2)],
+        *[("b", str(i), "sub", "auroc", 70.0) for i in range(2)],
+    )
+    found = results.paired(frame, "a", "b")["difference"]
+    assert found.to_dict() == {"sub": 10.5, results.MEAN: 10.5}
+    apart = frame[(frame["variant"] == "b") | (frame["task"] == "form")]
+    assert results.paired(apart, "a", "b").empty
+
+
+def test_two_means_over_seeds_are_not_one_seed():
+    frame = rows(
+        ("c", "mean of 3", "sub", "auroc", 60.0), ("d", "mean of 3", "sub", "auroc", 55)
+    )
+    found = results.paired(frame, "c", "d").loc["sub"]
+    assert (found["difference"], found["ahead"], found["seeds"]) == (5, 0, 0)
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: f"{p.parent.name}-{p.stem}")

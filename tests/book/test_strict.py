@@ -18,6 +18,7 @@ def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
         [
             ("a", "0", "test", "t", "X", "auroc_unseen", 60.0),
             ("a", "0", "test", "u", "X", "auroc_unseen", 50.0),
+            ("a", "0", "test", "t", "W", "auroc_unseen", 85.0),
             ("b", "0", "test", "t", "X", "auroc_unseen", 80.0),
             ("b", "0", "test", "u", "X", "auroc_unseen", 90.0),
             ("a", "1", "test", "t", "Y", "auroc_unseen", 40.0),
@@ -33,6 +34,7 @@ def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
         [
             ("a", "0", "test", "t", "X", "auroc", 70.0),
             ("a", "1", "test", "t", "X", "auroc", 90.0),
+            ("a", "0", "test", "t", "W", "auroc", 25.0),
             ("a", "0", "test", "u", "X", "auroc", 60.0),
             ("a", "0", "test", "t", "Y", "auroc", 75.0),
             ("a", "0", "val", "t", "Y", "auroc", 0.0),
@@ -42,11 +44,14 @@ def test_a_group_is_the_mean_over_its_classes_and_runs_that_met_them():
         columns=names,
     )
     found = strict.by_group(never, usual)
-    assert found["never"].to_dict("list") == {"a": [55.0, 40.0], "b": [85.0, 45.0]}
-    assert found["met"]["a"].tolist() == [70.0, 75.0] and found["met"]["b"].isna().all()
-    assert found["classes"].tolist() == [2, 1]
+    assert found["never"].to_dict("list") == {"a": [65.0, 40.0], "b": [85.0, 45.0]}
+    assert found["met"]["a"].tolist() == [55.0, 75.0] and found["met"]["b"].isna().all()
+    assert found["classes"].tolist() == [3, 1]
     assert found["records"].tolist() == [100, 7]
     assert found.index.tolist() == ["0", "1"]
+    partly = strict.by_group(never, usual[usual["class"] != usual["class"].iloc[0]])
+    assert partly["never"].equals(found["never"])
+    assert partly["met"]["a"].isna().sum() == 1, "means over other classes, compared"
 
 
 def test_the_interval_over_groups_is_students():

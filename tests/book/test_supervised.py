@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from toys import MODEL, RUN, SPLITS, write_store
 
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import ConfigError
+from mccgaa.metrics import TaskResult, auroc, evaluate
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.runtime import effective_precision, facts
 from mccgaa.settings import dump_yaml, load_yaml
@@ -239,3 +241,148 @@ def test_a_store_of_no_task_is_not_waited_for_and_unseen_classes_are_refused(pro
     out = lab.changed({"pretrain": {"unseen": ["super/MI"]}})
     with pytest.raises(ConfigError, match="bipartite leaves classes out"):
         supervised.ceiling(out, ["bipartite"], [0])
+
+
+def test_all_records_with_a_label_in_some_task_are_read_and_no_others(
+    tmp_path, monkeypatch
+):
+    store = labelled(tmp_path / "s")
+    nothing = np.arange(120) % 8 == 7  # where there is no form either
+    store.records.loc[nothing, "rhythm"] = None
+    wanted = np.flatnonzero((store.records["split"] == "train") & ~nothing)
+    read, batch = [], SignalStore.batch
+
+    def spy(self, rows):
+        read.extend(rows)
+        return batch(self, rows)
+
+    monkeypatch.setattr(SignalStore, "batch", spy)
+    trained(store, epochs=1, batch_size=len(wanted))
+    assert sorted(read) == wanted.tolist()
+
+
+def test_each_step_and_each_seed_draws_anew(tmp_path, monkeypatch):
+    drawn = []
+
+    def spy(signals, *given, **options):
+        drawn.append((torch.rand(1).item(), signals.sum().item()))
+        return signals
+
+    monkeypatch.setattr(supervised, "augment", spy)
+    store = labelled(tmp_path / "s")
+    for seed in (0, 1):
+        trained(store, epochs=1, seed=seed)
+    numbers, signals = zip(*drawn, strict=True)
+    assert len(drawn) == 12
+    assert len(set(numbers)) == len(set(signals)) == 12
+
+
+def test_the_schedule_reaches_the_optimiser(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        supervised, "learning_rate", lambda *given: asked.append(given) or 0.0
+    )
+    store = labelled(tmp_path / "s")
+    ends = [dict(trained(store, epochs=n).named_parameters()) for n in (1, 2)]
+    assert asked == [(i, n, 3e-3, SETTINGS.min_lr) for n in (6, 12) for i in range(n)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_the_weight_decay_is_that_of_the_settings(tmp_path):
+    store = labelled(tmp_path / "s")
+    one, other = (
+        trained(store, epochs=1, weight_decay=decay).head.weight
+        for decay in (0.01, 10.0)  # the optimiser's default is the first
+    )
+    assert not torch.equal(one, other)
+
+
+def test_a_task_is_scored_by_its_own_columns_records_and_people(tmp_path, monkeypatch):
+    store = labelled(tmp_path / "s")
+    store.records.at[9, "form"] = store.records.at[29, "form"] = ["F"]
+    store.records.loc[[9, 29], "subject_id"] = "one"
+    network, people = trained(store, epochs=1), []
+
+    def spy(*given, groups, **options):
+        people.append(groups)
+        return evaluate(*given, groups=groups, **options)
+
+    monkeypatch.setattr(supervised, "evaluate", spy)
+    found = supervised.score(
+        network, store, Targets.of(store, TASKS), "test", bootstrap=0
+    )
+    rows = store.indices(split="test", task="form")
+    assert found["shape"].n == len(rows) < found["rhythm"].n
+    with torch.no_grad():
+        logits = network(torch.from_numpy(store.batch(rows)))[:, 2].numpy()
+    expected = auroc(np.isin(rows, [9, 29]), logits)
+    assert found["shape"].macro_auroc == pytest.approx(expected)
+    assert people[1] == store.records["subject_id"][rows].tolist()
+
+
+def test_a_network_scales_its_input_as_its_model_is_set(tmp_path):
+    targets = Targets.of(labelled(tmp_path / "s"), TASKS)
+    for way in ("none", "minmax"):
+        model = replace(MODEL, input=replace(MODEL.input, scaling=way))
+        assert supervised.untrained(targets, model).scaling == way
+
+
+def test_the_ceiling_is_that_of_each_seed_on_the_test_split(tmp_path, monkeypatch):
+    asked = []
+    lab = SimpleNamespace(
+        store=lambda name: labelled(tmp_path / name),
+        config=lambda variant, seed: replace(
+            RUN, pretrain=replace(SETTINGS, seed=seed)
+        ),
+        earlier_run=lambda variant, seed: None,
+        data_kind=lambda: "real",
+    )
+
+    def score(network, store, targets, split):
+        asked.append((*network, split))
+        none = (float("nan"), float("nan"))
+        return {"rhythm": TaskResult(network[0] / 10, none, 1, {})}
+
+    monkeypatch.setattr(supervised, "own_tasks", lambda lab: TASKS)
+    monkeypatch.setattr(supervised, "place", lambda lab, variant, seed: seed)
+    monkeypatch.setattr(
+        supervised,
+        "trained",
+        lambda path, store, targets, config, start: (path, config.pretrain.seed),
+    )
+    monkeypatch.setattr(supervised, "score", score)
+    monkeypatch.setattr(supervised, "with_sources", lambda frame, lab: frame)
+    found = supervised.ceiling(lab, ["a"], [1, 2])
+    assert asked == [(1, 1, "test"), (2, 2, "test")]
+    assert found[["seed", "value"]].to_numpy().tolist() == [["1", 10.0], ["2", 20.0]]
+
+
+def own(monkeypatch, tasks: dict[str, str]) -> SimpleNamespace:
+    """A lab whose tasks are each tested on a store, which is its fingerprint too."""
+    monkeypatch.setattr(supervised, "tested_tasks", lambda lab, split: list(tasks))
+    return SimpleNamespace(
+        tasks=tasks,
+        store=lambda name: SimpleNamespace(
+            meta={"fingerprint": "a" if name == "pretrain" else name}
+        ),
+        profile=SimpleNamespace(
+            path="p.yaml", tested_on=lambda task: (tasks[task], f"{task} there")
+        ),
+    )
+
+
+def test_only_tasks_of_the_records_that_are_learned_from_have_labels(monkeypatch):
+    lab = own(monkeypatch, {"rhythm": "a", "csn": "b"})
+    assert supervised.own_tasks(lab) == {"rhythm": "rhythm there"}
+    with pytest.raises(ConfigError, match="no task is tested on the records"):
+        supervised.own_tasks(own(monkeypatch, {"csn": "b"}))
+
+
+def test_a_network_of_other_tasks_is_another(tmp_path, monkeypatch):
+    places = []
+    for tasks in ({"rhythm": "a"}, {"rhythm": "a", "form": "a"}):
+        lab = own(monkeypatch, tasks)
+        lab.packed, lab.runs = True, tmp_path
+        lab.folder = lambda variant, seed: tmp_path / f"{variant}-{seed}"
+        places.append(supervised.place(lab, "v", 0))
+    assert places[0] != places[1]
