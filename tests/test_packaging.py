@@ -334,6 +334,21 @@ def test_make_refuses_what_is_not_there_before_it_installs(tmp_path):
         assert "older" not in made.stdout and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("target", ["reproduce", "book"])
+def test_make_stops_where_the_book_is_not_built(target, tmp_path):
+    """With a stand-in for the command, of which `book build` alone fails."""
+    command = tmp_path / "bin" / "mccgaa"
+    command.parent.mkdir()
+    command.write_text('#!/bin/sh\necho "did $*"\ntest "$1 $2" != "book build"\n')
+    command.chmod(0o755)
+    (tmp_path / ".installed").touch()
+    made = subprocess.run(
+        ["make", target, f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert made.returncode == 2
+    assert "The book:" not in made.stdout and "did compare" not in made.stdout
+
+
 def test_make_help_lists_every_target():
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],
