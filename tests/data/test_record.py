@@ -551,6 +551,16 @@ def test_an_array_needs_its_rate_and_may_lie_either_way(tmp_path, ecg):
         read_record(tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("rate", ["fast", (250, 500)])
+def test_a_rate_that_is_no_number_is_refused_whatever_is_read(
+    tmp_path, ecg, wfdb_writer, rate
+):
+    wfdb_writer(tmp_path, "r", ecg(2, 500))
+    for file in (ecg(2, 500), tmp_path / "r.hea"):
+        with pytest.raises(RecordError, match=r"sampling_rate is .* a number, in Hz"):
+            read_record(file, sampling_rate=rate)
+
+
 def test_an_arrays_leads_and_units_may_be_stated(tmp_path, ecg):
     signal = ecg(2, 500, leads=3)
     np.save(tmp_path / "x.npy", np.round(signal * 1000).astype(np.int32))
