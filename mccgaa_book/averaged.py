@@ -11,7 +11,7 @@ import pandas as pd
 from mccgaa.errors import ConfigError
 from mccgaa.ready.merged import merge, start_of
 from mccgaa_book.results import history
-from mccgaa_book.scored import aurocs, tested_tasks
+from mccgaa_book.scored import aurocs, tested_labs, tested_tasks
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa.model import MCCGAA
@@ -67,10 +67,9 @@ def _everywhere(
     lab: Lab, model: MCCGAA, splits: Sequence[str], name: dict[str, str]
 ) -> list[dict[str, Any]]:
     """The macro rows of a model on splits of a lab and of where it transfers."""
-    places = [lab, *([lab.other] if lab.profile.transfer else [])]
     return [
         row
-        for tested, split in product(places, splits)
+        for tested, split in product(tested_labs(lab), splits)
         for row in _macros(lab, model, tested, name | {"split": split})
     ]
 
