@@ -36,15 +36,11 @@ def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
     Raises:
         ConfigError: a variant that starts from no model's weights.
     """
+    check(lab, variants)
     rows: list[dict[str, Any]] = []
     for variant in variants:
         runs = {str(seed): lab.run(variant, seed) for seed in seeds}
-        starts = [run.metrics.get("start") for run in runs.values()]
-        if None in starts:
-            raise ConfigError(
-                f"{lab.profile.path}: {variant} starts from no model's weights, so "
-                "there is nothing to average its own with; choose variants that do."
-            )
+        starts = [run.metrics["start"] for run in runs.values()]
         whole = [(seed, "", [run.folder]) for seed, run in runs.items()]
         folders = [run.folder for run in runs.values()]
         common = len(runs) > 1 and len({start["weights"] for start in starts}) == 1
@@ -61,6 +57,21 @@ def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
             name |= {"trained_on": history(kinds[:-1])}
             rows += _everywhere(lab, start_of(folders[0]).model, ["val"], name)
     return pd.DataFrame(rows)
+
+
+def check(lab: Lab, variants: Sequence[str]) -> None:
+    """Refuse variants whose weights have nothing to be averaged with.
+
+    Raises:
+        ConfigError: a variant that starts from no model's weights.
+    """
+    for variant in variants:
+        start = lab.config(variant).pretrain.start
+        if not (start or lab.profile.variants[variant].start_of):
+            raise ConfigError(
+                f"{lab.profile.path}: {variant} starts from no model's weights, so "
+                "there is nothing to average its own with; choose variants that do."
+            )
 
 
 def _everywhere(
