@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mccgaa.data import datasets
-from mccgaa.errors import ConfigError
 from mccgaa_book import averaged, plan, supervised
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
@@ -38,11 +37,7 @@ def _check_labels(lab: Lab) -> None:
     recipes = [lab.profile.recipe(name) for name in ("pretrain", *lab.tasks.values())]
     own, *tested = [(one.dataset, one.root) for one in recipes]
     if own not in tested:
-        raise ConfigError(
-            f"{lab.profile.path}: no task is tested on the records of the store "
-            "pretrain, so supervised training has no labels; use a profile such as "
-            "plus-real, whose tasks are those of its own records."
-        )
+        raise supervised.no_labels(lab)
 
 
 def absent(lab: Lab, experiments: Iterable[str]) -> list[str]:
