@@ -42,11 +42,11 @@ profile:
 reproduce: profile install ## data, pretraining, every chapter, the book, and how it compares
 	$(BIN)/mccgaa run zeroshot pretraining --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
 	$(BIN)/mccgaa book execute --profile $(PROFILE)
-	@echo "The book: $$($(BIN)/mccgaa book build --profile $(PROFILE))"
+	@page=$$($(BIN)/mccgaa book build --profile $(PROFILE)) && echo "The book: $$page"
 	$(BIN)/mccgaa compare --profile $(PROFILE)
 
 book: install ## build the published book
-	@echo "The book: $$($(BIN)/mccgaa book build)"
+	@page=$$($(BIN)/mccgaa book build) && echo "The book: $$page"
 
 check: install ## say which pages of the book are stale or failed
 	$(BIN)/mccgaa book check

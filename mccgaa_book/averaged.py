@@ -11,7 +11,7 @@ import pandas as pd
 from mccgaa.errors import ConfigError
 from mccgaa.ready.merged import merge, start_of
 from mccgaa_book.results import history
-from mccgaa_book.scored import aurocs, tested_tasks
+from mccgaa_book.scored import aurocs, tested_labs, tested_tasks
 
 if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa.model import MCCGAA
@@ -36,15 +36,11 @@ def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
     Raises:
         ConfigError: a variant that starts from no model's weights.
     """
+    check(lab, variants)
     rows: list[dict[str, Any]] = []
     for variant in variants:
         runs = {str(seed): lab.run(variant, seed) for seed in seeds}
-        starts = [run.metrics.get("start") for run in runs.values()]
-        if None in starts:
-            raise ConfigError(
-                f"{lab.profile.path}: {variant} starts from no model's weights, so "
-                "there is nothing to average its own with; choose variants that do."
-            )
+        starts = [run.metrics["start"] for run in runs.values()]
         whole = [(seed, "", [run.folder]) for seed, run in runs.items()]
         folders = [run.folder for run in runs.values()]
         common = len(runs) > 1 and len({start["weights"] for start in starts}) == 1
@@ -63,14 +59,28 @@ def averaged(lab: Lab, variants: Sequence[str], seeds: Sequence[int]) -> pd.Data
     return pd.DataFrame(rows)
 
 
+def check(lab: Lab, variants: Sequence[str]) -> None:
+    """Refuse variants whose weights have nothing to be averaged with.
+
+    Raises:
+        ConfigError: a variant that starts from no model's weights.
+    """
+    for variant in variants:
+        start = lab.config(variant).pretrain.start
+        if not (start or lab.profile.variants[variant].start_of):
+            raise ConfigError(
+                f"{lab.profile.path}: {variant} starts from no model's weights, so "
+                "there is nothing to average its own with; choose variants that do."
+            )
+
+
 def _everywhere(
     lab: Lab, model: MCCGAA, splits: Sequence[str], name: dict[str, str]
 ) -> list[dict[str, Any]]:
     """The macro rows of a model on splits of a lab and of where it transfers."""
-    places = [lab, *([lab.other] if lab.profile.transfer else [])]
     return [
         row
-        for tested, split in product(places, splits)
+        for tested, split in product(tested_labs(lab), splits)
         for row in _macros(lab, model, tested, name | {"split": split})
     ]
 

@@ -28,8 +28,8 @@ def checkout(start: Path | None = None) -> Path:
             if own.is_dir() and own != running:
                 raise BookError(
                     f"The working directory belongs to the checkout {folder}, but the "
-                    f"installed code is that of {running.parent}; run `make install` "
-                    f"in {folder}, or change to the other one."
+                    f"installed code is that of {running.parent}; run `make clean "
+                    f"install` in {folder}, or change to the other one."
                 )
             return folder
     raise BookError(

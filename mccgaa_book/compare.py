@@ -13,6 +13,7 @@ from mccgaa.profile import Profile
 from mccgaa_book import claims, results
 from mccgaa_book.audit.results import ENOUGH
 from mccgaa_book.checkout import checkout
+from mccgaa_book.experiments import EXPERIMENTS
 from mccgaa_book.noise import Floor
 from mccgaa_book.results import NUMBERS, SOURCES, Results
 
@@ -33,15 +34,20 @@ def compare(profile: Path | str) -> str:
         Verdicts are those of `claims.ahead`, which takes `ENOUGH` seeds.
 
     Raises:
-        BookError: there is no rerun of this profile.
+        BookError: there is no rerun of this profile, and maybe nothing published.
     """
     found = Profile.load(profile)
     reruns = checkout() / "reruns" / found.name
     paths = sorted(reruns.glob("*.csv"))
     if not paths:
+        there = {path.stem for path in (checkout() / "results" / found.name).glob("*")}
+        names = [name for name in EXPERIMENTS if name in there]
+        if not names:
+            raise BookError(f"Nothing is published of {found.name} to compare with.")
+        usual = "zeroshot" if "zeroshot" in names else names[0]
         raise BookError(
-            f"{reruns} holds no results to compare; make some with `mccgaa run "
-            f"zeroshot --profile {found.name}`."
+            f"{reruns} holds no results to compare; make some with `mccgaa run {usual} "
+            f"--profile {found.name}`."
         )
     parts = [f"Reruns of {found.name} beside results/{found.name}:"]
     for path in paths:

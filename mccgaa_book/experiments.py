@@ -19,7 +19,7 @@ import pandas as pd
 from mccgaa.config import METHOD
 from mccgaa.errors import ConfigError
 from mccgaa.runtime import facts, has_bf16, pick_device
-from mccgaa_book import plan, results, supervised
+from mccgaa_book import needed, plan, results, supervised
 from mccgaa_book.ablated import known, table1, table4, table5, table6
 from mccgaa_book.averaged import averaged
 from mccgaa_book.baselines.experiment import baselines, choose, missing
@@ -86,7 +86,8 @@ def run(
         The CSV files written.
 
     Raises:
-        ConfigError: an unknown experiment, variant or seed, or a part published.
+        ConfigError: an unknown experiment, variant or seed, a part published, or what
+            the profile can make no rows of.
     """
     names = expand(names, lab)
     if publish and (variants or lab.overrides):
@@ -104,7 +105,10 @@ def run(
         variants, seeds = chosen["table4"]
         rest = [v for v in variants if v not in set(before.frame["variant"])]
         chosen["table4"] = rest, seeds
+    needed.check(lab, chosen)
     if dry_run:
+        for said in needed.absent(lab, names):
+            print(said)
         silent = (*WITHOUT_RUNS, OTHERS)
         wanted = {name: chosen[name] for name in names if name not in silent}
         if wanted or OTHERS not in names:

@@ -104,9 +104,9 @@ def _on(
     bootstrap: int,
 ) -> pd.DataFrame:
     """Macro rows of a lab's models on splits of its own and of another's records."""
-    places = [(lab, split) for split in splits["own"]]
-    if lab.profile.transfer:
-        places += [(lab.other, split) for split in splits["other"]]
+    own, *others = tested_labs(lab)
+    places = [(own, split) for split in splits["own"]]
+    places += [(other, split) for other in others for split in splits["other"]]
     rows: list[dict[str, Any]] = []
     for variant, seed, (tested, split), prompts in product(
         variants, seeds, places, lab.profile.prompts
@@ -132,6 +132,12 @@ def _on(
             }
             rows += aurocs(name, result, prompts)[:1]
     return pd.DataFrame(rows)
+
+
+def tested_labs(lab: Lab) -> list[Lab]:
+    """The lab, and the one that its models are tested on too, if that is another."""
+    other = lab.other if lab.profile.transfer else lab
+    return [lab] if other.profile.name == lab.profile.name else [lab, other]
 
 
 def prompting(prompts: str) -> dict[str, str]:

@@ -125,12 +125,17 @@ def own_tasks(lab: Lab) -> dict[str, str]:
         if lab.store(lab.tasks[task]).meta["fingerprint"] == own
     }
     if not tasks:
-        raise ConfigError(
-            f"{lab.profile.path}: no task is tested on the records of the store "
-            "pretrain, so supervised training has no labels; use a profile such as "
-            "plus-real, whose tasks are those of its own records."
-        )
+        raise no_labels(lab)
     return tasks
+
+
+def no_labels(lab: Lab) -> ConfigError:
+    """The error of a profile whose tasks are all of other records."""
+    return ConfigError(
+        f"{lab.profile.path}: no task is tested on the records of the store "
+        "pretrain, so supervised training has no labels; use a profile such as "
+        "plus-real, whose tasks are those of its own records."
+    )
 
 
 def place(lab: Lab, variant: str, seed: int) -> Path | None:

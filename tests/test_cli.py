@@ -592,7 +592,8 @@ def test_what_is_raised_becomes_a_sentence_and_an_exit_status(
         ("classify", "stopped.\n"),
         (
             "pretrain --params smoke --store s",
-            "stopped; start the same command again to continue.\n",
+            "stopped; start the same command again to continue, a run from its last "
+            "checkpoint.\n",
         ),
     ],
 )

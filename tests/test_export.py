@@ -231,6 +231,7 @@ def test_the_card_says_what_the_model_is_and_is_not_for(ready):
         "Wagner et al.",
         "CC BY 4.0",
         "(val split)",
+        "is refused or, where `allow_missing_leads` is given, has zeros",
         "expected calibration error",
         "| `classes.safetensors` |",
     ):

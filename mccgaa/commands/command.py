@@ -19,7 +19,8 @@ DISCLAIMER = (
     "medical device or fit for diagnosis."
 )
 DEBUG = "MCCGAA_DEBUG"  # set in the environment, it shows the traceback of every error
-CONTINUING = ("download", "pack", "pretrain", "run", "book")  # commands, when stopped
+TRAINING = ("pretrain", "run", "book")  # commands that train, or may
+CONTINUING = ("download", "pack", *TRAINING)  # commands, when stopped
 PEERS = ("gloo", "NCCL", "TCPStore")  # in messages of processes that train together
 
 Command = Callable[[argparse.Namespace], None]
@@ -41,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _check_json(args.json)
         args.run(args)
     except KeyboardInterrupt:
-        goes_on = args.run.__name__ in CONTINUING
-        advice = "; start the same command again to continue" if goes_on else ""
+        name = args.run.__name__
+        advice = "; start the same command again to continue" * (name in CONTINUING)
+        advice += ", a run from its last checkpoint" * (name in TRAINING)
         print(f"stopped{advice}.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # of `mccgaa ... | head`

@@ -117,18 +117,44 @@ def _as_asked(
     return store
 
 
-def _way_to(recipe: StoreRecipe, profile: Profile) -> str:
-    """What makes the records of a store, as the end of a sentence on their absence."""
+def mirror_of(recipe: StoreRecipe, profile: Profile) -> dict[str, Any]:
+    """The settings of the profile's mirror that has a store's records; {} if none."""
     root = Path(recipe.root)
     for mirror in (profile.twin or {}, *profile.twins):
         if Path(mirror.get("out", root)) == root.parent:
-            options = " ".join(f"--{name} {value}" for name, value in mirror.items())
-            return f"; simulate them: mccgaa twin {options}"
+            return dict(mirror)
+    return {}
+
+
+def _way_to(recipe: StoreRecipe, profile: Profile) -> str:
+    """What makes the records of a store, as the end of a sentence on their absence."""
+    if mirror := mirror_of(recipe, profile):
+        options = " ".join(f"--{name} {value}" for name, value in mirror.items())
+        return f"; simulate them: mccgaa twin {options}"
     if recipe.dataset not in DATASETS:
         return ""
     only = recipe.options.get("only_ids")
-    options = f" --only-ids {only}" if only else ""
-    return f"; fetch them: mccgaa download {recipe.dataset} --root {root}{options}"
+    options = f" --root {recipe.root}" + (f" --only-ids {only}" if only else "")
+    return f"; fetch them: mccgaa download {recipe.dataset}{options}"
+
+
+def absent(profile: Profile, name: str = "pretrain") -> str:
+    """Say that neither a store nor its records are there, and what makes them.
+
+    Args:
+        profile: that has the store.
+        name: of the store.
+
+    Returns:
+        A sentence; nothing where either is there.
+    """
+    recipe = profile.recipe(name)
+    if Path(recipe.root).exists() or Path(recipe.out).exists():
+        return ""
+    return (
+        f"There is no {recipe.root}, whose records {profile.path} packs"
+        f"{_way_to(recipe, profile)}."
+    )
 
 
 def open_store(profile: Profile, name: str = "pretrain") -> SignalStore:
@@ -143,11 +169,8 @@ def open_store(profile: Profile, name: str = "pretrain") -> SignalStore:
         StoreError: neither the store nor its records are there; or as `open_or_pack`.
     """
     recipe = profile.recipe(name)
-    if not Path(recipe.root).exists() and not Path(recipe.out).exists():
-        raise StoreError(
-            f"There is no {recipe.root}, whose records {profile.path} packs"
-            f"{_way_to(recipe, profile)}."
-        )
+    if said := absent(profile, name):
+        raise StoreError(said)
     return open_or_pack(
         recipe.dataset,
         recipe.root,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -45,7 +46,7 @@ def read_mat(path: Path, sampling_rate: float | None, units: str | None) -> Trac
     if not isinstance(ecg.get("data"), np.ndarray):
         raise RecordError(f"{path} has a struct ECG without an array data.")
     data = _oriented(path, ecg["data"], len(LEADS))
-    rate = float(sampling_rate or _CPSC_RATE)
+    rate = sampling_rate or _CPSC_RATE
     return Traces(data, list(LEADS), [units or "mV"] * 12, rate, units_stated=False)
 
 
@@ -244,6 +245,20 @@ def _check_edf_limits(content: bytes) -> None:
             raise ValueError(f"the limits of signal {i + 1} span nothing")
 
 
+def in_hertz(path: Path, sampling_rate: Any) -> float | None:
+    """A rate that a caller gave, or None where none was given.
+
+    Raises:
+        RecordError: it is no number.
+    """
+    try:
+        return None if sampling_rate is None else float(sampling_rate)
+    except (TypeError, ValueError) as error:
+        raise RecordError(
+            f"{path}: sampling_rate is {sampling_rate!r}; expected a number, in Hz."
+        ) from error
+
+
 def _required_rate(path: Path, sampling_rate: float | None) -> float:
     """The caller's rate, or an error that asks for it."""
     if sampling_rate is None:
@@ -252,7 +267,7 @@ def _required_rate(path: Path, sampling_rate: float | None) -> float:
             "line: --sampling-rate of classify, or for pack own a column sampling_rate "
             "in its table, and one of units where they are not mV)."
         )
-    return float(sampling_rate)
+    return sampling_rate
 
 
 def _oriented(path: Path, data: np.ndarray, leads: int) -> np.ndarray:

@@ -126,6 +126,7 @@ def read_record(
         RecordError: anything that keeps the file from being twelve trustworthy leads.
     """
     file = _ARRAY if isinstance(path, np.ndarray) else _locate(path)
+    sampling_rate = other_formats.in_hertz(file, sampling_rate)
     kind = file.suffix.lower()
     if isinstance(path, np.ndarray):
         traces = other_formats.of_array(file, path, sampling_rate, units, leads)

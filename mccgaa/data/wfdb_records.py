@@ -190,9 +190,12 @@ def read_wfdb(path: Path) -> Traces:
         raise RecordError(f"{path} cannot be read ({error.strerror}).") from error
     header = parse_header(path, text)
     check_extent(path, header.sampling_rate, header.length)
-    for file in set(header.files):
-        if not (path.parent / file).is_file():
-            raise RecordError(f"{path} names the signal file {file}, which is missing.")
+    absent = sorted({f for f in header.files if not (path.parent / f).is_file()})
+    if absent:
+        files, are = ("file", "is") if len(absent) == 1 else ("files", "are")
+        raise RecordError(
+            f"{path} names the signal {files} {', '.join(absent)}, which {are} missing."
+        )
     decode = _read_plain if header.plain else _read_any
     digital, invalid = decode(path, header)
     # A header with no checksum at all has zeros there.

@@ -132,7 +132,7 @@ def run_chunks(
         jobs: processes; None means one per usable core, 1 means this process.
 
     Raises:
-        StoreError: a worker died, usually for lack of memory.
+        StoreError: a worker died, usually for lack of memory, or could not start.
     """
     jobs = jobs or _usable_cores()
     if jobs == 1:
@@ -158,8 +158,9 @@ def run_chunks(
                 yield pending.popleft().result()
         except BrokenProcessPool as error:
             raise StoreError(
-                "A packing process was killed, probably for lack of memory; start the "
-                "same command again with fewer --jobs: it continues."
+                "A packing process was killed, probably for lack of memory, or failed, "
+                "see above. Start the same command again, with fewer processes "
+                "(--jobs of pack) where memory is short: it continues."
             ) from error
         finally:  # also when the caller closes this generator half-way
             pool.shutdown(wait=False, cancel_futures=True)

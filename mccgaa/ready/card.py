@@ -51,8 +51,8 @@ faulty recordings were hardly or not tested.
 
 Twelve leads, {rate} Hz, {duration:g} s, {transform}. `mccgaa` reads
 WFDB, CSV, NPY, EDF and CPSC2018's MAT files of any rate and length, and averages the
-scores of their windows. Missing limb leads are computed from I and II; other missing
-leads are zeros.
+scores of their windows. Missing limb leads are computed from I and II; a record that
+lacks others is refused or, where `allow_missing_leads` is given, has zeros there.
 
 ## What it was trained on
 

@@ -180,8 +180,15 @@ def test_a_rerun_of_one_seed_or_of_a_few_changes_no_verdict(report):
     assert "1 of them more than 3 spreads away" in far
 
 
-def test_what_was_never_published_and_where_nothing_was_rerun_is_said(report):
+def test_what_was_never_published_and_where_nothing_was_rerun_is_said(report, tmp_path):
     said = report(PUBLISHED, "table4")
     assert "table4: nothing is published to compare it with." in said
-    with pytest.raises(BookError, match=r"holds no results .*zeroshot --profile six"):
+    with pytest.raises(BookError, match="Nothing is published of six"):
         compare.compare("six")
+    for name in ("external", "climb", "zeroshot"):  # the first is no experiment
+        (tmp_path / "results" / "six").mkdir(exist_ok=True)
+        (tmp_path / "results" / "six" / f"{name}.csv").touch()
+        if name != "external":
+            said = f"holds no results .*run {name} --profile six"
+            with pytest.raises(BookError, match=said):
+                compare.compare("six")

@@ -328,6 +328,32 @@ def test_what_cannot_be_run_is_refused_and_a_dry_run_makes_nothing(project, caps
     assert not (project / "runs").exists() and not (project / "reruns").exists()
 
 
+def test_a_dry_run_refuses_what_the_run_would_and_says_which_records_it_lacks(
+    project, capsys
+):
+    no_labels = "no task is tested on the records of the store pretrain"
+    for name, said in (
+        ("averaged", "bipartite starts from no model's weights"),
+        ("ceiling", no_labels),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            experiments.run([name], Lab("small"), dry_run=True)
+    shutil.rmtree(project / "stores")  # nothing is packed yet
+    with pytest.raises(ConfigError, match=no_labels):
+        experiments.run(["ceiling"], Lab("small"), dry_run=True)
+    stores = load_yaml(project / "params" / "small.yaml")["stores"]
+    real = {"dataset": "ptbxl", "root": "real/ptbxl", "out": "stores/real"}
+    edit(project, stores=stores | {"pretrain": real, "ptbxl": real})
+    experiments.run(["ceiling"], Lab("small"), dry_run=True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("There is no real/ptbxl, whose records")
+    assert said[0].endswith("fetch them: mccgaa download ptbxl --root real/ptbxl.")
+    assert len(said) == 3 and said[1].startswith("ceiling: 1 run, missing")
+    with pytest.raises(StoreError, match="There is no real/ptbxl, whose records"):
+        experiments.run(["ceiling"], Lab("small"))
+    assert not (project / "runs").exists() and not (project / "reruns").exists()
+
+
 @pytest.mark.parametrize(
     ("finished", "took", "said"),
     [

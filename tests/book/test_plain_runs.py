@@ -14,6 +14,7 @@ from benchmark import load
 from fake_device import fake_gpu
 
 from mccgaa import model as package
+from mccgaa import runtime
 from mccgaa.attention import GraphAttention
 from mccgaa.encoder import EcgEncoder
 from mccgaa.runtime import pick_device
@@ -45,6 +46,7 @@ def test_a_plain_run_takes_the_plain_parts_and_is_the_same_run_up_to_rounding(
 
     monkeypatch.setattr(torch.nn.Conv1d, "forward", convolved)
     monkeypatch.setattr(GraphAttention, "forward", attended)
+    monkeypatch.setattr(runtime, "has_bf16", lambda device: False)  # as some CPUs have
 
     plain.main(RUN)
     assert set(taken) >= {"Conv1d", "edges"}

@@ -185,6 +185,17 @@ def test_settings_are_chosen_on_no_test_split_and_what_is_beyond_is_tested(asked
     }
 
 
+def test_a_profile_that_transfers_to_itself_is_tested_on_its_own_records_once(asked):
+    """As `smoke` does, which has no real ECGs to go to."""
+    lab = FakeLab("smoke", "synthetic", asked, FakeLab("smoke", "synthetic", []))
+    for experiment, split in ((scored.beyond, "test"), (scored.climb, "val")):
+        asked.clear()
+        macro = answered(experiment(lab, ["a"], [0]), asked)
+        assert set(macro["split"]) == {split} and len(macro) == 2 * 2  # tasks, prompts
+        keys = [c for c in macro if c not in results.NUMBERS]
+        assert not macro.duplicated(keys).any()
+
+
 def test_rows_of_table_4_are_of_the_run_that_they_name_on_this_labs_records(asked):
     more = FakeLab("more", "synthetic", asked)
     lab = FakeLab("real", "real", asked)

@@ -541,6 +541,20 @@ def test_a_struct_that_cannot_be_used_is_refused(tmp_path, ecg):
         read_record(file)
 
 
+def test_all_signal_files_that_are_missing_are_named_in_order(
+    tmp_path, ecg, wfdb_writer
+):
+    header = wfdb_writer(tmp_path, "r", ecg(2, 500))
+    lines = header.read_text().splitlines(keepends=True)
+    lines[1:] = [
+        s.replace("r.dat", f"{12 - i:02}.dat") for i, s in enumerate(lines[1:])
+    ]
+    header.write_text("".join(lines))
+    named = ", ".join(f"{i:02}.dat" for i in range(1, 13))
+    with pytest.raises(RecordError, match=f"signal files {named}, which are missing"):
+        read_record(header)
+
+
 def test_an_array_needs_its_rate_and_may_lie_either_way(tmp_path, ecg):
     signal = ecg(2, 250)
     for array in (signal, signal.T, np.asfortranarray(signal.astype(np.float32))):
@@ -549,6 +563,16 @@ def test_an_array_needs_its_rate_and_may_lie_either_way(tmp_path, ecg):
         np.testing.assert_array_equal(record.signal, signal.astype(np.float32))
     with pytest.raises(RecordError, match="pass sampling_rate"):
         read_record(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("rate", ["fast", (250, 500)])
+def test_a_rate_that_is_no_number_is_refused_whatever_is_read(
+    tmp_path, ecg, wfdb_writer, rate
+):
+    wfdb_writer(tmp_path, "r", ecg(2, 500))
+    for file in (ecg(2, 500), tmp_path / "r.hea"):
+        with pytest.raises(RecordError, match=r"sampling_rate is .* a number, in Hz"):
+            read_record(file, sampling_rate=rate)
 
 
 def test_an_arrays_leads_and_units_may_be_stated(tmp_path, ecg):

@@ -17,6 +17,7 @@ from mccgaa.config import InputConfig
 from mccgaa.data import store_writer, workers
 from mccgaa.data.packing import pack
 from mccgaa.data.store import SignalStore
+from mccgaa.errors import StoreError
 
 FILES = ("signals.npy", "records.parquet", "store.json", "rejected.csv")
 SMALL = InputConfig(100, 2.0, "raw")
@@ -142,6 +143,22 @@ def running(process):
         return state.rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+class Deadly:
+    """What ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_worker_that_dies_is_not_said_to_lack_memory_for_certain():
+    items = [workers.Item("r", read={"units": Deadly()})]
+    said = (
+        r"lack of memory, or failed, see above\. .*fewer processes \(--jobs of pack\)"
+    )
+    with pytest.raises(StoreError, match=said):
+        list(workers.run_chunks([items], workers.Options("in", SMALL), 2))
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
