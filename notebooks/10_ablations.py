@@ -217,19 +217,32 @@ for one in labs:
 plots.changes({n: change.xs(MEAN, level="task") for n, (_, change) in tables4.items()})
 plt.show()
 
+
+# %%
+def decided(change):
+    """The differences beyond the noise floor whose interval excludes zero."""
+    apart = change["low"] * change["high"] > 0
+    return change[apart & (change["beyond it"] == "yes")]
+
+
 # %% tags=["hide-input"]
-for one, place in zip(labs, ("first", "second"), strict=False):
-    change = tables4[one.profile.name][1]
-    page.glue(f"beyond-{place}", beyond(change))
-    page.glue(f"count-{place}", int((change["beyond it"] == "yes").sum()))
-    page.glue(f"all-{place}", len(change))
+first = tables4[lab.profile.name][1]
+page.glue("count-beyond", int((first["beyond it"] == "yes").sum()))
+page.glue("count-decided", len(decided(first)))
+page.glue("count-all", len(first))
+page.glue("named", beyond(decided(first).xs(MEAN, level="task", drop_level=False)))
 page.glue("profile", lab.profile.name)
 
 # %% [markdown]
-# Under the profile {glue:text}`profile`, {glue:text}`count-first` of {glue:text}`all-first` differences (designs by tasks, and their
-# means) exceed the noise floor: {glue:text}`beyond-first`. One in twenty would do so by chance.
+# Under the profile {glue:text}`profile`, {glue:text}`count-beyond` of {glue:text}`count-all` differences (designs by tasks, and their
+# means) exceed the noise floor; of {glue:text}`count-decided` of these the interval over seeds excludes zero, too. In the mean over tasks these are:
+# {glue:text}`named`. One in twenty would be among them by chance.
 #
-# A row beyond its floor is a difference that training again does not explain. It is not yet the worth of a part: the part's removal also
+# Both conditions are needed. The floor is measured between two losses that share their seeds, so that both runs of a pair begin with the
+# same weights and see the same batches; designs with other weights part sooner, and their differences spread more than the floor says. It is
+# the least that training again makes.
+#
+# Nor is what remains yet the worth of a part: the part's removal also
 # removes weights, and a smaller network may be helped or hurt by the same learning rate. Nor do rows add up; MERL-style, which lacks two
 # parts, need not lose what both lose together.
 #
@@ -449,30 +462,24 @@ page.glue("again-sd", again.loc[MEAN, "sd"], ".1f")
 # %% tags=["remove-input"]
 found = lab.results("table4")
 called = {name: lab.label(name) for name in lab.table("table4")}
-change = tables4[lab.profile.name][1]
-inside = change.xs(MEAN, level="task")["beyond it"]
 told = [
-    claims.compare(found, "bipartite", other_row, **called)
-    for other_row in ("no-gat", "no-cam")
-    if other_row in called
+    claims.compare(found, name, "bipartite", **called)
+    for name in ("no-gat", "no-cam", "siglip", "pair")
+    if name in called
 ]
 claims.show(
     *told,
     claims.claim(
-        f"On {found.badge().split(' ')[0]} ECGs, {(inside == 'yes').sum()} of the {len(inside)} changes of Table 4 move the "
-        "mean over tasks by more than the noise floor.",
-        (inside != "unknown").all(),
-        beyond(change.xs(MEAN, level="task", drop_level=False)),
+        f"Of the {len(PRINTED[4]) - 1} removals that the paper prints, none changes the mean over tasks by more than noise on "
+        f"{lab.data_kind()} ECGs.",
+        not {lab.label(name) for name in PRINTED[4] if name in called}
+        & {*decided(first).xs(MEAN, level="task").index},
+        f"means over {len(lab.seeds)} seeds",
     ),
     claims.claim(
         "Most of the differences that the printed Table 4 rests on are within the noise that it holds itself.",
         above < 6,
         f"{above} of 12 exceed ±{floor:.1f}",
-    ),
-    claims.claim(
-        "Of two rows that are one mathematics the paper's text explains the difference.",
-        True,
-        "w/o log-sum-exp is the CLIP loss, which is half of equation 30",
     ),
 )
 
