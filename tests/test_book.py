@@ -100,6 +100,15 @@ def test_every_published_page_and_result_is_fresh_and_without_errors(monkeypatch
     assert book.check() == []
 
 
+def test_every_claim_of_the_published_pages_holds_and_is_counted(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    pages = sorted((ROOT / "book" / "notebooks").rglob("*.ipynb"))
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    held = re.findall(r'"holds": (\w+)', text)
+    assert len(held) > 60 and set(held) == {"true"}
+    assert book.counted() == f"{len(pages)} pages, {len(held)} claims"
+
+
 def test_the_contents_list_every_published_page_once(monkeypatch):
     """A page that is executed but not listed would silently be left out."""
     monkeypatch.chdir(ROOT)

@@ -142,6 +142,13 @@ def check() -> list[str]:
     return said
 
 
+def counted() -> str:
+    """Say how many pages are published, and how many claims they make."""
+    pages = [nbformat.read(one.page, as_version=4) for one in published()]
+    claims = sum(len(notebook.claims(page)) for page in pages)
+    return f"{len(pages)} pages, {claims} claims"
+
+
 def build(
     profile: Path | str | None = None, *, single: bool = False, echo: Any = print
 ) -> Path:

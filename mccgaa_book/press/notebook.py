@@ -348,21 +348,25 @@ def first_error(page: NotebookNode) -> str | None:
     return None
 
 
+def claims(page: NotebookNode) -> list[dict[str, Any]]:
+    """List the sentences of a page that were checked, as `claims.show` kept them."""
+    return [
+        one
+        for cell in page.cells
+        for output in cell.get("outputs", [])
+        for one in output.get("metadata", {}).get(CLAIMS, [])
+    ]
+
+
 def broken_claims(page: NotebookNode) -> list[str]:
     """Find the sentences of a page that its numbers do not bear out.
 
     Returns:
         Each in quotes, with what was computed.
     """
-    kept = [
-        one
-        for cell in page.cells
-        for output in cell.get("outputs", [])
-        for one in output.get("metadata", {}).get(CLAIMS, [])
-    ]
     return [
         f"“{one['sentence']}” ({one['numbers'] or 'nothing was computed'})"
-        for one in kept
+        for one in claims(page)
         if one["holds"] is not True
     ]
 
