@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
 
     Example: mccgaa run table4 --profile real --dry-run
     """
-    from mccgaa.settings import from_pairs
+    from mccgaa.commands.words import from_pairs
     from mccgaa_book import experiments
     from mccgaa_book.lab import Lab
 

@@ -37,6 +37,7 @@ from mccgaa.runtime import (
     from_rank_zero,
     pick_device,
     process_group,
+    put_off,
     world,
 )
 
@@ -198,7 +199,9 @@ class Trainer:
             disable=not self.progress,
         )
         saved = self.clock = time.perf_counter()
-        with steps:
+        # Of several processes one must not stop where the others wait for it.
+        stops = put_off() if self.processes == 1 else contextlib.nullcontext([])
+        with steps, stops as stopped:
             for epoch in range(self.step // self.steps_per_epoch, settings.epochs):
                 for signals, *texts in self.batches(epoch):
                     self.train_step(epoch, signals, *texts)
@@ -206,7 +209,8 @@ class Trainer:
                     epoch_ends = self.step % self.steps_per_epoch == 0
                     minutes = (time.perf_counter() - saved) / 60
                     save = (
-                        self.step % settings.checkpoint_every == 0
+                        stopped
+                        or self.step % settings.checkpoint_every == 0
                         or minutes >= settings.checkpoint_minutes
                     )
                     if epoch_ends or save or len(self.waiting) == FLUSH:
@@ -219,6 +223,8 @@ class Trainer:
                         saved = time.perf_counter()
                     if epoch_ends or save:
                         self.clock = time.perf_counter()  # that was not training
+                    if stopped:
+                        raise KeyboardInterrupt
         from_rank_zero(lambda: self.finish(note))
 
     @property

@@ -33,10 +33,10 @@ from torch import Tensor, nn
 from mccgaa.data.store import SignalStore
 from mccgaa.device_reader import encoded
 from mccgaa.errors import RunError, StoreError
+from mccgaa.lent import lent
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA, scale_input
 from mccgaa.pairs import check_input
-from mccgaa.runtime import lent
 
 SHARES = (1, 10, 100)  # per cent of the training split (Table 3)
 L2 = tuple(10.0**power for power in range(2, -6, -1))  # strongest first

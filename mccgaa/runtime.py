@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.metadata import version
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -86,26 +89,26 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextlib.contextmanager
-def lent(module: torch.nn.Module, name: str | None = None) -> Iterator[torch.device]:
-    """Move a module to a device, in evaluation mode, and back where it was.
-
-    In evaluation mode batch normalisation reads its statistics and leaves them alone.
-
-    Args:
-        module: its parameters, if it has any, are on one device.
-        name: of the device, as `pick_device`.
+def put_off() -> Iterator[list[int]]:
+    """Put Ctrl-C off to where its reader can stop; a second one interrupts at once.
 
     Yields:
-        The device.
+        The signals that came: none, or one. Outside the main thread none ever comes.
     """
-    first = next(module.parameters(), torch.empty(0))
-    home, training = first.device, module.training
-    away = pick_device(name)
+    came: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        came.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = signal.signal(signal.SIGINT, take)
     try:
-        module.to(away).eval()
-        yield away
+        yield came
     finally:
-        module.to(home).train(training)
+        signal.signal(signal.SIGINT, before)
 
 
 def seed_step(*numbers: int) -> None:

@@ -9,7 +9,6 @@ import math
 import re
 import types
 import typing
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -249,30 +248,3 @@ def dump_yaml(data: dict[str, Any], path: Path | str) -> None:
     """Write a mapping as YAML, keys in their given order."""
     with write_whole(path) as file:
         yaml.safe_dump(data, file, sort_keys=False)
-
-
-def from_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn ["pretrain.epochs=2"] into {"pretrain": {"epochs": 2}}.
-
-    Args:
-        pairs: each KEY=VALUE, the key dotted and the value YAML.
-
-    Raises:
-        ConfigError: a pair of another form.
-    """
-    nested: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        try:
-            inner: Any = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
-        if not equals or not all(key.split(".")):
-            raise ConfigError(
-                f"{pair!r} is no setting; expected KEY=VALUE, such as "
-                "pretrain.epochs=2."
-            )
-        for part in reversed(key.split(".")):
-            inner = {part: inner}
-        nested = merge(nested, inner)
-    return nested

@@ -27,11 +27,12 @@ from mccgaa.device_reader import encoded
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.knowledge import Knowledge, f_query
 from mccgaa.known_texts import KnownTexts
+from mccgaa.lent import lent
 from mccgaa.metrics import TaskResult, evaluate, mean_by_record
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import check_input
 from mccgaa.plus.prompting import Prompting, texts_of
-from mccgaa.runtime import autocast, lent, pick_device
+from mccgaa.runtime import autocast, pick_device
 
 
 @dataclass(frozen=True)

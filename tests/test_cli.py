@@ -20,6 +20,7 @@ import yaml
 
 from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
+from mccgaa.commands.words import from_pairs
 from mccgaa.config import METHOD, GafaConfig, ModelConfig, PretrainConfig, RunConfig
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
@@ -27,7 +28,7 @@ from mccgaa.errors import MccgaaError
 from mccgaa.knowledge import Knowledge
 from mccgaa.model import MCCGAA
 from mccgaa.ready.classifier import shipped
-from mccgaa.settings import from_dict, from_pairs, load_yaml, to_dict
+from mccgaa.settings import from_dict, load_yaml, to_dict
 from mccgaa_twin.mirror import write_twin
 
 NARROW = {"encoder": {"widths": [8, 8, 8, 8]}}

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from mccgaa import choices
+from mccgaa.commands.words import from_pairs
 from mccgaa.config import (
     METHOD,
     SILENT,
@@ -30,7 +31,6 @@ from mccgaa.settings import (
     decisive,
     dump_yaml,
     from_dict,
-    from_pairs,
     later,
     load_yaml,
     merge,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -57,6 +58,54 @@ def assert_same_run(mine: Path, whole: Path) -> None:
         one, two = (pd.read_csv(folder / table) for folder in (mine, whole))
         columns = [c for c in two if c != "samples_per_second"]
         pd.testing.assert_frame_equal(one[columns], two[columns])
+
+
+def ctrl_c(pairs: Pairs, out: Path, times: int, after: int = 7) -> RunFolder:
+    """Start the run and press Ctrl-C within the step that comes after `after`."""
+    step = Trainer.train_step
+
+    def stop(self, *batch):
+        if self.step == after:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        step(self, *batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(RUN, pairs, out)
+    (folder,) = out.iterdir()
+    return RunFolder(folder)
+
+
+def test_ctrl_c_lets_the_step_end_and_loses_nothing(
+    pairs, finished, tmp_path, monkeypatch
+):
+    before = signal.getsignal(signal.SIGINT)
+    stopped = ctrl_c(pairs, tmp_path, times=1, after=8)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(pd.read_csv(stopped.path / "history.csv")) == 9
+    taken, step = [], Trainer.train_step
+
+    def count(self, *batch):
+        taken.append(self.step)
+        step(self, *batch)
+
+    monkeypatch.setattr(Trainer, "train_step", count)
+    assert_same_run(train(RUN, pairs, tmp_path), finished)
+    assert taken[0] == 9
+
+
+def test_ctrl_c_again_stops_at_once(pairs, finished, tmp_path):
+    stopped = ctrl_c(pairs, tmp_path, times=2)
+    table = stopped.path / "history.csv"
+    assert not table.is_file() or len(pd.read_csv(table)) < 8
+    assert_same_run(train(RUN, pairs, tmp_path), finished)
+
+
+def test_a_run_in_a_thread_trains_as_in_any_place(pairs, finished, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert_same_run(pool.submit(train, RUN, pairs, tmp_path).result(), finished)
 
 
 def test_a_run_killed_with_sigkill_ends_with_the_same_weights_and_tables(

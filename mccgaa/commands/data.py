@@ -150,6 +150,7 @@ def pretrain(args: argparse.Namespace) -> None:
 
     Example: mccgaa pretrain --profile real --seed 0 --set pretrain.epochs=2
     """
+    from mccgaa.commands.words import from_pairs
     from mccgaa.data.datasets import open_store
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
@@ -157,7 +158,6 @@ def pretrain(args: argparse.Namespace) -> None:
     from mccgaa.pretrain import pretrain
     from mccgaa.profile import Profile
     from mccgaa.runtime import pick_device, process_group, rank_zero_first
-    from mccgaa.settings import from_pairs
 
     profile = Profile.load(args.profile)
     config = profile.run_config(args.variant, args.seed, from_pairs(args.set))

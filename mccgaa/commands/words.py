@@ -1,11 +1,14 @@
-"""Which tasks and classes the words of a command line name."""
+"""What the words of a command line name: tasks, classes, settings."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from mccgaa.errors import ConfigError
+from mccgaa.settings import merge
 
 if TYPE_CHECKING:
     import argparse
@@ -76,3 +79,30 @@ def check_quotes(classes: Sequence[str], knowledge: Knowledge) -> None:
                 f"{name!r} is one class; put each in quotes of its own: "
                 f"{' '.join(map(repr, parts))}."
             )
+
+
+def from_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    """Turn ["pretrain.epochs=2"] into {"pretrain": {"epochs": 2}}.
+
+    Args:
+        pairs: each KEY=VALUE, the key dotted and the value YAML.
+
+    Raises:
+        ConfigError: a pair of another form.
+    """
+    nested: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        try:
+            inner: Any = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not all(key.split(".")):
+            raise ConfigError(
+                f"{pair!r} is no setting; expected KEY=VALUE, such as "
+                "pretrain.epochs=2."
+            )
+        for part in reversed(key.split(".")):
+            inner = {part: inner}
+        nested = merge(nested, inner)
+    return nested
