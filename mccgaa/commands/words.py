@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mccgaa.errors import ConfigError
-from mccgaa.settings import merge
 
 if TYPE_CHECKING:
     import argparse
@@ -90,6 +87,10 @@ def from_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: a pair of another form.
     """
+    import yaml
+
+    from mccgaa.settings import merge
+
     nested: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
