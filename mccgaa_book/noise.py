@@ -1,9 +1,11 @@
 """The noise floor: how far apart two trainings of the same mathematics are.
 
 The CLIP loss is the log-sum-exp loss of eq 30, halved: log-softmax computed with
-log-sum-exp *is* cross-entropy, and Adam does not see the factor. So the row "w/o
-log-sum-exp" is another draw of the same row, its true difference is zero, and what is
-measured between the two is what no difference looks like.
+log-sum-exp *is* cross-entropy, and Adam sees the factor through its epsilon alone. So
+the row "w/o log-sum-exp" is another draw of the same row, its true difference is zero,
+and what is measured between the two is what no difference looks like. The two share
+first weights and batches, seed by seed: designs of other weights differ more without
+any effect, so that the floor is a lower bound.
 """
 
 from __future__ import annotations

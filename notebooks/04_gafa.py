@@ -514,7 +514,7 @@ page.glue("loss-fused", fused_loss, ".2f")
 # ## Figure 7: what attention maps show
 #
 # The paper prints attention maps of three epochs, in which the largest weight grows from about 0.05
-# to 0.16 and "horizontal resonance bands" appear, taken as "diagnostic anchors". We draw the same maps for
+# to 0.16 and prominent horizontal "resonance" bands "signify the formation of diagnostic anchors". We draw the same maps for
 # the weights before training and for those kept on the way, on the same held-out pairs. One more map is a
 # control: the embeddings of the finished run, read by a graph layer that was *never trained*.
 
