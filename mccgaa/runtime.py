@@ -93,7 +93,8 @@ def put_off() -> Iterator[list[int]]:
     """Put Ctrl-C off to where its reader can stop; a second one interrupts at once.
 
     Yields:
-        The signals that came: none, or one. Outside the main thread none ever comes.
+        The signals that came: none, or one. None ever comes outside the main thread,
+        nor where Ctrl-C is ignored.
     """
     came: list[int] = []
 
@@ -101,7 +102,8 @@ def put_off() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
         came.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
+    heard = callable(signal.getsignal(signal.SIGINT))  # what runs unseen may ignore it
+    if not heard or threading.current_thread() is not threading.main_thread():
         yield came
         return
     before = signal.signal(signal.SIGINT, take)

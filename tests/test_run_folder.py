@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def assert_same_run(mine: Path, whole: Path) -> None:
         pd.testing.assert_frame_equal(one[columns], two[columns])
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Hear Ctrl-C, also where the tests run behind a shell that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ctrl_c(pairs: Pairs, out: Path, times: int, after: int = 7) -> RunFolder:
     """Start the run and press Ctrl-C within the step that comes after `after`."""
     step = Trainer.train_step
@@ -79,7 +88,7 @@ def ctrl_c(pairs: Pairs, out: Path, times: int, after: int = 7) -> RunFolder:
 
 
 def test_ctrl_c_lets_the_step_end_and_loses_nothing(
-    pairs, finished, tmp_path, monkeypatch
+    heard, pairs, finished, tmp_path, monkeypatch
 ):
     before = signal.getsignal(signal.SIGINT)
     stopped = ctrl_c(pairs, tmp_path, times=1, after=8)
@@ -96,11 +105,24 @@ def test_ctrl_c_lets_the_step_end_and_loses_nothing(
     assert taken[0] == 9
 
 
-def test_ctrl_c_again_stops_at_once(pairs, finished, tmp_path):
+def test_ctrl_c_again_stops_at_once(heard, pairs, finished, tmp_path):
     stopped = ctrl_c(pairs, tmp_path, times=2)
     table = stopped.path / "history.csv"
     assert not table.is_file() or len(pd.read_csv(table)) < 8
     assert_same_run(train(RUN, pairs, tmp_path), finished)
+
+
+def test_who_ignores_ctrl_c_is_not_made_to_hear_it(heard, pairs, finished, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup's jobs have it
+    step = Trainer.train_step
+
+    def ignored(self, *batch):
+        signal.raise_signal(signal.SIGINT)
+        step(self, *batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", ignored)
+        assert_same_run(train(RUN, pairs, tmp_path), finished)
 
 
 def test_a_run_in_a_thread_trains_as_in_any_place(pairs, finished, tmp_path):
