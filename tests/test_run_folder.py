@@ -36,13 +36,19 @@ def finished(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(RUN, pairs, tmp_path_factory.mktemp("runs"))
 
 
-def interrupt(pairs: Pairs, out: Path, after: int = 7) -> RunFolder:
-    """Start the run and stop it once `after` steps are done."""
+def interrupt(pairs: Pairs, out: Path, after: int = 7, pressed: int = 0) -> RunFolder:
+    """Start the run and stop it once `after` steps are done.
+
+    Args:
+        pressed: how often Ctrl-C is pressed in the step behind them; 0 stops at once.
+    """
     step = Trainer.train_step
 
     def stop(self, *batch):
-        if self.step == after:
+        if self.step == after and not pressed:
             raise KeyboardInterrupt
+        for _ in range(pressed if self.step == after else 0):
+            signal.raise_signal(signal.SIGINT)
         step(self, *batch)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -69,29 +75,11 @@ def heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def ctrl_c(pairs: Pairs, out: Path, times: int, after: int = 7) -> RunFolder:
-    """Start the run and press Ctrl-C within the step that comes after `after`."""
-    step = Trainer.train_step
-
-    def stop(self, *batch):
-        if self.step == after:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
-        step(self, *batch)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "train_step", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(RUN, pairs, out)
-    (folder,) = out.iterdir()
-    return RunFolder(folder)
-
-
 def test_ctrl_c_lets_the_step_end_and_loses_nothing(
     heard, pairs, finished, tmp_path, monkeypatch
 ):
     before = signal.getsignal(signal.SIGINT)
-    stopped = ctrl_c(pairs, tmp_path, times=1, after=8)
+    stopped = interrupt(pairs, tmp_path, after=8, pressed=1)
     assert signal.getsignal(signal.SIGINT) is before
     assert len(pd.read_csv(stopped.path / "history.csv")) == 9
     taken, step = [], Trainer.train_step
@@ -106,7 +94,7 @@ def test_ctrl_c_lets_the_step_end_and_loses_nothing(
 
 
 def test_ctrl_c_again_stops_at_once(heard, pairs, finished, tmp_path):
-    stopped = ctrl_c(pairs, tmp_path, times=2)
+    stopped = interrupt(pairs, tmp_path, pressed=2)
     table = stopped.path / "history.csv"
     assert not table.is_file() or len(pd.read_csv(table)) < 8
     assert_same_run(train(RUN, pairs, tmp_path), finished)

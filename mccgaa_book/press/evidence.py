@@ -28,16 +28,16 @@ def write(folder: Path, experiments: Iterable[str], tiers: Iterable[str]) -> str
     """
     found = sorted(folder.glob("*/*.csv"))
     names = dict.fromkeys([*experiments, *(path.stem for path in found)])
-    lines = [_row(HEAD), _row(["---"] * len(HEAD))]
+    lines = [row(HEAD), row(["---"] * len(HEAD))]
     for name in names:
         have = [path for path in found if path.stem == name]
         lines += [
-            _row([name, *cells(results.load(name, path.parent.name, path.parent))])
+            row([name, *cells(results.load(name, path.parent.name, path.parent))])
             for path in have
         ]
         ran = {_tier(path.parent.name) for path in have}
         lines += [
-            _row([name, tier, "not run", ABSENT, ABSENT, ABSENT])
+            row([name, tier, "not run", ABSENT, ABSENT, ABSENT])
             for tier in tiers
             if tier not in ran
         ]
@@ -78,5 +78,6 @@ def _tier(profile: str) -> str:
     return Profile.load(find(profile)).tier
 
 
-def _row(cells: Iterable[str]) -> str:
+def row(cells: Iterable[str]) -> str:
+    """Write a row of a Markdown table."""
     return f"| {' | '.join(cells)} |"

@@ -20,6 +20,7 @@ from mccgaa_book.audit import chapman
 from mccgaa_book.audit.results import ENOUGH
 from mccgaa_book.checkout import checkout
 from mccgaa_book.results import MEAN, Results
+from mccgaa_book.rows import macros
 
 LOG = Path("book/notebooks/A3_audit.ipynb")  # lists the contradictions
 VERDICT = re.compile(rf"<td[^>]*>({'|'.join(claims.VERDICTS.values())})</td>")
@@ -86,8 +87,7 @@ def one_text(found: Results, tested_on: str = results.REAL) -> pd.DataFrame:
         found: of the experiment "beyond".
         tested_on: kind of ECGs.
     """
-    frame = found.frame
-    return frame[(frame["metric"] == "auroc") & (frame["tested_on"] == tested_on)]
+    return macros(found.frame, tested_on)
 
 
 def mean_of(macro: pd.DataFrame, variant: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,6 +15,7 @@ from mccgaa_book.page import ABSENT
 from mccgaa_book.page import text as written
 from mccgaa_book.press import evidence, findings
 from mccgaa_book.press.chapters import find
+from mccgaa_book.press.evidence import row
 from mccgaa_book.results import MEAN, Results
 
 PRINTED = ("MERL", "MCCGAA")
@@ -89,14 +89,12 @@ def summary(folder: Path) -> str:
     printed = paper.table(2).loc[list(PRINTED), columns].astype(float)
     head = [profile.variants[name].label for name in variants]
     head += [f"{name} (paper)" for name in PRINTED]
-    lines = [_row(["task", *head]), _row(["---"] * (len(head) + 1))]
+    lines = [row(["task", *head]), row(["---"] * (len(head) + 1))]
     for task, column in zip(tasks, columns, strict=True):
         ours = [_cell(table, name, task) for name in variants]
-        lines.append(_row([task, *ours, *(written(v, ".1f") for v in printed[column])]))
+        lines.append(row([task, *ours, *(written(v, ".1f") for v in printed[column])]))
     ours = [_cell(table, name, MEAN) for name in variants]
-    lines.append(
-        _row([MEAN, *ours, *(written(v, ".1f") for v in printed.mean(axis=1))])
-    )
+    lines.append(row([MEAN, *ours, *(written(v, ".1f") for v in printed.mean(axis=1))]))
     verdict = findings.findings(folder)[0]
     return "\n" + "\n".join([*lines, "", f"**Verdict.** {verdict.sentence}."]) + "\n"
 
@@ -111,7 +109,7 @@ def section(folder: Path) -> str:
         BookError: there are none.
     """
     head = ["evidence", "new at the test", "method", *TASKS, MEAN, "tasks", "seeds"]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = [row(head), row(["---"] * len(head))]
     for found in _published(folder, "zeroshot"):
         profile = Profile.load(find(found.stamp["profile"]))
         kind = results.SYNTHETIC if found.synthetic else results.REAL
@@ -134,7 +132,7 @@ def section(folder: Path) -> str:
         values = [float(printed.loc[method, column]) for column in paper.TASKS]
         cells = [written(v, ".1f") for v in (*values, sum(values) / len(values))]
         cells += [str(len(values)), ABSENT]
-        lines.append(_row(["paper, printed", "the source", method, *cells]))
+        lines.append(row(["paper, printed", "the source", method, *cells]))
     return "\n".join(lines)
 
 
@@ -243,7 +241,7 @@ def _rows(frame: pd.DataFrame, what: str, new: str, profile: Profile) -> list[st
         of = str(sum((variant, task) in table.index for task in TASKS))
         seeds = f"{table.loc[variant, 'seeds'].max():.0f}"
         label = profile.variants[variant].label
-        rows.append(_row([what, new, label, *cells, of, seeds]))
+        rows.append(row([what, new, label, *cells, of, seeds]))
     return rows
 
 
@@ -253,7 +251,3 @@ def _cell(table: pd.DataFrame, variant: str, task: str) -> str:
         return ABSENT
     mean, sd = table.loc[(variant, task), ["mean", "sd"]]
     return f"{mean:.1f}" if pd.isna(sd) else f"{mean:.1f} ± {sd:.1f}"
-
-
-def _row(cells: list[Any]) -> str:
-    return f"| {' | '.join(cells)} |"
