@@ -228,12 +228,12 @@ def fit(train: Part, val: Part, l2: Sequence[float] = L2) -> Head:
     """
     mean, deviation = train.x.mean(0, np.float64), train.x.std(0, np.float64)  # (W,)
     deviation = np.where(deviation > 1e-9 * (1 + abs(mean)), deviation, 1.0)
-    z = (train.x - mean) / deviation  # (n, W)
+    axes = Axes.of((train.x - mean) / deviation)
     taught = (train.y.min(0) == 0) & (train.y.max(0) == 1)  # (C,) have both kinds
-    theta = np.zeros((len(taught), z.shape[1] + 1))  # (C, W + 1): weights and bias
+    theta = np.zeros((len(taught), len(mean) + 1))  # (C, W + 1): weights and bias
     best, most = None, -np.inf
     for strength in l2:
-        theta[taught] = solve(z, train.y[:, taught], strength, theta[taught])
+        theta[taught] = solve(axes, train.y[:, taught], strength, theta[taught])
         weight = theta[:, :-1] / deviation
         head = Head(weight, theta[:, -1] - weight @ mean, strength)
         logits = head.scores(val.x)  # (m, C)
@@ -247,8 +247,38 @@ def fit(train: Part, val: Part, l2: Sequence[float] = L2) -> Head:
     return best
 
 
+class Axes(NamedTuple):
+    """Standardised features along their principal axes: k of them, k <= min(n, W).
+
+    A head that is regularised has no part outside of them, so that few records make a
+    small problem; and along them the loss bends about as the variance says, which is
+    what `solve` is fast by.
+    """
+
+    scores: NDArray[np.float64]  # (n, k): features = scores @ axes
+    variance: NDArray[np.float64]  # (k,), mean squares of the scores
+    axes: NDArray[np.float64]  # (k, W), orthonormal rows
+
+    @classmethod
+    def of(cls, z: NDArray[np.float64]) -> Axes:
+        """Turn standardised features (n, W).
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        if not np.isfinite(z).all():
+            raise RunError(
+                "Some features are not finite, so no linear head can be fitted; look "
+                "for NaN or infinite numbers in the encoder's weights or the signals."
+            )
+        left, size, axes = np.linalg.svd(z, full_matrices=False)
+        kept = size > 1e-9 * size.max(initial=0)
+        scores = left[:, kept] * size[kept]
+        return cls(scores, size[kept] ** 2 / len(z), axes[kept])
+
+
 def solve(
-    z: NDArray[np.float64],
+    features: Axes,
     y: NDArray[np.integer],
     l2: float,
     start: NDArray[np.float64],
@@ -258,10 +288,13 @@ def solve(
     .. math:: \frac1n \sum_i \log(1 + e^{-\tilde y_i (w \cdot z_i + b)})
         + \frac{\lambda}{2} \lVert w \rVert^2, \qquad \tilde y_i = \pm 1
 
-    The classes are separate problems; they share each pass over the features.
+    The classes are separate problems; they share each pass over the features. L-BFGS
+    works on w along the principal axes, each stretched by the root of the curvature
+    that a constant probability would give it: steps are then alike in all directions,
+    and it needs a tenth of the time.
 
     Args:
-        z: (n, W) standardised features.
+        features: n standardised ones of width W.
         y: (n, C) of 0 or 1, both kinds in each column.
         l2: lambda.
         start: (C, W + 1) weights and bias to start from.
@@ -275,27 +308,35 @@ def solve(
     from scipy.optimize import minimize
     from scipy.special import expit
 
+    scores, variance, axes = features
+    rate = y.mean(0)[:, None]  # (C, 1)
+    bends = (rate * (1 - rate)) * np.append(variance, 1.0)  # (C, k + 1)
+    stretch = np.sqrt(bends + np.append(np.full(len(variance), l2), 0.0))
+
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        weight, bias = np.split(flat.reshape(start.shape), [-1], axis=1)
-        logits = z @ weight.T + bias.T  # (n, C)
+        theta = flat.reshape(stretch.shape) / stretch
+        weight, bias = np.split(theta, [-1], axis=1)
+        logits = scores @ weight.T + bias.T  # (n, C)
         each = np.logaddexp(0, logits) - y * logits
-        value = each.sum() / len(z) + l2 / 2 * (weight**2).sum()
-        wrong = (expit(logits) - y) / len(z)  # (n, C), d value / d logits
-        gradient = np.c_[wrong.T @ z + l2 * weight, wrong.sum(0)]  # (C, W + 1)
-        return value, gradient.ravel()
+        value = each.sum() / len(y) + l2 / 2 * (weight**2).sum()
+        wrong = (expit(logits) - y) / len(y)  # (n, C), d value / d logits
+        gradient = np.c_[wrong.T @ scores + l2 * weight, wrong.sum(0)]  # (C, k + 1)
+        return value, (gradient / stretch).ravel()
 
     limits = {"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-13, "gtol": 1e-7}
     options = limits | {"maxcor": 30}
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    first = (np.c_[start[:, :-1] @ axes.T, start[:, -1]] * stretch).ravel()
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", options=options)
     if not len(found.x):
         return start
-    left = abs(found.jac).max()
+    left = abs(found.jac.reshape(stretch.shape) * stretch).max()
     if not left < GRADIENT:
         raise RunError(
             f"A linear head did not converge (a gradient of {left:.1e} is left at "
-            f"l2 = {l2:g}); look for features that are not finite or huge."
+            f"l2 = {l2:g}); look for features that are huge."
         )
-    return found.x.reshape(start.shape)
+    theta = found.x.reshape(stretch.shape) / stretch
+    return np.c_[theta[:, :-1] @ axes, theta[:, -1]]
 
 
 def probe(

@@ -23,6 +23,7 @@ from mccgaa.model import MCCGAA, scale_input
 from mccgaa.probe import (
     GRADIENT,
     L2,
+    Axes,
     Backbone,
     Part,
     features,
@@ -144,7 +145,7 @@ def newton(z: NDArray, y: NDArray, l2: float) -> NDArray:
 def test_the_solver_finds_what_newtons_method_finds_class_by_class(l2):
     one = part(200, 0)
     z = (one.x - one.x.mean(0, np.float64)) / one.x.std(0, np.float64)
-    theta = solve(z, one.y, l2, np.zeros((3, 7)))
+    theta = solve(Axes.of(z), one.y, l2, np.zeros((3, 7)))
     for c in range(3):
         expected = newton(z, one.y[:, c], l2)
         np.testing.assert_allclose(theta[c], expected, rtol=1e-3, atol=1e-5)
@@ -164,7 +165,7 @@ def test_separable_classes_and_more_features_than_records_converge():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(20, 60))
     y = np.c_[z[:, 0] > 0, z[:, 1] > 0.5].astype(np.uint8)
-    theta = solve(z, y, min(L2), np.zeros((2, 61)))
+    theta = solve(Axes.of(z), y, min(L2), np.zeros((2, 61)))
     logits = z @ theta[:, :-1].T + theta[:, -1]
     wrong = (1 / (1 + np.exp(-logits)) - y) / len(z)
     gradient = wrong.T @ z + min(L2) * theta[:, :-1]
