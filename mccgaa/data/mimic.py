@@ -98,8 +98,6 @@ def read_rows(
         measured,
         ["subject_id", "study_id", "report_0"],
         usecols=lambda name: name.strip() in ("subject_id", "study_id", *REPORTS),
-        # Few cells differ: as categories they take a tenth of the memory.
-        dtype={"study_id": str} | dict.fromkeys(("subject_id", *REPORTS), "category"),
     )
     for path, table in ((listed, records), (measured, reports)):
         twice = table.loc[table["study_id"].duplicated(), "study_id"]
@@ -108,7 +106,7 @@ def read_rows(
     # The row of each record's report in the other table; -1 where there is none, which
     # takes the item that is appended below.
     row_of = pd.Index(reports["study_id"]).get_indexer(records["study_id"])
-    others = np.append(reports["subject_id"].astype(object), None)[row_of]
+    others = np.append(reports["subject_id"].to_numpy(object), None)[row_of]
     texts, statements = _texts(reports, row_of)
     reasons = list(map(_reason, records["subject_id"], others, texts))
     for study, path, reason in zip(
@@ -164,7 +162,7 @@ def _texts(
     `row_of` is the row of its report; -1, where it has none, gives empty ones.
     """
     columns = [
-        np.append(reports[name].astype(object), "")[row_of]  # -1: the ""
+        np.append(reports[name].to_numpy(object), "")[row_of]  # -1: the ""
         for name in REPORTS
         if name in reports
     ]
