@@ -57,3 +57,24 @@ def changes(tables: Mapping[str, pd.DataFrame]) -> Figure:
         ax.invert_yaxis()
     axes[-1, 0].set(xlabel="design minus full model, mean over tasks, AUROC x 100")
     return fig
+
+
+def sizes(ours: pd.DataFrame, printed: pd.DataFrame, cost: str) -> Figure:
+    """Draw scores against what a size costs: ours seed by seed, and as printed.
+
+    Args:
+        ours: columns `cost` and `auroc` (x 100), one row per size and seed.
+        printed: the same, one row per size.
+        cost: what the horizontal axis is.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.0), sharex=True)
+    ticks = sorted(set(ours["cost"]))
+    for ax, points, title in zip(axes, (ours, printed), ("ours", "paper"), strict=True):
+        mean = points.groupby("cost")["auroc"].mean()
+        ax.plot(points["cost"], points["auroc"], "o", color=style.GREY, ms=4, alpha=0.6)
+        ax.plot(mean.index, mean, "o-", color=style.BLUE)
+        ax.set(title=title, xlabel=cost, xscale="log")
+        ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        ax.minorticks_off()
+    axes[0].set(ylabel="mean macro AUROC x 100")
+    return fig
