@@ -42,7 +42,7 @@ def test_channel_attention_is_that_of_a_cpu():
     direction, seen = torch.randn(3, 6), []
     for device in ("cpu", "cuda"):
         cam.to(device).zero_grad()
-        own = x.to(device).requires_grad_()
+        own = x.detach().to(device).requires_grad_()  # a leaf of its own
         alpha = cam.weights(own)
         alpha.backward(direction.to(device))
         seen.append((alpha.detach().cpu(), own.grad.cpu()))
