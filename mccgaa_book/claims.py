@@ -149,7 +149,12 @@ class Weighed:
 
 
 def weigh(
-    found: Results, first: str, second: str, task: str = MEAN, **named: str
+    found: Results,
+    first: str,
+    second: str,
+    task: str = MEAN,
+    floor: Floor | None = None,
+    **named: str,
 ) -> Weighed:
     """Compare two variants on the test split, if the evidence that it takes is there.
 
@@ -158,6 +163,7 @@ def weigh(
         first: variant.
         second: variant that is subtracted from it.
         task: or the mean over tasks.
+        floor: the noise floor, where `found` has not the rows that measure it.
         named: labels of rows that are no variants.
     """
     macro = tested(found)
@@ -165,7 +171,7 @@ def weigh(
     models = models_of(profile)
     row = paired(macro, first, second).astype(float).reindex([task]).loc[task]
     row = row.fillna({"seeds": 0})
-    floor = measured_floor(macro, models)
+    floor = floor or measured_floor(macro, models)
     if lacking := lacks(row, floor):
         numbers = (
             f"a ranking takes {ENOUGH} seeds, a paired interval and the noise floor; "
@@ -189,6 +195,7 @@ def compare(
     more: str = "is ahead of",
     less: str = "is behind",
     of: str = "",
+    floor: Floor | None = None,
     **named: str,
 ) -> Claim:
     """Write the sentence that results allow about two variants, whichever it is.
@@ -201,13 +208,14 @@ def compare(
         where: said behind the ECGs, such as "probed with 10 % of the labels".
         more, less: said between the two where the first is ahead, and behind.
         of: what is compared, where it is not the two as such, such as "the cost".
+        floor: the noise floor, where `found` has not the rows that measure it.
         named: labels of rows that are no variants.
 
     Returns:
         A claim that holds: one is ahead, or the two cannot be told apart, or the seeds
         are too few to rank them.
     """
-    both = weigh(found, first, second, task, **named)
+    both = weigh(found, first, second, task, floor, **named)
     size = f"by {abs(both.points):.1f} points, which is more than noise"
     pair = f"“{both.first}” and “{both.second}”"
     pair, are = (f"{of} of {pair}", "is") if of else (pair, "are")

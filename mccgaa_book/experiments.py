@@ -22,7 +22,7 @@ from mccgaa.runtime import facts, has_bf16, pick_device
 from mccgaa_book import needed, plan, results, supervised
 from mccgaa_book.ablated import known, table1, table4, table5, table6
 from mccgaa_book.averaged import averaged
-from mccgaa_book.baselines.experiment import baselines, choose, missing
+from mccgaa_book.baselines.experiment import baselines, choose, missing, trained_with
 from mccgaa_book.checkout import checkout
 from mccgaa_book.probed import table3
 from mccgaa_book.robust import imbalance, robustness
@@ -243,8 +243,10 @@ def _trained(
         Such as "cuda (NVIDIA H100), bf16", sorted; none where an experiment takes no
         finished run of the profile's variants.
     """
-    if name in (*WITHOUT_RUNS, OTHERS):
+    if name in WITHOUT_RUNS:
         return []
+    if name == OTHERS:
+        return trained_with(lab, variants, seeds)
     if name == plan.LEARNED:
         kept = [supervised.place(lab, *one) for one in product(variants, seeds)]
         return sorted({supervised.trained_with(path) for path in kept if path})

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,5 +255,30 @@ def _fingerprint(lab: Lab) -> str:
 
 def _there(lab: Lab, name: str, seed: int, fingerprint: str) -> bool:
     """Whether a run is finished."""
+    return RunFolder(_place(lab, name, seed, fingerprint)).finished
+
+
+def _place(lab: Lab, name: str, seed: int, fingerprint: str) -> Path:
+    """The folder of a run of a method."""
     config = replace(run_config(lab, name, seed), store=fingerprint)
-    return RunFolder(lab.runs / config.folder).finished
+    return lab.runs / config.folder
+
+
+def trained_with(lab: Lab, names: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """Name what the rows' finished runs were trained with.
+
+    Returns:
+        Such as "cuda (NVIDIA H100), bf16", sorted.
+    """
+    fingerprint, found = _fingerprint(lab), set()
+    for name, seed in product(names, seeds):
+        entry = registry.entry(name)
+        folder = (
+            lab.run(entry.variant, seed).folder
+            if entry.variant
+            else _place(lab, name, seed, fingerprint)
+        )
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if facts := metrics.get("facts"):  # what takes no step has none
+            found.add(f"{facts['device']}, {facts['precision']}")
+    return sorted(found)
