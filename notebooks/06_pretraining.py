@@ -566,7 +566,8 @@ page.table(
 )
 stamp = measured.stamp
 threads = f", threads: {stamp['threads']}" if stamp["threads"] else ""
-page.glue("device", stamp["device"] + threads)
+note = f" ({stamp['note']})" if stamp["note"] else ""
+page.glue("device", stamp["device"] + threads + note)
 page.glue("rate", rate, ".0f")
 page.glue("length", model.input.length)
 page.glue("days", 20 * printed / rate / 86400, ".1f")

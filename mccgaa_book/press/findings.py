@@ -1,4 +1,4 @@
-"""The six findings on the README and the book's first page, made from `results/`.
+"""The findings on the README and the book's first page, made from `results/`.
 
 No number of them is typed: each comes from published results, from a published page, or
 from a constant of the audit that a test counts again.
@@ -47,6 +47,8 @@ def findings(folder: Path) -> list[Finding]:
     """
     return [
         _rerun(results.load("zeroshot", "real", folder / "real")),
+        _deeper(results.load("table5", "real", folder / "real")),
+        _untrained(results.load("table3", "real", folder / "real")),
         _left_out(
             results.load("unseen", "plus-real", folder / "plus-real"),
             results.load("zeroshot", "real", folder / "real"),
@@ -121,6 +123,43 @@ def _rerun(found: Results) -> Finding:
         f"{mean_of(macro, 'bipartite')}, the same network without these parts "
         f"{mean_of(macro, 'merl')}; {why}",
         {"zero-shot, real ECGs": "notebooks/real/07_zero_shot.ipynb"},
+    )
+
+
+def _deeper(found: Results) -> Finding:
+    """Backbones of Table 5, and where their losses end."""
+    depths = ("resnet34", "resnet50", "resnet101")
+    change = _better(
+        results.paired(claims.tested(found), "bipartite", depths[-1]).loc[MEAN]
+    )
+    losses = found.frame[found.frame["metric"] == "training_loss"]
+    wide = losses.pivot(index="seed", columns="variant", values="value")
+    if not (wide[list(depths)].min(axis=1) > wide["bipartite"]).all():
+        raise BookError(
+            "A finding says that deeper backbones end with a higher training loss in "
+            "every seed, and they do not; correct the finding."
+        )
+    return Finding(
+        "Deeper backbones do worse, and not by overfitting",
+        f"On real ECGs the ResNet-101 is {_size(change)} behind the ResNet-18, as in "
+        "the paper's Table 5; but all three deeper networks fit their training pairs "
+        "worse in the same number of epochs, in every seed, and overfitting would fit "
+        "them better",
+        {"chapter 10b": "notebooks/real/10b_sizes.ipynb"},
+    )
+
+
+def _untrained(found: Results) -> Finding:
+    """A linear probe of a network that was not trained, with all labels."""
+    rows = found.frame[found.frame["metric"] == "auroc_100"]
+    macro = rows.assign(metric="auroc")
+    change = _better(results.paired(macro, "bipartite", "random").loc[MEAN])
+    return Finding(
+        "A linear probe says little about pretraining",
+        f"With all labels it reads {mean_of(macro, 'random')} from a network that was "
+        f"never trained, and {mean_of(macro, 'bipartite')} from MCCGAA, "
+        f"{_size(change)}; the paper's Table 3 has no such row",
+        {"chapter 9": "notebooks/real/09_linear_probe.ipynb"},
     )
 
 
