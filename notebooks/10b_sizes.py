@@ -17,9 +17,11 @@ other: str = ""  # another profile, whose results are shown beside; empty: none
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 
-from mccgaa.encoder import STAGES
+from mccgaa.config import EncoderConfig
+from mccgaa.encoder import STAGES, EcgEncoder
 from mccgaa_book import claims, page, paper
 from mccgaa_book.lab import Lab
 from mccgaa_book.noise import noise_floor, printed_floor
@@ -98,6 +100,82 @@ page.table(
     "sizes-blocks",
     "The four backbones, as mccgaa.encoder builds them.",
 )
+
+# %% [markdown]
+# ### How much of an ECG one moment sees
+#
+# A deeper network is often said to see more context. For convolutions this can be counted: a moment of the last map depends on the samples
+# within its *receptive field*. Each convolution of kernel $k$ widens it by $k - 1$ steps, and a step is as many samples as the strides before it have made of it,
+
+# $$
+# r_l = r_{l-1} + (k_l - 1) \prod_{i < l} s_i , \qquad r_0 = 1 .
+# $$ (eq-receptive-field)
+#
+# Only kernels of more than one sample count, so that a bottleneck block of three convolutions widens the field by one of them, where a
+# basic block of two widens it by both.
+
+
+# %%
+def receptive_field(depth):
+    """Samples that one moment of a backbone's last map depends on, attention apart."""
+    numbers, bottleneck = STAGES[depth]
+    seen, step = 1 + (7 - 1), 2  # the stem: kernel 7, stride 2
+    for stage, count in enumerate(numbers):
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            seen, step = (
+                seen + 2 * step,
+                step * stride,
+            )  # the kernel of three that strides
+            seen += 0 if bottleneck else 2 * step  # a basic block has a second one
+    return seen
+
+
+fields = {depth: receptive_field(depth) for depth in STAGES}
+reach = pd.DataFrame(
+    {
+        "samples": fields,
+        "seconds at 100 Hz": {d: n / 100 for d, n in fields.items()},
+        "seconds at 500 Hz": {d: n / 500 for d, n in fields.items()},
+    }
+)
+
+# %% [markdown]
+# Arithmetic of this kind is easily off by one, so the network is asked as well: the gradient of one moment in the middle of the last map is zero
+# at every sample that it does not depend on.
+
+# %%
+for depth, expected in fields.items():
+    plain = EcgEncoder(EncoderConfig(depth=depth, cam="none")).eval()
+    signal = torch.randn(1, 12, 1600, requires_grad=True)
+    moments = plain.feature_map(signal)  # (1, C, 1, 100)
+    moments[0, :, 0, 50].square().sum().backward()
+    assert (signal.grad.abs().sum((0, 1)) > 0).sum() == expected, depth
+
+# %% tags=["hide-input"]
+page.table(
+    reach.rename(index=lambda depth: f"1D-ResNet{depth}").rename_axis("backbone"),
+    "sizes-reach",
+    "What one moment of the last map depends on, channel attention apart.",
+    digits=2,
+)
+page.glue("reach-18", fields[18])
+page.glue("reach-50", fields[50])
+page.glue("reach-101", fields[101])
+page.glue("reach-beat", f"{fields[18] / 500:.2f}")
+
+# %% [markdown]
+# The ResNet-50 sees less than the ResNet-18, {glue:text}`reach-50` samples against {glue:text}`reach-18`; the ResNet-101 sees {glue:text}`reach-101`. At
+# 500 Hz, the paper's rate, a moment of the ResNet-18 depends on {glue:text}`reach-beat` seconds, less than a heartbeat at rest. At that rate no moment of it can
+# measure an RR interval: rhythm has to be read from how moments follow each other, by the pooling behind the last map, or from the channel
+# attention, whose means over time carry a little of everything into each block. At 100 Hz the same network sees two beats or three.
+#
+# So Table 5 orders its rows by the number of layers, and what changes from row to row is not one thing. From 18 to 34 the field doubles and the
+# weights nearly do. From 34 to 50 the layers grow in number and the field halves; four times as many channels leave the last stage, and the channel
+# attention, whose two layers grow with the square of the channels, becomes most of the network. From 50 to 101 one stage grows from six blocks to
+# twenty-three. A row that scores lower says that this combination scored lower.
+#
+# ### The rows, rerun
 
 # %%
 tables5 = {one.profile.name: table_of(one, 5) for one in labs}
@@ -223,13 +301,23 @@ page.glue("short", ", ".join(deeper.index[short]) or "none")
 # %% [markdown]
 # Deeper networks that overfit by this rule: {glue:text}`overfits`. Those with the higher training loss, which had too few steps or too large
 # ones: {glue:text}`short`. What a network of a kind can do is another experiment: each at its own learning rate, trained until its held-out
-# loss turns.
+# loss turns, and compared at its best. With a fixed number of epochs a network that learns fast has an advantage that has nothing to do with
+# capacity. The paper's deeper networks took far more steps than these, twenty epochs of a set four hundred times as large; whether they were enough is what
+# a training loss would have told.
 #
 # ## Table 6: widths of the graph
 #
 # Table 6 varies the hidden and output width of the two attention layers. The text gives them as "1/4, 1/2, and 2 times the original
 # embedding vector length", which fits an embedding of 128, where Figures 5 and 6 show 256. At the test the graph is not used at all, so
 # its width can act only through training: through what the fused term of the loss asks of the embeddings.
+#
+# What that is can be said roughly. The fused term compares ECG nodes with text nodes after two rounds of averaging over their neighbours. Where
+# attention stays nearly uniform, as chapter 10 finds, a layer is a linear map of a neighbourhood's mean, followed by a nonlinearity, and its
+# output width is the number of directions that get through: 16 of the narrowest layer, 128 of the widest. A narrow layer makes
+# more nodes look alike and asks the embeddings to differ in few directions; a wide one asks for little that the plain contrastive term does not ask
+# for already. So there is a reason why the width could matter, and none for an order among the four. The layers hold a few
+# thousand to some tens of thousands of weights, beside five million in the ECG encoder, and after training they are thrown away: what is
+# left of them is how they bent the embeddings.
 
 # %%
 tables6 = {one.profile.name: table_of(one, 6) for one in labs}

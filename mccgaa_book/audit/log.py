@@ -6,6 +6,8 @@ Section 3 is judged in `audit.method`, what sections 4.3 to 4.6 say of printed t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -170,6 +172,11 @@ def on_real_ecgs() -> list[Claim]:
         if found.synthetic is False:
             entries += _components(found)
             break
+    for name, judge in (("table3", _probe), ("table5", _deeper)):
+        for found in results.published(name):
+            if found.synthetic is False:
+                entries += [judge(found)]
+                break
     return entries
 
 
@@ -230,6 +237,36 @@ def _components(found: results.Results) -> list[Claim]:
         if {first, second} <= have
         for both in [weigh(found, first, second)]
     ]
+
+
+def _probe(found: results.Results) -> Claim:
+    """What pretraining adds for a linear layer that has all labels."""
+    rows = found.frame[found.frame["metric"] == "auroc_100"].assign(metric="auroc")
+    at_100 = replace(found, frame=rows)
+    both = weigh(at_100, "bipartite", "random", random="the same network, untrained")
+    says = "pretraining adds to what a linear layer reads from the encoder"
+    return Claim(says, AHEAD[both.ahead], _told(both), "4.4", "9")
+
+
+def _deeper(found: results.Results) -> Claim:
+    """Whether backbones that score lower have overfitted."""
+    ends = [
+        results.over_seeds(found.frame, ["variant"], metric)["mean"]
+        for metric in ("training_loss", "held_out_loss")
+    ]
+    change = [(end - end["bipartite"]).drop("bipartite") for end in ends]
+    overfits = (change[0] < 0) & (change[1] > 0)
+    numbers = "; ".join(
+        f"{name}: training loss {change[0][name]:+.2f}, held-out {change[1][name]:+.2f}"
+        for name in overfits.index
+    )
+    return Claim(
+        "deeper backbones decline by overfitting: they fit the training pairs better",
+        bool(overfits.all()) if overfits.all() or not overfits.any() else None,
+        f"against the ResNet-18, real ECGs, equal epochs: {numbers}",
+        "4.6, Table 5",
+        "10b",
+    )
 
 
 def _told(both: Weighed) -> str:

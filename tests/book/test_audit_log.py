@@ -1,6 +1,8 @@
 """The log judges each claim of the paper by what it computes."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from mccgaa_book.audit import encoder, leak, method
 from mccgaa_book.audit import log as audit
 from mccgaa_book.claims import Claim
 
-CHAPTERS = {*"1234567", "11"}  # what a printed claim may be treated in
+CHAPTERS = {*"12345679", "10b", "11"}  # what a printed claim may be treated in
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +137,38 @@ def test_without_results_on_real_ecgs_nothing_is_said_of_them(checkout):
         stamp = json.loads(path.read_text(encoding="utf-8")) | {"synthetic": True}
         path.write_text(json.dumps(stamp), encoding="utf-8")
     assert audit.on_real_ecgs() == []
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def kept(name):
+    return results.load(name, "real", ROOT / "results" / "real")
+
+
+def test_a_backbone_that_overfits_fits_the_training_pairs_better(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = kept("table5")
+    assert audit._deeper(found).verdict == "contradicted"
+    full = found.frame["variant"] == "bipartite"
+    of = found.frame["metric"]
+
+    def with_(training, held_out):
+        value = found.frame["value"].copy()
+        value[full & (of == "training_loss")] = training
+        value[full & (of == "held_out_loss")] = held_out
+        return audit._deeper(replace(found, frame=found.frame.assign(value=value)))
+
+    assert with_(9.0, 1.0).verdict == "confirmed"
+    assert with_(9.0, 9.0).verdict == "contradicted"  # they are better on both
+    assert with_(6.5, 1.0).verdict == "cannot be decided"  # some fit better
+
+
+def test_the_probe_is_judged_with_all_labels_against_an_untrained_network(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = kept("table3")
+    told = audit._probe(found)
+    assert told.verdict == "confirmed" and "untrained" in told.numbers
+    turned = {"bipartite": "random", "random": "bipartite"}
+    frame = found.frame.assign(variant=found.frame["variant"].replace(turned))
+    assert audit._probe(replace(found, frame=frame)).verdict != "confirmed"

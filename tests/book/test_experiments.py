@@ -528,7 +528,9 @@ def test_what_is_kept_of_a_probe_is_plain_json(lab):
     assert np.isfinite([row["result"]["macro_auroc"] for row in rows]).all()
 
 
-@pytest.mark.parametrize("name", ["09_linear_probe", "10_ablations", "10b_sizes", "11_robustness"])
+@pytest.mark.parametrize(
+    "name", ["09_linear_probe", "10_ablations", "10b_sizes", "11_robustness"]
+)
 def test_a_chapter_runs_on_results_and_glues_what_its_prose_shows(
     name, lab, monkeypatch
 ):

@@ -1,4 +1,4 @@
-"""The six findings of the first page: made from results, and honest about seeds."""
+"""The findings of the first page: made from results, and honest about seeds."""
 
 import json
 from dataclasses import replace
@@ -28,10 +28,10 @@ def test_both_first_pages_show_the_findings_to_the_letter(page, prefix, monkeypa
     )
 
 
-def test_there_are_six_each_in_one_sentence_with_a_page_that_exists(monkeypatch):
+def test_there_are_eight_each_in_one_sentence_with_a_page_that_exists(monkeypatch):
     monkeypatch.chdir(ROOT)
     found = findings.findings(FOLDER)
-    assert len(found) == 6
+    assert len(found) == 8
     for one in found:
         assert not one.sentence.endswith(".") and ". " not in one.sentence
         assert one.shown
@@ -84,6 +84,24 @@ def test_a_finding_that_says_better_refuses_a_difference_that_may_be_none():
         BookError, match=r"better than another, and it is not: -7\.1 po"
     ):
         findings._started(replace(kept, frame=frame))
+
+
+def test_deeper_backbones_must_fit_worse_in_every_seed():
+    kept = results.load("table5", "real", FOLDER / "real")
+    assert "behind the ResNet-18" in findings._deeper(kept).sentence
+    one = (kept.frame["variant"] == "resnet34") & (kept.frame["seed"] == "3")
+    one &= kept.frame["metric"] == "training_loss"
+    frame = kept.frame.assign(value=kept.frame["value"].where(~one, 0.1))
+    with pytest.raises(BookError, match="higher training loss in every seed"):
+        findings._deeper(replace(kept, frame=frame))
+
+
+def test_a_probe_of_all_labels_is_the_one_that_the_finding_tells():
+    kept = results.load("table3", "real", FOLDER / "real")
+    said = findings._untrained(kept).sentence
+    rows = kept.frame[kept.frame["metric"] == "auroc_100"]
+    means = rows.groupby("variant")["value"].mean()
+    assert f"{means['random']:.1f} ±" in said and f"{means['bipartite']:.1f} ±" in said
 
 
 def test_the_log_sum_exp_loss_is_the_clip_loss_times_two():
