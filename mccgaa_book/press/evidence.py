@@ -13,6 +13,8 @@ from mccgaa_book.page import ABSENT
 from mccgaa_book.press.chapters import find
 from mccgaa_book.results import Results
 
+# What asks for nothing that the other tier could add: `transfer` goes both ways.
+ONE_TIER = {"transfer": "synthetic", "averaged": "real", "ceiling": "real"}
 HEAD = ("experiment", "tier", "profile", "rows", "seeds of each", "where")
 
 
@@ -39,7 +41,7 @@ def write(folder: Path, experiments: Iterable[str], tiers: Iterable[str]) -> str
         lines += [
             row([name, tier, "not run", ABSENT, ABSENT, ABSENT])
             for tier in tiers
-            if tier not in ran
+            if tier not in ran and ONE_TIER.get(name, tier) == tier
         ]
     return "\n".join(lines)
 
@@ -68,7 +70,7 @@ def cells(found: Results) -> list[str]:
 
 def _seeds(column: pd.Series) -> int:
     """How many runs a variant's rows are of: single ones, or a mean over several."""
-    single = column[results.single_seeds(column.to_frame("seed"))]
+    single = column[results.single_seeds(column.to_frame("seed")) & (column != "")]
     several = column[column.str.startswith(results.SEVERAL)]
     counts = several.str.removeprefix(results.SEVERAL).astype(int)
     return max(single.nunique(), *counts, 1)
