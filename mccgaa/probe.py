@@ -228,6 +228,11 @@ def fit(train: Part, val: Part, l2: Sequence[float] = L2) -> Head:
     """
     mean, deviation = train.x.mean(0, np.float64), train.x.std(0, np.float64)  # (W,)
     deviation = np.where(deviation > 1e-9 * (1 + abs(mean)), deviation, 1.0)
+    if not np.isfinite(deviation).all():
+        raise RunError(
+            "Some features are not finite or too large to be squared, so no linear "
+            "head can be fitted; look at the encoder's weights and the signals."
+        )
     axes = Axes.of((train.x - mean) / deviation)
     taught = (train.y.min(0) == 0) & (train.y.max(0) == 1)  # (C,) have both kinds
     theta = np.zeros((len(taught), len(mean) + 1))  # (C, W + 1): weights and bias
@@ -330,7 +335,7 @@ def solve(
     if not len(found.x):
         return start
     left = abs(found.jac.reshape(stretch.shape) * stretch).max()
-    if not left < GRADIENT:
+    if not left < min(GRADIENT, l2):  # a weight may be off by gradient / l2
         raise RunError(
             f"A linear head did not converge (a gradient of {left:.1e} is left at "
             f"l2 = {l2:g}); look for features that are huge."

@@ -10,7 +10,8 @@ import decimal
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,18 @@ def start(*labs: Lab | Results | Simulated, only: str = "") -> None:
     note = {"kind": found, "title": title, "text": said}
     shown = {"text/html": banner(*labs, only=only), "text/plain": title}
     display(shown, {BANNER: note})
+
+
+@contextmanager
+def drawn_from(*labs: Lab | Results | Simulated) -> Iterator[None]:
+    """Mark figures as made from these ECGs, on a page that has others too.
+
+    Args:
+        labs: as `start` takes them; none for a figure of no ECG at all.
+    """
+    found = kind(*labs)
+    with style.marked(MARKS.get(found)):
+        yield
 
 
 def kind(*labs: Lab | Results) -> str:

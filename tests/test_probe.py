@@ -181,6 +181,24 @@ def test_features_that_are_not_finite_are_refused():
         fit(bad, part(20, 1))
 
 
+def test_features_too_large_to_be_squared_are_refused():
+    one = part(50, 0)
+    with pytest.raises(RunError, match="too large"), np.errstate(over="ignore"):
+        fit(Part(one.x.astype(float) * 1e200, one.y), part(20, 1))
+
+
+def test_a_head_of_few_records_is_newtons_too():
+    """Fewer records than features, and features that repeat each other."""
+    one = part(12, 0)
+    x = np.c_[one.x, one.x, one.x[:, :2] * 3]
+    z = (x - x.mean(0, np.float64)) / x.std(0, np.float64)
+    theta = solve(Axes.of(z), one.y, 1e-2, np.zeros((3, z.shape[1] + 1)))
+    for c in range(3):
+        np.testing.assert_allclose(
+            theta[c], newton(z, one.y[:, c], 1e-2), rtol=1e-3, atol=1e-4
+        )
+
+
 def test_the_regularisation_is_the_best_on_validation_and_the_strongest_of_equals():
     train, val = part(40, 0), part(400, 1)
     one_by_one = [fit(train, val, l2=[strength]) for strength in L2]

@@ -47,7 +47,7 @@ def prefix(page: str, pages: Collection[str]) -> str:
         pages: all of the book.
     """
     path = PurePosixPath(page)
-    found = re.match(r"([A-Z]?)0*(\d+)_", path.name)
+    found = re.match(r"([A-Z]?)0*(\d+[a-z]?)_", path.name)
     if path.parts[0] != "notebooks" or not found:
         return ""
     first = f"notebooks/{path.name}"

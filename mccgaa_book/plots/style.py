@@ -149,8 +149,20 @@ def mark_synthetic(fig: Figure) -> None:
 @contextmanager
 def unmarked() -> Iterator[None]:
     """Draw figures that show no ECG data (an equation) without the mark."""
-    with mpl.rc_context({"figure.hooks": []}):
+    with marked(None):
         yield
+
+
+@contextmanager
+def marked(mark: str | None) -> Iterator[None]:
+    """Draw figures with another mark than the page's; None for none."""
+    before = _mark["text"]
+    _mark["text"] = mark or before
+    try:
+        with mpl.rc_context({"figure.hooks": [_HOOK] if mark else []}):
+            yield
+    finally:
+        _mark["text"] = before
 
 
 def _inline_svg() -> None:

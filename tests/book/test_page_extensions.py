@@ -48,6 +48,7 @@ STAMP = {
         ("notebooks/real/07_zero_shot", "R7"),
         ("notebooks/real/11_robustness", "11"),
         ("notebooks/real/A4_transfer", "A4"),
+        ("notebooks/real/10b_sizes", "10b"),
         ("notebooks/plus/08_beyond", "8"),
         ("intro", ""),
         ("reproducing", ""),

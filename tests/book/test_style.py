@@ -47,6 +47,21 @@ def test_a_figure_drawn_again_in_another_process_is_the_same_file(tmp_path):
     assert b"<dc:date>" not in first
 
 
+def marks(fig) -> list[str]:
+    return [text.get_text() for text in fig.texts if text.get_gid() == "synthetic"]
+
+
+def test_on_a_page_of_both_kinds_a_figure_of_one_says_so():
+    style.use(synthetic=True, mark="both")
+    with style.marked("one"):
+        assert marks(plt.figure()) == ["one"]
+    with style.unmarked():
+        assert marks(plt.figure()) == []
+    with pytest.raises(ValueError, match="drawing"), style.marked("one"):
+        raise ValueError("drawing")
+    assert marks(plt.figure()) == ["both"]
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of sRGB, as WCAG 2 defines it."""
     parts = [
