@@ -262,8 +262,8 @@ def _deeper(found: results.Results) -> Claim:
     )
     return Claim(
         "deeper backbones decline by overfitting: they fit the training pairs better",
-        bool(overfits.all()) if overfits.all() or not overfits.any() else None,
-        "against the ResNet-18, real ECGs, far fewer steps than the paper's: "
+        True if overfits.all() else None,  # shorter runs refute no longer ones
+        "the paper prints no loss; against the ResNet-18, real ECGs, far fewer steps: "
         f"{numbers}",
         "4.6, Table 5",
         "10b",

@@ -149,7 +149,7 @@ def kept(name):
 def test_a_backbone_that_overfits_fits_the_training_pairs_better(monkeypatch):
     monkeypatch.chdir(ROOT)
     found = kept("table5")
-    assert audit._deeper(found).verdict == "contradicted"
+    assert audit._deeper(found).verdict == "cannot be decided"
     full = found.frame["variant"] == "bipartite"
     of = found.frame["metric"]
 
@@ -160,7 +160,7 @@ def test_a_backbone_that_overfits_fits_the_training_pairs_better(monkeypatch):
         return audit._deeper(replace(found, frame=found.frame.assign(value=value)))
 
     assert with_(9.0, 1.0).verdict == "confirmed"
-    assert with_(9.0, 9.0).verdict == "contradicted"  # they are better on both
+    assert with_(9.0, 9.0).verdict == "cannot be decided"  # better on both
     assert with_(6.5, 1.0).verdict == "cannot be decided"  # some fit better
 
 
