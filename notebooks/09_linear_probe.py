@@ -115,7 +115,8 @@ chosen = fit(parts["train"], parts["val"])
 one_by_one = [fit(parts["train"], parts["val"], l2=[strength]) for strength in L2]
 
 # %% mystnb={"figure": {"name": "fig-probe-l2", "caption": "Validation macro AUROC x 100 of the converged head against the strength of its regularisation; the one chosen is marked. The test split is not looked at."}, "image": {"alt": "A curve of validation AUROC over the regularisation strength on a logarithmic axis, with one point marked."}}
-plots.strengths(L2, [100 * head.val_auroc for head in one_by_one], chosen.l2)
+with page.drawn_from(lab):
+    plots.strengths(L2, [100 * head.val_auroc for head in one_by_one], chosen.l2)
 plt.show()
 
 # %% [markdown]
@@ -235,9 +236,12 @@ epochs = {choice: course.epoch(choice) for choice in (BEST_TEST, BEST_VAL, LAST)
 
 # %% mystnb={"figure": {"name": "fig-probe-course", "caption": "The ancestor's probe on 10 % of the training split: macro AUROC x 100 of both splits after each epoch, and the epochs that three rules would report. The dashed line is the converged head's test AUROC."}, "image": {"alt": "Two curves over 100 epochs, one for the validation and one for the test split, with three marked epochs: the best of the test split, the best of the validation split, and the last. A dashed horizontal line shows the converged head."}}
 converged = fit(drawn[10], parts["val"])
-plots.course(
-    course, epochs, 100 * macro_auroc(parts["test"], converged.scores(parts["test"].x))
-)
+with page.drawn_from(lab):
+    plots.course(
+        course,
+        epochs,
+        100 * macro_auroc(parts["test"], converged.scores(parts["test"].x)),
+    )
 plt.show()
 
 # %% [markdown]

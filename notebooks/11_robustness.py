@@ -84,7 +84,8 @@ page.glue("rate", record.sampling_rate)
 # %% mystnb={"figure": {"name": "fig-robust-noise", "caption": "Lead II of one test record, clean and with each kind of noise at 6 dB: as recorded (grey) and as the model is fed it (blue), each at its own scale."}, "image": {"alt": "Five rows of traces of lead II: clean, wander, muscle, mains and motion. The filtered trace of wander and mains looks like the clean one; those of muscle noise and motion do not."}}
 shown = {"clean": record, **noisy}
 fed = {k: prepare(r, lab.profile.input) for k, r in shown.items() if r.units == "mV"}
-plots.examples(shown, fed, lab.profile.input.sampling_rate)
+with page.drawn_from(lab):
+    plots.examples(shown, fed, lab.profile.input.sampling_rate)
 plt.show()
 
 # %% [markdown]
@@ -156,7 +157,8 @@ for one in disturbances():
 
 # %% mystnb={"figure": {"name": "fig-robust-levels", "caption": "Change of the macro AUROC x 100 against clean recordings, by level of noise (0 dB: as strong as the recording); mean over tasks and seeds."}, "image": {"alt": "Four panels, one per kind of noise, with a line per method from 24 dB to 0 dB. Wander stays at zero; muscle noise and mains hum lose less than a point at 0 dB; motion loses four to five."}}
 first = found[lab.profile.name]
-plots.levels({k: change(first, kinds[k]) for k in NOISES}, LEVELS)
+with page.drawn_from(lab):
+    plots.levels({k: change(first, kinds[k]) for k in NOISES}, LEVELS)
 plt.show()
 
 # %% tags=["hide-input"]
@@ -190,7 +192,8 @@ for one in labs:
     )
 
 # %% mystnb={"figure": {"name": "fig-robust-leads", "caption": "Change of the macro AUROC x 100 when one lead is lost, lead by lead; mean over tasks and seeds."}, "image": {"alt": "Twelve groups of bars, one per lead, with a bar per method; the bars show how much the score changes without that lead."}}
-plots.leads(change(first, kinds["lost lead"]))
+with page.drawn_from(lab):
+    plots.leads(change(first, kinds["lost lead"]))
 plt.show()
 
 # %% tags=["hide-input"]
@@ -309,7 +312,8 @@ def classes_of(one):
 every = {one.profile.name: classes_of(one) for one in labs}
 
 # %% mystnb={"figure": {"name": "fig-imbalance", "caption": "AUROC and AUPRC x 100 of every class against how frequent it is in the test split. Dotted: guessing; vertical: one per cent."}, "image": {"alt": "Two scatter plots over the class frequency on a logarithmic axis. AUROC scatters widely for rare classes and shows no clear trend; AUPRC falls with the frequency and lies above the dotted line of guessing."}}
-plots.frequency(every[lab.profile.name])
+with page.drawn_from(lab):
+    plots.frequency(every[lab.profile.name])
 plt.show()
 
 # %%

@@ -148,7 +148,7 @@ for task in ("super", "rhythm"):
 # %% [markdown]
 # On the untouched fold, {glue:text}`first` has {glue:text}`first-untouched` in the mean over the shared tasks, and
 # {glue:text}`baseline` {glue:text}`baseline-untouched`. On all records it is {glue:text}`first-watched` against
-# {glue:text}`baseline-watched`. So few seeds and so small a fold give no verdict between the two; where the
+# {glue:text}`baseline-watched`. So small a fold gives no verdict between the two; where the
 # order differs from one row to the other, only the untouched fold counts. On it {glue:text}`first` reaches
 # {glue:text}`forward-super` on the five diagnostic superclasses and {glue:text}`forward-rhythm` on the
 # rhythms; 50 is chance.

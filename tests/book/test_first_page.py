@@ -88,7 +88,7 @@ def test_a_finding_that_says_better_refuses_a_difference_that_may_be_none():
 
 def test_deeper_backbones_must_fit_worse_in_every_seed():
     kept = results.load("table5", "real", FOLDER / "real")
-    assert "behind the ResNet-18" in findings._deeper(kept).sentence
+    assert "ahead of the ResNet-101" in findings._deeper(kept).sentence
     one = (kept.frame["variant"] == "resnet34") & (kept.frame["seed"] == "3")
     one &= kept.frame["metric"] == "training_loss"
     frame = kept.frame.assign(value=kept.frame["value"].where(~one, 0.1))

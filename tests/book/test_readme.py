@@ -90,11 +90,15 @@ def test_printed_scores_are_rounded_as_a_reader_would(monkeypatch):
 
 def test_transfer_rows_are_of_the_test_split_that_the_simulator_was_not_tuned_on():
     transfer = results.load("transfer", "synthetic").frame
-    row = transfer[
-        (transfer["variant"] == "merl")
-        & (transfer["task"] == "rhythm")
-        & (transfer["trained_on"] == "synthetic")
-    ].set_index("split")["value"]
+    row = (
+        transfer[
+            (transfer["variant"] == "merl")
+            & (transfer["task"] == "rhythm")
+            & (transfer["trained_on"] == "synthetic")
+        ]
+        .groupby("split")["value"]
+        .mean()
+    )
     shown = next(
         cells(line)
         for line in SECTION.splitlines()
