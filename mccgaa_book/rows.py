@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from mccgaa.profile import Profile
+from mccgaa_book import paper
 from mccgaa_book.audit.results import ENOUGH, supported
 from mccgaa_book.noise import Floor
 from mccgaa_book.page import ABSENT
-from mccgaa_book.results import MEAN, over_seeds, paired, with_task_mean
+from mccgaa_book.results import (
+    MEAN,
+    over_seeds,
+    paired,
+    published,
+    with_task_mean,
+)
 
 if TYPE_CHECKING:
     from mccgaa_book.lab import Lab
@@ -91,6 +99,30 @@ def means(frame: pd.DataFrame, called: dict[str, str]) -> pd.DataFrame:
                 cells = {"trained on": frame.loc[own, "trained_on"].iloc[0]} | cells
             rows[label] = cells | {"seeds": int(of["seeds"].min())}
     return pd.DataFrame(rows).T
+
+
+def of_both_kinds(experiment: str) -> pd.DataFrame:
+    """Set the published results of an experiment on both kinds of ECGs side by side.
+
+    Args:
+        experiment: whose macro rows have the metric `auroc`, such as "zeroshot".
+
+    Returns:
+        Index "ECGs" ("real", "simulated") and "variant" (labels); columns as of
+        `means`, the paper's tasks in its order; empty where nothing is published.
+    """
+    kinds = {}
+    for one in published(experiment):
+        variants = Profile.load(one.stamp["profile"]).variants
+        called = {name: variant.label for name, variant in variants.items()}
+        kinds["simulated" if one.synthetic else "real"] = means(
+            macro(one.frame), called
+        )
+    columns = [*paper.TASKS.values(), MEAN, "seeds"]
+    if not kinds:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(kinds, names=["ECGs", "variant"])
+    return table.reindex(columns=columns)
 
 
 def _written(summary: pd.DataFrame, task: str) -> str:

@@ -32,7 +32,6 @@ from mccgaa.knowledge import named_in
 from mccgaa.metrics import auroc
 from mccgaa.model import MCCGAA
 from mccgaa.pairs import record_texts
-from mccgaa.profile import Profile
 from mccgaa.runtime import seed_step
 from mccgaa.zeroshot import embed, score
 from mccgaa_book import claims, page, paper
@@ -42,8 +41,7 @@ from mccgaa_book.lab import Lab
 from mccgaa_book.plots import embedding
 from mccgaa_book.plots import results as plots
 from mccgaa_book.results import over_seeds, paired, with_task_mean
-from mccgaa_book.results import published as published_of
-from mccgaa_book.rows import macro, means
+from mccgaa_book.rows import of_both_kinds
 
 lab = Lab(params)
 page.start(lab)
@@ -307,20 +305,12 @@ page.table(
 )
 
 # %% tags=["hide-input"]
-tiers = {}  # the published runs of Table 2 on either kind of ECGs
-for one in published_of("zeroshot"):
-    called = {
-        n: v.label for n, v in Profile.load(one.stamp["profile"]).variants.items()
-    }
-    tiers["simulated" if one.synthetic else "real"] = means(macro(one.frame), called)
-if tiers:
-    wide = pd.concat(tiers, names=["ECGs", "variant"])
-    page.table(
-        wide.reindex(columns=[*paper.TASKS.values(), "mean", "seeds"]),
-        "zero-both",
-        "Table 2 on both kinds of ECGs, every variant: macro AUROC x 100, mean ± standard deviation over seeds; the mean is over the tasks of "
-        "its row. Commands: mccgaa run zeroshot --profile real, or synthetic.",
-    )
+page.table(
+    of_both_kinds("zeroshot"),
+    "zero-both",
+    "Table 2 on both kinds of ECGs, every variant: macro AUROC x 100, mean ± standard deviation over seeds; the mean is over the tasks of "
+    "its row. Commands: mccgaa run zeroshot --profile real, or synthetic.",
+)
 
 # %% [markdown]
 # The tinted columns are printed numbers, made with MIMIC-IV-ECG's 771,693 pairs at 500 Hz, on complete test sets. Ours have a fraction

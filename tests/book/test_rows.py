@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mccgaa_book import paper
 from mccgaa_book.noise import noise_floor, printed_floor
-from mccgaa_book.rows import MEMBERS, against, beyond, both_ways, macro, macros, means
+from mccgaa_book.results import load
+from mccgaa_book.rows import (
+    MEMBERS,
+    against,
+    beyond,
+    both_ways,
+    macro,
+    macros,
+    means,
+    of_both_kinds,
+)
 
+ROOT = Path(__file__).resolve().parents[2]
 CALLED = {"bipartite": "full", "no-gat": "w/o GAT", "clip": "CLIP", "absent": "x"}
 
 
@@ -46,6 +59,32 @@ def test_means_are_written_with_their_spread_row_by_row(frame):
     assert float(mean) == pytest.approx(values.mean(), abs=0.05)
     assert float(sd) == pytest.approx(values.std(), abs=0.05)
     assert table.loc["full", "seeds"] == 5
+
+
+def test_both_kinds_of_ecgs_stand_in_one_table_with_their_own_numbers(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    table = of_both_kinds("zeroshot")
+    assert list(dict.fromkeys(table.index.get_level_values("ECGs"))) == [
+        "real",
+        "simulated",
+    ]
+    for kind, profile in (("real", "real"), ("simulated", "synthetic")):
+        frame = load("zeroshot", profile, ROOT / "results" / profile).frame
+        of = (frame["class"] == "") & (frame["split"] == "test")
+        of &= (frame["variant"] == "merl") & (frame["metric"] == "auroc")
+        mean = frame[of].groupby("task")["value"].mean()
+        row = table.loc[(kind, "MERL-style")]
+        for task, value in mean.items():
+            assert row[task].startswith(f"{value:.1f}")
+        assert row["mean"].startswith(f"{mean.mean():.1f}")
+    assert pd.isna(table.loc[("real", "MERL-style"), "csn"])
+
+
+def test_where_nothing_is_published_the_table_is_empty(monkeypatch, tmp_path):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "_toc.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert of_both_kinds("zeroshot").empty
 
 
 def test_differences_stand_beside_the_noise_floor_and_say_whether_they_exceed_it(frame):
