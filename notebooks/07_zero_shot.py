@@ -269,9 +269,8 @@ rerun = {
     v: [with_spread(*summary.loc[(v, task), ["mean", "sd"]]) for task in order]
     for v in variants
 }
-page.glue("seeds", seeds)
-page.glue("name", name)
-page.glue("other", other)
+for key, value in {"seeds": seeds, "name": name, "other": other}.items():
+    page.glue(key, value)
 printed = tables.task_scores(2).rename(columns=paper.TASKS)[list(lab.tasks)]
 printed["mean"] = printed.mean(axis=1)
 spread = paper.spread(2).rename(columns=paper.TASKS).loc["MCCGAA"].reindex(order)
@@ -308,8 +307,7 @@ page.table(
 page.table(
     of_both_kinds("zeroshot"),
     "zero-both",
-    "Table 2 on both kinds of ECGs, every variant: macro AUROC x 100, mean ± standard deviation over seeds; the mean is over the tasks of "
-    "its row. Commands: mccgaa run zeroshot --profile real, or synthetic.",
+    "Table 2 on both kinds of ECGs, every variant: macro AUROC x 100, mean ± standard deviation over seeds; the mean is over the tasks of its row. Commands: mccgaa run zeroshot --profile real, or synthetic.",
 )
 
 # %% [markdown]
