@@ -12,15 +12,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import average_precision_score
 
 from mccgaa.cli import main
+from mccgaa.device_reader import encoded
 from mccgaa.errors import ConfigError, StoreError
 from mccgaa.metrics import auroc
 from mccgaa.model import MCCGAA
 from mccgaa.profile import Profile
 from mccgaa.zeroshot import score
-from mccgaa_book import ablated, experiments, page, plan, results, stress
+from mccgaa_book import ablated, experiments, page, plan, results, robust, stress
 from mccgaa_book.lab import Lab
 from mccgaa_book.press import notebook
 
@@ -174,6 +176,22 @@ def test_robustness_has_the_clean_records_and_every_disturbance(lab):
     assert value["rate 500 Hz"] == value["clean"]
     packed = frame_of(lab, "table4").set_index("variant")["value"]["bipartite"]
     assert value["clean"] == pytest.approx(packed, abs=2.0)
+    for name in ("motion 0 dB", "lost lead V1", "swapped RA-LA"):
+        assert value[name] != value["clean"], f"{name} did not reach the model"
+
+
+def test_a_disturbed_record_is_what_a_model_is_given_whichever_way_it_is_read(lab):
+    store = lab.store("ptbxl")
+    rows = np.array([2, 5, 11])
+    signals = store.batch(rows)[:, ::-1] * 0.5
+    changed = robust.Disturbed(store, rows, signals)
+    step = store.meta["scale"]
+    given = encoded(
+        lambda x: x.flatten(1), changed, rows[[2, 0]], torch.device("cpu"), 1
+    )
+    expected = signals[[2, 0]].reshape(2, -1)
+    np.testing.assert_allclose(given.numpy(), expected, atol=0.51 * step)
+    np.testing.assert_allclose(changed.batch(rows), signals, atol=0.51 * step)
 
 
 def test_robustness_without_the_recordings_says_what_it_needs(ran, project):
