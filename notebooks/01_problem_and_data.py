@@ -141,7 +141,8 @@ table1 = audit.table1(records)
 page.table(
     table1,
     "table1",
-    "Table 1 for the data of this page, and as the paper prints it.",
+    "Table 1 for the data of this page, and as the paper prints it. "
+    f"Command: mccgaa run table1 --profile {lab.profile.name}.",
     lab=lab,
 )
 
@@ -158,7 +159,7 @@ for scored in [r for r in results.published("zeroshot") if r.synthetic is False]
             {"records": counted, "classes": present.groupby("task")["class"].nunique()}
         ).astype(int),
         "table1-real",
-        "Records and classes of the real subset, by task.",
+        "Records and classes of the real subset, by task. Command: mccgaa run table1 --profile real.",
         lab=scored,
     )
 

@@ -137,8 +137,8 @@ page.table(near, "zero-nearest", said, lab=lab, index=False)
 # %% [markdown]
 # ## How zero is the shot?
 #
-# The paper's protocol is strict: one source for pretraining, other hospitals for the test. Ours depends on
-# the profile, so it has to be measured. Are test and pretraining records of one source? And which
+# The paper's protocol is strict: one source for pretraining, other hospitals for the test. What it is here is
+# measured. Are test and pretraining records of one source? And which
 # class texts occur, word for word, among the texts of pretraining?
 
 # %%
@@ -286,7 +286,7 @@ page.table(
     "zero-table-2",
     "Table 2: zero-shot macro AUROC x 100; ours: mean ± standard deviation over seeds "
     f"(seeds per variant: {seeds}), pretrained on {protocol}. The paper's mean is over "
-    "the same tasks.",
+    f"the same tasks. Command: mccgaa run zeroshot --profile {lab.profile.name}.",
     lab=lab,
     digits=1,
     highlight=["mean"],
@@ -581,8 +581,8 @@ page.glue("flutter", data.PUBLIC["rhythm"]["AFLT"] / 10, ".0f")
 #
 # Figure 8 shows three classes of Chapman, called ST, RBBB and AF. A confusion matrix needs a threshold, and
 # the cosine has none of its own. We take the one with the best sum of sensitivity and specificity on the
-# *validation* split (Youden's threshold) and count on the test split. Where Chapman is not among the tasks, the same
-# findings are taken from another.
+# *validation* split (Youden's threshold) and count on the test split. The table says which task each finding
+# is taken from.
 
 # %%
 wanted = {
