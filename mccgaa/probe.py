@@ -227,16 +227,16 @@ def fit(train: Part, val: Part, l2: Sequence[float] = L2) -> Head:
         RunError: the solver did not converge.
     """
     mean, deviation = train.x.mean(0, np.float64), train.x.std(0, np.float64)  # (W,)
-    deviation = np.where(deviation > 1e-9 * (1 + abs(mean)), deviation, 1.0)
-    if not np.isfinite(deviation).all():
+    if not np.isfinite(mean + deviation).all():
         raise RunError(
-            "Some features are not finite or too large to be squared, so no linear "
-            "head can be fitted; look at the encoder's weights and the signals."
+            "Some features are not finite, or too large to be squared; look for such "
+            "numbers in the encoder's weights or the signals."
         )
+    deviation = np.where(deviation > 1e-9 * (1 + abs(mean)), deviation, 1.0)
     axes = Axes.of((train.x - mean) / deviation)
     taught = (train.y.min(0) == 0) & (train.y.max(0) == 1)  # (C,) have both kinds
     theta = np.zeros((len(taught), len(mean) + 1))  # (C, W + 1): weights and bias
-    best, most = None, -np.inf
+    found = []  # pairs of merit and head
     for strength in l2:
         theta[taught] = solve(axes, train.y[:, taught], strength, theta[taught])
         weight = theta[:, :-1] / deviation
@@ -246,10 +246,8 @@ def fit(train: Part, val: Part, l2: Sequence[float] = L2) -> Head:
         merit = head.val_auroc
         if np.isnan(merit):  # for all strengths alike: no class can be scored
             merit = -float((np.logaddexp(0, logits) - val.y * logits).mean())
-        if merit > most:
-            best, most = head, merit
-    assert best is not None, "l2 has a strength"
-    return best
+        found.append((merit, head))
+    return max(found, key=lambda one: one[0])[1]  # the first of equals
 
 
 class Axes(NamedTuple):
@@ -266,16 +264,7 @@ class Axes(NamedTuple):
 
     @classmethod
     def of(cls, z: NDArray[np.float64]) -> Axes:
-        """Turn standardised features (n, W).
-
-        Raises:
-            RunError: one of them is not finite.
-        """
-        if not np.isfinite(z).all():
-            raise RunError(
-                "Some features are not finite, so no linear head can be fitted; look "
-                "for NaN or infinite numbers in the encoder's weights or the signals."
-            )
+        """Turn standardised features (n, W), all of them finite."""
         left, size, axes = np.linalg.svd(z, full_matrices=False)
         kept = size > 1e-9 * size.max(initial=0)
         scores = left[:, kept] * size[kept]
@@ -328,8 +317,7 @@ def solve(
         gradient = np.c_[wrong.T @ scores + l2 * weight, wrong.sum(0)]  # (C, k + 1)
         return value, (gradient / stretch).ravel()
 
-    limits = {"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-13, "gtol": 1e-7}
-    options = limits | {"maxcor": 30}
+    options = {"ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
     first = (np.c_[start[:, :-1] @ axes.T, start[:, -1]] * stretch).ravel()
     found = minimize(loss, first, jac=True, method="L-BFGS-B", options=options)
     if not len(found.x):

@@ -215,7 +215,7 @@ def differences(one):
 def said(one, share):
     """MERL minus MCCGAA as printed, mean over the tasks that a profile has."""
     tasks = [name for name, task in paper.TASKS.items() if task in one.tasks]
-    columns = paper.table(3)[[f"{name} {share}" for name in tasks]]
+    columns = paper.table(3)[[f"{name} {share.replace(' ', '')}" for name in tasks]]
     return float((columns.loc["MERL"] - columns.loc["MCCGAA"]).mean())
 
 

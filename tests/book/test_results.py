@@ -15,7 +15,10 @@ from mccgaa.config import METHOD
 from mccgaa.errors import BookError
 from mccgaa.profile import Profile
 from mccgaa_book import results
+from mccgaa_book.baselines import registry
+from mccgaa_book.baselines.experiment import plan_hash
 from mccgaa_book.checkout import checkout
+from mccgaa_book.experiments import OTHERS
 from mccgaa_book.probed import RANDOM
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,18 +168,20 @@ def test_published_results_are_those_of_todays_profile_and_method(path):
     names = [found.stamp["profile"], *found.stamp.get("others", {})]
     profiles = {n: Profile.load(ROOT / "params" / f"{n}.yaml") for n in names}
     hashes = {name: profile.hash for name, profile in profiles.items()}
-    assert results.outdated(path, hashes) is None
     first = profiles[found.stamp["profile"]]
+    rows = registry.ENTRIES if path.stem == OTHERS else {}
+    plan = plan_hash(first) if rows else ""
+    assert results.outdated(path, hashes, plan) is None
     assert path.parent.name == first.name
     untrained = {RANDOM} if path.stem == "table3" else set()
     variants = {name for profile in profiles.values() for name in profile.variants}
     averages = r" [\d.]+( merged)?$"  # of a variant with its start: "tuned 0.5"
     shown = found.frame["variant"].str.replace(averages, "", regex=True)
-    assert set(shown) <= {"", *variants} | untrained
+    assert set(shown) <= {"", *variants, *rows} | untrained
     kinds = {entry["synthetic"] for entry in found.stamp["data"].values()}
     if "trained_on" in found.frame:  # a run may have started from the twin's weights
         words = set(" ".join(found.frame["trained_on"]).split())
-        kinds |= {word == results.SYNTHETIC for word in words - {"then"}}
+        kinds |= {word == results.SYNTHETIC for word in words - {"then", "nothing"}}
     assert found.synthetic == (kinds.pop() if len(kinds) == 1 else "mixed")
 
 
