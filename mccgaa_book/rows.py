@@ -108,16 +108,18 @@ def of_both_kinds(experiment: str) -> pd.DataFrame:
         experiment: whose macro rows have the metric `auroc`, such as "zeroshot".
 
     Returns:
-        Index "ECGs" ("real", "simulated") and "variant" (labels); columns as of
-        `means`, the paper's tasks in its order; empty where nothing is published.
+        Index "ECGs" ("real", "simulated") and "variant" (labels); the mean of each of
+        the paper's tasks, in its order, "mean" with its deviation, and "seeds"; empty
+        where nothing is published.
     """
     kinds = {}
     for one in published(experiment):
         variants = Profile.load(one.stamp["profile"]).variants
         called = {name: variant.label for name, variant in variants.items()}
-        kinds["simulated" if one.synthetic else "real"] = means(
-            macro(one.frame), called
-        )
+        table = means(macro(one.frame), called)
+        tasks = [name for name in paper.TASKS.values() if name in table]
+        table[tasks] = table[tasks].map(lambda cell: cell.partition(PLUS_MINUS)[0])
+        kinds["simulated" if one.synthetic else "real"] = table
     columns = [*paper.TASKS.values(), MEAN, "seeds"]
     if not kinds:
         return pd.DataFrame(columns=columns)

@@ -307,7 +307,7 @@ page.table(
 page.table(
     of_both_kinds("zeroshot"),
     "zero-both",
-    "Table 2 on both kinds of ECGs, every variant: macro AUROC x 100, mean ± standard deviation over seeds; the mean is over the tasks of its row. Commands: mccgaa run zeroshot --profile real, or synthetic.",
+    "Table 2 on both kinds of ECGs, every variant: macro AUROC x 100, means over seeds; the last mean, ± its standard deviation over seeds, is over the tasks of its row. Commands: mccgaa run zeroshot --profile real, or synthetic.",
 )
 
 # %% [markdown]

@@ -189,7 +189,7 @@ def table_of(one):
     """Means of Table 4's rows beside the paper's, and how far each is from the first."""
     frame = macro(one.results("table4").frame)
     called = labels(one, one.table("table4"), LETTER)
-    shown = means(frame, called)
+    shown = means(frame, called).drop(columns="trained on", errors="ignore")
     known = printed_means(one).rename(index=called).reindex(shown.index)
     shown["mean, paper"] = [page.text(float(value), ".1f") for value in known]
     return shown, against(frame, called, "bipartite", floor_of(one))

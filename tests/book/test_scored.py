@@ -265,7 +265,7 @@ def test_each_run_is_scored_on_disturbed_records_by_its_own_model(
     lab = FakeLab("real", "real", asked)
     store = SimpleNamespace(
         path=tmp_path,
-        meta={"fingerprint": "x"},
+        meta={"fingerprint": "x", "scale": 0.001},
         records=None,
         indices=lambda split, task: np.arange({"test": 2}[split]),
     )
