@@ -101,6 +101,13 @@ def means(frame: pd.DataFrame, called: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def narrow(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave of a table of `means` the deviation of the mean over tasks alone."""
+    tasks = [name for name in paper.TASKS.values() if name in table]
+    alone = table[tasks].map(lambda cell: cell.partition(PLUS_MINUS)[0])
+    return table.assign(**{name: alone[name] for name in tasks})
+
+
 def of_both_kinds(experiment: str) -> pd.DataFrame:
     """Set the published results of an experiment on both kinds of ECGs side by side.
 
@@ -116,10 +123,8 @@ def of_both_kinds(experiment: str) -> pd.DataFrame:
     for one in published(experiment):
         variants = Profile.load(one.stamp["profile"]).variants
         called = {name: variant.label for name, variant in variants.items()}
-        table = means(macro(one.frame), called)
-        tasks = [name for name in paper.TASKS.values() if name in table]
-        table[tasks] = table[tasks].map(lambda cell: cell.partition(PLUS_MINUS)[0])
-        kinds["simulated" if one.synthetic else "real"] = table
+        kind = "simulated" if one.synthetic else "real"
+        kinds[kind] = narrow(means(macro(one.frame), called))
     columns = [*paper.TASKS.values(), MEAN, "seeds"]
     if not kinds:
         return pd.DataFrame(columns=columns)
