@@ -72,7 +72,8 @@ return {
   described: document.querySelector('meta[name=description]')?.content || '',
   stamp: document.querySelector('.page-stamp')?.innerText || '',
   unnumbered: [...document.querySelectorAll('figure.table-card[id]')].filter(e =>
-    !/^Table [A-Z]?\d+[a-z]?\.\d+/.test(e.querySelector('.table-number')?.innerText || ''))
+    !/^Table [A-Z]?\d+[a-z]?\.\d+/.test(
+      e.querySelector('.table-number')?.innerText || ''))
     .map(e => e.id),
   wide: document.documentElement.scrollWidth > window.innerWidth
     || [...document.querySelectorAll('.bd-article *')].some(
