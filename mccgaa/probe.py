@@ -224,7 +224,7 @@ def fit(train: Part, val: Part, l2: Sequence[float] = L2) -> Head:
         lowest logistic loss where no class of `val` has both kinds of label.
 
     Raises:
-        RunError: the solver did not converge.
+        RunError: a feature is not finite, or the solver did not converge.
     """
     mean, deviation = train.x.mean(0, np.float64), train.x.std(0, np.float64)  # (W,)
     if not np.isfinite(mean + deviation).all():
@@ -272,7 +272,7 @@ class Axes(NamedTuple):
 
 
 def solve(
-    features: Axes,
+    along: Axes,
     y: NDArray[np.integer],
     l2: float,
     start: NDArray[np.float64],
@@ -285,10 +285,10 @@ def solve(
     The classes are separate problems; they share each pass over the features. L-BFGS
     works on w along the principal axes, each stretched by the root of the curvature
     that a constant probability would give it: steps are then alike in all directions,
-    and it needs a tenth of the time.
+    and it needs a sixth of the time.
 
     Args:
-        features: n standardised ones of width W.
+        along: the axes of n standardised features of width W.
         y: (n, C) of 0 or 1, both kinds in each column.
         l2: lambda.
         start: (C, W + 1) weights and bias to start from.
@@ -302,7 +302,7 @@ def solve(
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    scores, variance, axes = features
+    scores, variance, axes = along
     rate = y.mean(0)[:, None]  # (C, 1)
     bends = (rate * (1 - rate)) * np.append(variance, 1.0)  # (C, k + 1)
     stretch = np.sqrt(bends + np.append(np.full(len(variance), l2), 0.0))

@@ -10,7 +10,7 @@ import pandas as pd
 from mccgaa.profile import Profile
 from mccgaa_book import paper
 from mccgaa_book.audit.results import ENOUGH, supported
-from mccgaa_book.noise import Floor
+from mccgaa_book.noise import Floor, noise_floor
 from mccgaa_book.page import ABSENT
 from mccgaa_book.results import (
     MEAN,
@@ -99,6 +99,11 @@ def means(frame: pd.DataFrame, called: dict[str, str]) -> pd.DataFrame:
                 cells = {"trained on": frame.loc[own, "trained_on"].iloc[0]} | cells
             rows[label] = cells | {"seeds": int(of["seeds"].min())}
     return pd.DataFrame(rows).T
+
+
+def floor_of(lab: Lab) -> Floor:
+    """The noise floor of a lab's Tables 4 to 6, from all seeds of its Table 4."""
+    return noise_floor(macro(lab.results("table4").frame))
 
 
 def narrow(table: pd.DataFrame) -> pd.DataFrame:

@@ -26,11 +26,11 @@ from mccgaa.runtime import seed_step
 from mccgaa_book import claims, page, paper, results
 from mccgaa_book.audit.graph import attention_summary
 from mccgaa_book.lab import Lab
-from mccgaa_book.noise import noise_floor, printed_floor
+from mccgaa_book.noise import printed_floor
 from mccgaa_book.plots import ablations as plots
 from mccgaa_book.plots.gafa import attention_stages
 from mccgaa_book.results import MEAN
-from mccgaa_book.rows import against, beyond, labels, macro, means, narrow
+from mccgaa_book.rows import against, beyond, floor_of, labels, macro, means, narrow
 
 lab = Lab(params)
 labs = [lab, *([Lab(other)] if other else [])]
@@ -83,11 +83,6 @@ page.start(*labs)
 
 
 # %%
-def floor_of(one):
-    """The noise floor of a profile, from all seeds of its Table 4."""
-    return noise_floor(macro(one.results("table4").frame))
-
-
 floors = {one.profile.name: floor_of(one) for one in labs}
 shown = pd.DataFrame(
     {
