@@ -172,3 +172,15 @@ def test_the_probe_is_judged_with_all_labels_against_an_untrained_network(monkey
     turned = {"bipartite": "random", "random": "bipartite"}
     frame = found.frame.assign(variant=found.frame["variant"].replace(turned))
     assert audit._probe(replace(found, frame=frame)).verdict != "confirmed"
+
+
+def test_the_channel_attention_is_judged_by_leaving_it_out_alone(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = kept("table4")
+    told = audit._cam(found)
+    assert told.verdict == "cannot be decided" and "w/o CAM" in told.numbers
+    without = found.frame["variant"] == "no-cam"
+    for shift, verdict in ((-30.0, "confirmed"), (30.0, "contradicted")):
+        value = found.frame["value"].where(~without, found.frame["value"] + shift)
+        shifted = replace(found, frame=found.frame.assign(value=value))
+        assert audit._cam(shifted).verdict == verdict

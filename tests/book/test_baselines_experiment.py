@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,6 +126,22 @@ def test_runs_are_trained_probed_and_then_kept(lab, monkeypatch):
     )  # whoever encodes again fails
     again = baselines(lab, ["random", "simsiam", "mccgaa"], [0])
     pd.testing.assert_frame_equal(again, frame)
+
+
+def test_what_runs_were_trained_with_is_read_from_each_of_them(lab):
+    for name in ("random", "simsiam"):
+        experiment.trained(lab, name, 0)
+    assert experiment.trained_with(lab, ["random"], [0]) == []  # it takes no step
+    (said,) = experiment.trained_with(lab, ["random", "simsiam"], [0])
+    path = next(lab.runs.glob("simsiam-*/metrics.json"))
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    facts = metrics["facts"]
+    assert said == f"{facts['device']}, {facts['precision']}"
+    metrics["facts"] = facts | {"device": "cuda (A)"}
+    path.write_text(json.dumps(metrics), encoding="utf-8")
+    said = experiment.trained_with(lab, ["simsiam"], [0])
+    path.write_text(json.dumps(metrics | {"facts": facts}), encoding="utf-8")
+    assert said == [f"cuda (A), {facts['precision']}"]
 
 
 def test_what_is_probed_is_the_encoder_before_any_head(lab):

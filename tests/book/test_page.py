@@ -223,3 +223,16 @@ def test_a_chapter_run_as_a_script_prints_its_tables_and_banner_as_text():
     command = [sys.executable, "-c", script]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.split() == ["NO", "ECG", "DATA", "lead", "0", "aVF"]
+
+
+def test_figures_of_one_kind_are_marked_as_their_own_ecgs_are():
+    simulated, recorded = page.Simulated("x"), page.Recorded()
+    with page.drawn_from(recorded):
+        assert not plt.figure().texts
+    with page.drawn_from(simulated):
+        assert [text.get_text() for text in plt.figure().texts] == [style.MARK]
+    with page.drawn_from(simulated, recorded):
+        assert plt.figure().texts[0].get_text() == "synthetic and real ECGs"
+    with page.drawn_from():
+        assert not plt.figure().texts
+    plt.close("all")
