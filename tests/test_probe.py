@@ -173,6 +173,26 @@ def test_separable_classes_and_more_features_than_records_converge():
     assert ((logits > 0) == y).all()
 
 
+def test_a_direction_in_which_features_hardly_vary_may_decide():
+    rng = np.random.default_rng(0)
+    common, apart = rng.normal(size=(2, 200))
+    z = np.c_[common + 0.02 * apart, common - 0.02 * apart]
+    z = (z - z.mean(0)) / z.std(0)
+    y = (apart + 0.5 * rng.normal(size=200) > 0).astype(np.uint8)[:, None]
+    (theta,) = solve(Axes.of(z), y, 1e-4, np.zeros((1, 3)))
+    np.testing.assert_allclose(theta, newton(z, y[:, 0], 1e-4), rtol=1e-3, atol=1e-4)
+    assert abs(theta[0] - theta[1]) > 10
+
+
+def test_a_head_that_did_not_converge_is_refused(monkeypatch):
+    def stop_at_once(loss, first, **options):
+        return SimpleNamespace(x=first, jac=loss(first)[1])
+
+    monkeypatch.setattr("scipy.optimize.minimize", stop_at_once)
+    with pytest.raises(RunError, match="did not converge"):
+        fit(part(50, 0), part(20, 1))
+
+
 def test_features_that_are_not_finite_are_refused():
     one = part(50, 0)
     bad = Part(one.x.copy(), one.y)

@@ -1,5 +1,7 @@
 """The book's arithmetic on the printed tables, against the print and the text."""
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -141,6 +143,21 @@ def test_each_claim_of_the_text_is_judged_by_the_tables():
         said for said, verdict in judged.items() if verdict == "cannot be decided"
     }
     assert untold == {"the encoder is frozen and only a linear head is trained"}
+
+
+def test_columns_that_agree_are_counted_beside_the_one_that_is_repeated():
+    table = paper.table(3).select_dtypes("number")
+    agree = [
+        int((table[one] == table[two]).sum())
+        for one, two in itertools.combinations(table.columns, 2)
+    ]
+    agree = sorted(number for number in agree if number)
+    (told,) = [
+        c for c in claims() if c.sentence == "each column is a dataset of its own"
+    ]
+    rest = agree[:-1]
+    said = f"{len(rest)} other pairs of columns agree in {rest[0]} to {rest[-1]}"
+    assert f"in {agree[-1]} rows; {said}" in told.numbers
 
 
 def test_a_claim_would_hold_if_the_tables_said_so(monkeypatch):

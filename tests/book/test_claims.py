@@ -205,3 +205,14 @@ def test_a_row_that_is_no_variant_is_called_what_it_is(tmp_path, monkeypatch):
     results = found(tmp_path, monkeypatch, **values)
     one = claims.compare(results, "ours", "random", random="the same, untrained")
     assert "“ours” is ahead of “the same, untrained” by 20.0 points" in one.sentence
+
+
+def test_a_comparison_may_bring_the_noise_floor_that_its_results_lack(
+    tmp_path, monkeypatch
+):
+    plain = [value - 1.0 + 0.01 * (-1) ** i for i, value in enumerate(OURS)]
+    made = found(tmp_path, monkeypatch, ours=OURS, plain=plain)
+    assert "listed and not ranked" in claims.compare(made, "ours", "plain").sentence
+    floor = claims.measured_floor(macro(ours=OURS, clip=CLIP), MODELS)
+    told = claims.compare(made, "ours", "plain", floor=floor)
+    assert "is ahead of" in told.sentence and "noise floor 0.17" in told.numbers
