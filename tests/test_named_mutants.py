@@ -13,8 +13,11 @@ REPORT = json.loads((ROOT / "tests/mutants/report.json").read_text())["modules"]
 
 
 @pytest.mark.parametrize("module", NAMED)
-def test_each_named_mutant_changes_one_place_of_its_module(module):
-    source = (ROOT / "mccgaa" / f"{module}.py").read_text()
+def test_each_named_mutant_changes_one_place_of_its_module(module, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests/mutants"))
+    from checkout import Checkout
+
+    source = Checkout(ROOT).path(module).read_text()
     for patch in NAMED[module]:
         assert source.count(patch["was"]) == 1, patch["name"]
         compile(source.replace(patch["was"], patch["now"]), patch["name"], "exec")

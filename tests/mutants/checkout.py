@@ -45,7 +45,10 @@ class Checkout:
         return cls(target)
 
     def path(self, module: str) -> Path:
-        return self.root / "mccgaa" / f"{module}.py"
+        """Where a module is: in the package, or in the book's."""
+        package, book = (self.root / name for name in ("mccgaa", "mccgaa_book"))
+        inside = package / f"{module}.py"
+        return inside if inside.is_file() else book / f"{module}.py"
 
     def log(self) -> str:
         """What the tests printed that ran last."""

@@ -264,7 +264,9 @@ def measure(copy: Path, tests: list[str], module: Path, most: float, out: Path) 
             plugin.seconds[test] = max(0.0, plugin.seconds[test] - seconds)
         if f"fixture {fixture}" in reached:  # it is made after forking
             before.update({t: seconds for t, used in plugin.uses if fixture in used})
-    ours = {path.stem for path in copy.rglob("*.py")} | {"mccgaa", "tests"}
+    # A package of ours that is imported before forking would be that of another folder.
+    ours = {path.stem for path in copy.rglob("*.py")}
+    ours |= {path.parent.name for path in copy.rglob("__init__.py")} | {"tests"}
     found = {
         "seconds": plugin.seconds,
         "failed": plugin.failed,

@@ -105,6 +105,26 @@ MODULES = {  # module -> the tests that must notice
     "data/dsp": ["data/test_dsp.py"],
     "data/splits": ["data/test_splits.py"],
     "config": ["test_config.py"],
+    **{
+        f"baselines/{name}": [
+            f"book/test_baselines{tests}.py",
+            "book/test_baselines_settings.py",
+        ]
+        for name, tests in {
+            "base": "_losses",
+            "simclr": "_losses",
+            "byol": "_losses",
+            "barlow_twins": "_losses",
+            "moco_v3": "_losses",
+            "simsiam": "_losses",
+            "ts_tcc": "_ts_tcc",
+            "clocs": "_clocs",
+            "astcl": "_astcl",
+            "patches": "_st_mem",
+            "crt": "_crt",
+            "st_mem": "_st_mem",
+        }.items()
+    },
 }
 NAMED_ONLY = {"config"}
 

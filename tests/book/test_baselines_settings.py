@@ -1,0 +1,50 @@
+"""The hyper-parameters of each baseline, told a second time."""
+
+from dataclasses import asdict
+
+import pytest
+
+from mccgaa_book.baselines import registry
+from mccgaa_book.baselines.config import VIEWS
+
+# What each method is trained with, beside what all have: who changes a number here has
+# to say in the module's docstring where the new one comes from.
+OWN = {
+    "random": {},
+    "simclr": {"temperature": 0.1, "dim": 128},
+    "byol": {"decay": 0.99, "dim": 256, "widen": 2, "predictor": True},
+    "barlow-twins": {"off_diagonal": 0.0051, "widen": 2},
+    "moco-v3": {"temperature": 0.2, "decay": 0.99, "dim": 256, "widen": 2},
+    "simsiam": {"narrow": 4, "stop_gradient": True},
+    "ts-tcc": {
+        **{"moments": 32, "ahead": 12, "width": 100, "depth": 4, "heads": 4},
+        **{"segments": 8, "scale": 0.1, "weak_noise": 0.05, "strong_noise": 0.2},
+        **{"temporal": 1.0, "contextual": 0.7, "tau": 0.2},
+    },
+    "clocs": {"coding": "cmsc", "tau": 0.1},
+    "astcl": {
+        "augmentations": ("wander", "hum", "muscle", "noise"),
+        **{"band": (0.67, 30.0), "leads": 8, "moments": 8, "hidden": 512},
+        **{"bottleneck": 128, "reversal": 0.1, "warm_up": 0.1},
+    },
+    "crt": {
+        **{"patch": 0.2, "band": 2.0, "highest": 50.0, "dropped": (0.3, 0.8)},
+        **{"constraint": 1e-4, "width": 256, "depth": 5, "heads": 4},
+        "decoder_depth": 2,
+    },
+    "st-mem": {
+        **{"warmup": 0.05, "patch": 0.3, "masked": 0.75, "width": 256, "depth": 5},
+        **{"heads": 4, "decoder_depth": 2},
+    },
+}
+COMMON = {"lr": 1e-3, "weight_decay": 1e-4, "warmup": 0.0, "strength": 1.0}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share(name):
+    given = asdict(registry.settings(name))
+    views = given.pop("augmentations")
+    assert given == COMMON | {k: v for k, v in OWN[name].items() if k in given}
+    assert set(OWN[name]) <= {*given, "augmentations"}
+    assert views == OWN[name].get("augmentations", VIEWS)
+    assert list(OWN) == registry.trained_here()
