@@ -38,6 +38,10 @@ rises from 0 to 0.1 over the first tenth of training, as it rises in domain-adve
 training (Ganin et al., JMLR 2016); the other weights are 1. Projector and predictor are
 those of SimSiam, of two layers each.
 
+Known: the discriminator stays at log 2 for the whole of a run, a guess, so that the
+game is not played; the views pass the encoder's batch normalisation one by one, which
+takes away what differs between them in each channel's mean.
+
 Changed for 12-lead ECGs: the encoder is the 1D-ResNet18. Hyper-parameters: ours, as
 above.
 """

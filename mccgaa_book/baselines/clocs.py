@@ -18,8 +18,14 @@ batch.
 with p_ij the softmax over j of cos(a_i, b_j) / tau, and J the pairs of different
 records of one patient.
 
-Kept: the loss, the three codings, no augmentation, and no projection head: the views'
-embeddings themselves are compared.
+Kept: the loss, the three codings, no augmentation, and that the views' embeddings
+themselves are compared.
+
+Not the same, and known: the published network ends in a linear layer, whose output is
+compared and probed. Here it is the mean of the last map, whose cosines cannot be
+negative. And the paper's batches hold every lead on its own, so many pairs of one
+patient; here most hold none, some a single one, which then weighs as much in the loss
+as all records do with themselves.
 
 Changed for 12-lead ECGs: the paper encodes one lead at a time. A probe sees all twelve
 at once, so a segment has all leads here, and CMLC parts the leads in two random halves;

@@ -46,12 +46,15 @@ class Settings:
 
     lr: float = 1.0e-3  # of AdamW at the first step, section 4.1's
     weight_decay: float = 1.0e-4
+    # Share of the run over which the rate rises to what the cosine says.
+    warmup: float = field(default=0.0, metadata={"later": True})
     strength: float = 1.0  # of the augmentations, in [0, 1]
     augmentations: tuple[Augmentation, ...] = VIEWS
 
     def __post_init__(self) -> None:
         check_range("baselines.lr", self.lr, 0)
         check_range("baselines.weight_decay", self.weight_decay, 0)
+        check_range("baselines.warmup", self.warmup, 0, 1)
         check_range("baselines.strength", self.strength, 0, 1)
         for name in self.augmentations:
             choose(Augmentation, name, "baselines.augmentations")
@@ -113,8 +116,8 @@ class Plan:
     """The key `baselines` of a profile: how long each method is trained, and how often.
 
     The optimiser is the same for all methods, that of section 4.1: AdamW, one cosine
-    over the run, no warm-up. All see the training split of the profile's store
-    "pretrain", labels and texts apart.
+    over the run, after a warm-up where a method has one. All see the training split of
+    the profile's store "pretrain", labels and texts apart.
     """
 
     epochs: int = 100

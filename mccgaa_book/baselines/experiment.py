@@ -159,7 +159,9 @@ def trained(lab: Lab, name: str, seed: int) -> tuple[Path, Probed]:
     entry = registry.entry(name)
     if entry.variant:
         run = lab.run(entry.variant, seed)
-        return run.folder, Probed(Backbone(run.model), run.model.encoder)
+        network = run.model.encoder  # of which a probe sees the map, not the head
+        seen = nn.ModuleList([network.stem, network.stages])
+        return run.folder, Probed(Backbone(run.model), seen)
     note = {"tier": lab.tier, "title": lab.profile.title}
     config = run_config(lab, name, seed)
     folder = train(config, lab.store("pretrain"), lab.runs, note=note)
@@ -172,7 +174,7 @@ class Probed(nn.Module):
 
     Args:
         encode: signals (B, 12, T), as a store has them, to features (B, D).
-        encoder: the weights that it uses.
+        encoder: what has the weights that it uses.
     """
 
     def __init__(self, encode: Callable[[Tensor], Tensor], encoder: nn.Module) -> None:

@@ -6,8 +6,12 @@ sampling rate. Blocks are PyTorch's, normalised before each sublayer as in a ViT
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mccgaa.config import InputConfig
 from mccgaa.settings import require
@@ -48,14 +52,36 @@ def transformer(width: int, depth: int, heads: int) -> nn.TransformerEncoder:
         batch_first=True,
         norm_first=True,
     )
-    return nn.TransformerEncoder(
-        block, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False
-    )
+    return Blocks(block, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+
+
+class Blocks(nn.TransformerEncoder):
+    """The blocks; on a CPU attention is a product of matrices, without a tiled kernel.
+
+    Sequences have tens of tokens here, for which PyTorch's tiled kernel is the slower
+    one on a CPU: a step of ST-MEM takes a quarter longer with it.
+    """
+
+    def forward(self, src: Tensor, *masks: Any, **options: Any) -> Tensor:
+        """Encode (B, n, width) to the same shape."""
+        on_cpu = src.device.type == "cpu"
+        with sdpa_kernel(SDPBackend.MATH) if on_cpu else nullcontext():
+            return super().forward(src, *masks, **options)
 
 
 def learned(*shape: int) -> nn.Parameter:
     """Draw an embedding that is learned, of deviation 0.02 as in a ViT."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
+
+
+def xavier(module: nn.Module) -> None:
+    """Draw a layer's weights as a ViT does, its biases zero; for `Module.apply`."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.MultiheadAttention):
+        nn.init.xavier_uniform_(module.in_proj_weight)
+        nn.init.zeros_(module.in_proj_bias)
 
 
 def draw_kept(rows: int, patches: int, ratio: float, device: torch.device) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -30,8 +30,8 @@ def table3(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
     Returns:
         Index: the rows' labels in the paper's order, those that `frame` has. Columns:
-        for 1, 10 and 100 % the mean over seeds, its standard deviation, and the printed
-        number.
+        for 1, 10 and 100 % the mean over seeds, its standard deviation if there are
+        several, and the printed number.
     """
     printed = paper.table(3)
     prefix = next(name for name, one in paper.TASKS.items() if one == task)
@@ -41,9 +41,27 @@ def table3(frame: pd.DataFrame, task: str) -> pd.DataFrame:
         ours = ours[ours.index.get_level_values("task") == task].droplevel("task")
         named = ours.rename(index={n: e.label for n, e in ENTRIES.items()})
         columns[f"{share} %"] = named["mean"]
-        columns[f"{share} % SD"] = named["sd"]
+        if named["sd"].notna().any():  # more than one seed
+            columns[f"{share} % SD"] = named["sd"]
         columns[f"{share} %, paper"] = printed[f"{prefix} {share}%"]
     return _in_order(pd.DataFrame(columns), frame)
+
+
+def mean_of_tasks(frame: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
+    """Average `table3` over tasks, without the deviations."""
+    by_task = [table3(frame, task) for task in tasks]
+    mean = sum(by_task[1:], by_task[0]) / len(by_task)
+    return mean.drop(columns=[name for name in mean if "SD" in name])
+
+
+def means_last(rows: pd.DataFrame) -> pd.DataFrame:
+    """Replace the printed columns of a `table2` by their mean, after that of ours."""
+    printed = [name for name in rows if name.endswith(", paper")]
+    ours = rows.drop(columns=printed)
+    scores = ours.drop(columns="zero-shot").astype(float)
+    return ours.assign(
+        **{"mean": scores.mean(axis=1), "mean, paper": rows[printed].mean(axis=1)}
+    )
 
 
 def table2(

@@ -96,12 +96,17 @@ class BaselineLearner(Learner):
         """Make the method, its weights drawn from torch's generator."""
         return build(self.config)  # type: ignore[arg-type]
 
+    def risen(self, step: int) -> float:
+        """Say what share of its learning rate a step has, in (0, 1]: a warm-up's."""
+        warm = self.config.settings.warmup * self.total  # type: ignore[attr-defined]
+        return min(1.0, (step + 1) / max(1.0, warm))
+
     def step(self, step: int, lr: float, signals: Tensor, *texts: Tensor) -> Tensor:
         """Take one step of AdamW.
 
         Args:
             step: its number in the run.
-            lr: learning rate.
+            lr: learning rate, before the method's warm-up.
             signals: (B, 12, T) float32 on the device.
             texts: the numbers of the subjects (B,), alone.
 
@@ -111,7 +116,7 @@ class BaselineLearner(Learner):
         settings = self.config.pretrain
         seed_step(settings.seed, step, self.rank)  # of views and dropout
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * self.risen(step)
         self.module.train()
         progress = step / self.total
         with autocast(self.device, settings.precision):
@@ -125,6 +130,8 @@ class BaselineLearner(Learner):
 
 class BaselineTrainer(Trainer):
     """The loop of one run of a baseline, and the folder that it fills."""
+
+    learner: BaselineLearner
 
     @property
     def worth_compiling(self) -> bool:
@@ -152,7 +159,7 @@ class BaselineTrainer(Trainer):
         super().train_step(epoch, signals, *texts)
         step, epoch, lr, losses = self.waiting[-1]
         losses = mean(losses, Group(self.rank, self.processes))
-        self.waiting[-1] = (step, epoch, lr, losses)
+        self.waiting[-1] = (step, epoch, lr * self.learner.risen(step), losses)
 
     def end_epoch(self, epoch: int) -> None:
         """Refuse to go on with embeddings that have all become the same.

@@ -159,6 +159,10 @@ def test_what_is_probed_is_the_encoder_before_any_head(lab):
     with torch.no_grad():
         known = whole.encoder.feature_map(signals).mean((2, 3))
         torch.testing.assert_close(encoder.eval()(signals), known)
+    encoder(signals).sum().backward()  # reaches what has a part in what is probed
+    reached = [p for p in encoder.parameters() if p.grad is not None]
+    counted = sum(p.numel() for p in encoder.encoder.parameters())
+    assert counted == sum(p.numel() for p in reached)
 
 
 def test_a_dry_run_names_what_is_missing_and_trains_nothing(lab):
@@ -238,6 +242,8 @@ def test_table_3_has_our_means_beside_the_printed_numbers():
     assert row["1 %"] == 61 and row["1 % SD"] == pytest.approx(2**0.5)
     assert row["1 %, paper"] == paper.table(3).loc["SimCLR", "Chapman 1%"] == 59.02
     assert row["100 %, paper"] == 73.20
+    alone = pd.DataFrame([row for row in rows if row["seed"] == "0"])
+    assert [n for n in table if "SD" not in n] == list(tables.table3(alone, "csn"))
 
 
 def test_table_2_probes_what_reads_no_text_and_asks_the_others_without_a_probe():
@@ -250,3 +256,30 @@ def test_table_2_probes_what_reads_no_text_and_asks_the_others_without_a_probe()
     assert table.loc["SimCLR"].tolist() == ["no", 60.0, 59.02]
     assert table.loc["MCCGAA"].tolist()[:2] == ["yes", 70.0]
     assert np.isnan(tables.table2(frame).loc["MCCGAA", "csn"])
+
+
+def test_the_mean_of_tasks_leaves_the_deviations_out():
+    rows = [
+        macro(name, value, f"auroc_{share}", task=task)
+        for task, value in (("csn", 60.0), ("form", 70.0))
+        for name in ("simclr", "mccgaa")
+        for share in (1, 10, 100)
+    ]
+    table = tables.mean_of_tasks(pd.DataFrame(rows), ["csn", "form"])
+    assert not [name for name in table if "SD" in name]
+    assert table["10 %"].tolist() == [65, 65]
+    printed = paper.table(3).loc["SimCLR", ["Chapman 1%", "PTBXL-Form 1%"]]
+    assert table.loc["SimCLR", "1 %, paper"] == pytest.approx(printed.mean())
+
+
+def test_means_come_last_ours_before_the_printed_one():
+    frame = pd.DataFrame(
+        [macro("simclr", v, "auroc_1", task=t) for t, v in (("csn", 60), ("sub", 71))]
+    )
+    wide = tables.table2(frame)
+    short = tables.means_last(wide)
+    tasks = [t for t in paper.TASKS.values() if t in ("csn", "sub")]
+    assert list(short) == ["zero-shot", *tasks, "mean", "mean, paper"]
+    assert short.loc["SimCLR", "mean"] == 65.5
+    both = [wide.loc["SimCLR", f"{t}, paper"] for t in tasks]
+    assert short.loc["SimCLR", "mean, paper"] == pytest.approx(sum(both) / 2)

@@ -98,6 +98,23 @@ def test_a_finished_run_is_read_again_and_not_trained_again(
     assert run(name, store, tmp_path, replace(PLAN, epochs=1, batch_size=20)) == folder
 
 
+def test_a_warm_up_raises_the_rate_and_then_the_cosine_has_it(store, tmp_path):
+    plan = replace(PLAN, epochs=2, batch_size=8)
+    plain = pd.read_csv(run("simclr", store, tmp_path / "plain", plan) / "history.csv")
+    settings = registry.settings("simclr", {"warmup": 0.5})
+    warm = replace(config("simclr", plan), settings=settings)
+    assert warm.hash != config("simclr", plan).hash
+    folder = train(warm, store, tmp_path / "warm", device="cpu", progress=False)
+    risen = pd.read_csv(folder / "history.csv")
+    steps = len(plain)
+    expected = (plain["step"] + 1).div(steps / 2).clip(upper=1) * plain["lr"]
+    assert steps >= 8 and risen["lr"].tolist() == pytest.approx(expected.tolist())
+    assert risen["loss"].iloc[1] != plain["loss"].iloc[1]  # what the step took
+    learner = trainer.BaselineLearner(warm, torch.device("cpu"), total=10)
+    learner.step(1, 1.0, torch.randn(8, 12, 100), torch.arange(8))
+    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(0.4)
+
+
 def test_random_weights_are_those_that_training_starts_from(store, tmp_path):
     folder = run("random", store, tmp_path)
     torch.manual_seed(0)
