@@ -73,7 +73,7 @@ return {
   stamp: document.querySelector('.page-stamp')?.innerText || '',
   unnumbered: [...document.querySelectorAll('figure.table-card[id]')].filter(e =>
     !/^Table [A-Z]?\d+[a-z]?\.\d+/.test(
-      e.querySelector('.table-number')?.innerText || ''))
+      e.querySelector('.table-number')?.textContent || ''))
     .map(e => e.id),
   wide: document.documentElement.scrollWidth > window.innerWidth
     || [...document.querySelectorAll('.bd-article *')].some(
