@@ -124,6 +124,26 @@ def test_barlow_twins_is_zero_at_the_identity_and_counts_what_is_off_it():
     assert rest.item() == pytest.approx(0.1 * (4 + 1))
 
 
+def test_a_step_of_barlow_twins_adds_its_two_sums(monkeypatch):
+    method = made("barlow-twins", off_diagonal=0.5, widen=3)
+    assert [m.out_features for m in method.projector if isinstance(m, nn.Linear)] == [
+        3 * method.encoder.width
+    ] * 3
+    seen = []
+    correlate = barlow_twins.cross_correlation
+
+    def watched(first, second, group):
+        seen.append(correlate(first, second, group))
+        return seen[0]
+
+    monkeypatch.setattr(barlow_twins, "cross_correlation", watched)
+    found = method.train().loss(batch())
+    invariance, rest = redundancy(seen[0], 0.5)
+    assert found["invariance"] == invariance and found["redundancy"] == rest
+    assert found["loss"].item() == pytest.approx((invariance + rest).item())
+    assert min(invariance, rest) > 1
+
+
 def test_distances_of_vectors_are_known():
     a = torch.tensor([[3.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
     assert regression(a, 5 * a).item() == pytest.approx(0)

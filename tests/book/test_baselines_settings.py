@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
+from mccgaa.errors import ConfigError
 from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.config import VIEWS
 
@@ -48,3 +49,42 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
     assert set(OWN[name]) <= {*given, "augmentations"}
     assert views == OWN[name].get("augmentations", VIEWS)
     assert list(OWN) == registry.trained_here()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        *((name, {"lr": -1.0}) for name in OWN),
+        *((name, {"warmup": 1.5}) for name in OWN),
+        ("simclr", {"temperature": 0.0}),
+        ("moco-v3", {"temperature": 0.0}),
+        ("moco-v3", {"decay": 1.5}),
+        ("moco-v3", {"widen": 0}),
+        ("byol", {"decay": -0.1}),
+        ("byol", {"widen": 0}),
+        ("barlow-twins", {"off_diagonal": -0.1}),
+        ("barlow-twins", {"widen": 0}),
+        ("st-mem", {"masked": -0.1}),
+        *(("st-mem", {key: 0}) for key in ("width", "depth", "heads", "decoder_depth")),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
+    ((key, value),) = given.items()
+    place = "baselines" if key in COMMON else name
+    with pytest.raises(ConfigError, match=rf"{place}\.{key} is {value}; expected"):
+        registry.settings(name, given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("byol", {"widen": 1, "decay": 0.0}),
+        ("byol", {"decay": 1.0}),
+        ("moco-v3", {"widen": 1, "decay": 1.0}),
+        ("barlow-twins", {"widen": 1, "off_diagonal": 0.0}),
+        ("st-mem", {"masked": 1.0, "width": 1, "depth": 1, "heads": 1}),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(name, given):
+    made = asdict(registry.settings(name, given))
+    assert {key: made[key] for key in given} == given
