@@ -124,6 +124,13 @@ def test_barlow_twins_is_zero_at_the_identity_and_counts_what_is_off_it():
     assert rest.item() == pytest.approx(0.1 * (4 + 1))
 
 
+def test_a_constant_feature_correlates_with_nothing():
+    z = torch.randn(6, 3, dtype=torch.float64, generator=torch.manual_seed(0))
+    z[:, 1] = 4.0
+    found = cross_correlation(z, z)
+    assert found.isfinite().all() and not found[1].any() and not found[:, 1].any()
+
+
 def test_a_step_of_barlow_twins_adds_its_two_sums(monkeypatch):
     method = made("barlow-twins", off_diagonal=0.5, widen=3)
     assert [m.out_features for m in method.projector if isinstance(m, nn.Linear)] == [
