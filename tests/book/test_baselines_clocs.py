@@ -122,6 +122,34 @@ def test_a_step_asks_for_the_patients():
     assert joined > apart + 0.1  # another term
 
 
-def test_an_unknown_coding_is_refused():
-    with pytest.raises(ConfigError, match="coding"):
+@pytest.mark.parametrize("coding", ["cmsc", "cmlc", "cmsmlc"])
+def test_a_step_compares_the_views_of_its_coding(coding):
+    method = make("clocs", coding=coding, tau=0.5).eval()
+    x, patients = signals(), torch.tensor([0, 1, 1, 2])
+    torch.manual_seed(5)
+    made = [method.features(part) for part in views(x, coding)]
+    known = patient_loss(*made, patients, 0.5)
+    torch.manual_seed(5)
+    found = method.loss(Batch(x, patients, 0.0))["loss"]
+    torch.testing.assert_close(found, known)
+
+
+def test_which_views_a_coding_has():
+    x = signals()
+    assert all(map(torch.equal, views(x, "cmsc"), segments(x)))
+    torch.manual_seed(3)
+    known = lead_halves(x)
+    torch.manual_seed(3)
+    assert all(map(torch.equal, views(x, "cmlc"), known))
+
+
+def test_the_smaller_half_of_an_odd_number_of_leads_comes_first():
+    first, second = lead_halves(torch.ones(20, 5, 3))
+    assert (first[..., 0].sum(1) == 2).all() and (second[..., 0].sum(1) == 3).all()
+
+
+def test_an_unknown_coding_and_a_temperature_of_0_are_refused():
+    with pytest.raises(ConfigError, match=r"clocs\.coding"):
         config("clocs", coding="cmc")
+    with pytest.raises(ConfigError, match=r"clocs\.tau is 0.0; expected more than 0"):
+        config("clocs", tau=0.0)

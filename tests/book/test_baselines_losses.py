@@ -244,6 +244,69 @@ def test_the_target_moves_by_the_decay_of_the_step(name):
             torch.testing.assert_close(now, 0.95 * was + 0.05 * own)
 
 
+def test_moco_asks_each_view_for_the_key_of_the_other(monkeypatch):
+    model = made("moco-v3", temperature=0.3).train()
+    signals = batch().signals
+    given = [signals, 2 * signals.flip(1)]
+    monkeypatch.setattr(model, "views", lambda s: given)
+    q = [model.predictor(model.projector(model.features(v))) for v in given]
+    k = [
+        model.momentum_projector(model.momentum_encoder(model.scaled(v))) for v in given
+    ]
+    known = info_nce(q[0], k[1], 0.3) + info_nce(q[1], k[0], 0.3)
+    found = model.loss(batch())["loss"]
+    torch.testing.assert_close(found, known)
+    assert abs(found - info_nce(q[0], k[0], 0.3) - info_nce(q[1], k[1], 0.3)) > 0.01
+
+
+def test_methods_take_the_batch_of_all_processes(monkeypatch):
+    """What the loss is given as its group is the method's, not that of one process."""
+    for name, module, loss in (
+        ("moco-v3", moco_v3, "info_nce"),
+        ("simclr", simclr, "nt_xent"),
+        ("barlow-twins", barlow_twins, "cross_correlation"),
+    ):
+        seen = []
+        compute = getattr(module, loss)
+
+        def watched(*given, seen=seen, compute=compute):
+            seen.append(given[-1])
+            return compute(*given)
+
+        monkeypatch.setattr(module, loss, watched)
+        model = made(name).train()
+        model.loss(batch())
+        assert seen and all(group == model.group for group in seen), name
+        assert all(isinstance(group, Group) for group in seen), name
+
+
+def layers(network: nn.Module) -> list[str]:
+    """Outputs of linear layers, and normalisations with and without weights."""
+    said = []
+    for module in network:
+        if isinstance(module, nn.Linear):
+            said.append(f"{module.in_features}-{module.out_features}")
+        elif isinstance(module, nn.BatchNorm1d):
+            said.append("norm" if module.affine else "plain norm")
+    return said
+
+
+def test_projectors_and_predictors_have_the_layers_of_their_papers():
+    moco = made("moco-v3", dim=16, widen=3)
+    assert layers(moco.projector) == ["12-36", "norm", "36-16", "plain norm"]
+    assert layers(moco.predictor) == ["16-36", "norm", "36-16"]
+    simsiam = made("simsiam", narrow=3)
+    three = ["12-12", "norm", "12-12", "norm", "12-12", "plain norm"]
+    assert layers(simsiam.projector) == three
+    assert layers(simsiam.predictor) == ["12-4", "norm", "4-12"]
+    one = made("simsiam", narrow=99).predictor
+    assert layers(one) == ["12-1", "norm", "1-12"]  # never none
+    byol = made("byol", dim=16, widen=3)
+    assert layers(byol.projector) == ["12-36", "norm", "36-16"]
+    assert layers(byol.predictor) == ["16-36", "norm", "36-16"]
+    assert layers(made("simclr", dim=5).head) == ["12-12", "norm", "12-5"]
+
+
 @pytest.mark.parametrize("name", ["byol", "simsiam"])
 def test_a_prediction_aims_at_the_other_view(name, monkeypatch):
     """With the target's (or the projector's) outputs set, the loss is known."""
