@@ -80,7 +80,8 @@ page.start(*labs)
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Twelve panels of one lead of an ECG, in grey as it was and in blue after each augmentation."}, "figure": {"caption": "What each augmentation does to one lead (grey: before, blue: after).", "name": "fig-augmentations"}}
 store = lab.store("pretrain")
 signals = torch.from_numpy(store.batch([0]))  # (1, 12, T)
-figure = plots.augmentations(signals, store.meta["sampling_rate"])
+with page.drawn_from(lab):
+    figure = plots.augmentations(signals, store.meta["sampling_rate"])
 
 # %% [markdown]
 # Three methods make views of their own, and two hide parts. Below are the views of TS-TCC, whose strong one moves beats,
@@ -88,11 +89,13 @@ figure = plots.augmentations(signals, store.meta["sampling_rate"])
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels with leads II and V2 of one ECG in grey: in blue the same with little noise, in segments of another order, with baseline wander and noise, and smoothed."}, "figure": {"caption": "The views of TS-TCC and ASTCL (grey: before, blue: after), in leads II and V2.", "name": "fig-own-views"}}
 own = gallery.own_views(signals[0], lab.profile.input)
-figure = views.before_and_after(signals[0], own, store.meta["sampling_rate"])
+with page.drawn_from(lab):
+    figure = views.before_and_after(signals[0], own, store.meta["sampling_rate"])
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Four maps of twelve leads by ten seconds: halves of the time, halves of the leads, half of the leads early and the others late, and scattered patches, a quarter of each lead."}, "figure": {"caption": "What the views of CLOCS, and the encoder of ST-MEM, see of a record.", "name": "fig-parts-seen"}}
 parts = gallery.parts(signals.shape[1], lab.profile.input)
-figure = views.parts_seen(parts, lab.profile.input.duration)
+with page.drawn_from(lab):
+    figure = views.parts_seen(parts, lab.profile.input.duration)
 
 # %% [markdown]
 # ## Methods that tell records apart
@@ -257,7 +260,8 @@ masked = plots.curve(frame, "st-mem", "loss")
 page.glue("st-mem-ends", masked.iloc[-1], ".2f")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels over the share of training: the loss of each method from its first value to its lowest, and the spread of its embeddings."}, "figure": {"caption": "Losses (each from its first point to its lowest, however little lies between; that of CRT rises again while more of a record is dropped) and the spread of embeddings (0: collapsed, 1: the sphere), means over seeds.", "name": "fig-baselines-training"}}
-figure = plots.training_curves(frame, labels)
+with page.drawn_from(lab):
+    figure = plots.training_curves(frame, labels)
 
 # %%
 cost = frame[frame["split"] == "train"]
@@ -372,7 +376,7 @@ if other:
         highlight=["MCCGAA"],
     )
 
-# %% tags=["hide-input", "hide-output"] mystnb={"code_prompt_show": "Table 3 task by task", "code_prompt_hide": "Table 3 task by task"}
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Table 3 task by task", "code_prompt_hide": "Table 3 task by task"}
 for name, task in paper.TASKS.items():
     if other and task in set(twin_frame["task"]):
         page.table(

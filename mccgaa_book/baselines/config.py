@@ -19,6 +19,7 @@ from mccgaa.settings import (
     choose,
     decisive,
     from_dict,
+    later,
     require,
     stable_hash,
 )
@@ -47,7 +48,7 @@ class Settings:
     lr: float = 1.0e-3  # of AdamW at the first step, section 4.1's
     weight_decay: float = 1.0e-4
     # Share of the run over which the rate rises to what the cosine says.
-    warmup: float = field(default=0.0, metadata={"later": True})
+    warmup: float = later(0.0)
     strength: float = 1.0  # of the augmentations, in [0, 1]
     augmentations: tuple[Augmentation, ...] = VIEWS
 

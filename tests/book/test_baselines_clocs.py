@@ -7,8 +7,15 @@ import torch
 from toy_baselines import batch, config, learns, make, matrix, signals
 
 from mccgaa.errors import ConfigError
+from mccgaa_book.baselines import clocs
 from mccgaa_book.baselines.base import Batch
-from mccgaa_book.baselines.clocs import lead_halves, patient_loss, segments, views
+from mccgaa_book.baselines.clocs import (
+    CLOCSSettings,
+    lead_halves,
+    patient_loss,
+    segments,
+    views,
+)
 
 TAU = 0.1
 
@@ -134,6 +141,18 @@ def test_a_step_compares_the_views_of_its_coding(coding):
     torch.testing.assert_close(found, known)
 
 
+def test_views_and_patients_of_all_processes_are_compared(monkeypatch):
+    method, asked = make("clocs"), []
+
+    def watched(x, group):
+        asked.append((x.shape[0], group))
+        return x
+
+    monkeypatch.setattr(clocs, "gather", watched)
+    method.loss(batch())
+    assert asked == [(4, method.group)] * 3
+
+
 def test_which_views_a_coding_has():
     x = signals()
     assert all(map(torch.equal, views(x, "cmsc"), segments(x)))
@@ -151,5 +170,7 @@ def test_the_smaller_half_of_an_odd_number_of_leads_comes_first():
 def test_an_unknown_coding_and_a_temperature_of_0_are_refused():
     with pytest.raises(ConfigError, match=r"clocs\.coding"):
         config("clocs", coding="cmc")
+    with pytest.raises(ConfigError, match=r"^clocs\.coding is 'cmc'; expected"):
+        CLOCSSettings(coding="cmc")
     with pytest.raises(ConfigError, match=r"clocs\.tau is 0.0; expected more than 0"):
         config("clocs", tau=0.0)

@@ -8,8 +8,16 @@ from toy_baselines import RATE, batch, config, learns, make, matrix, signals, si
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
+from mccgaa_book.baselines import patches
 from mccgaa_book.baselines.base import Backbone, Batch
-from mccgaa_book.baselines.patches import cut, draw_kept, hidden, put_back, take
+from mccgaa_book.baselines.patches import (
+    cut,
+    draw_kept,
+    hidden,
+    put_back,
+    take,
+    transformer,
+)
 from mccgaa_book.baselines.st_mem import (
     LeadTransformer,
     STMEMSettings,
@@ -225,3 +233,29 @@ def test_a_record_shorter_than_a_patch_and_an_odd_width_are_refused():
         make("st-mem", **SMALL | {"width": 18})
     with pytest.raises(ConfigError, match="masked"):
         config("st-mem", masked=1.5)
+
+
+def test_blocks_drop_nothing_in_training_and_take_a_mask():
+    torch.manual_seed(0)
+    blocks = transformer(16, 2, 4)
+    tokens = torch.randn(3, 5, 16)
+    assert torch.equal(blocks.train()(tokens), blocks(tokens))
+    later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    causal, changed = blocks(tokens, mask=later), tokens.clone()
+    changed[:, 3:] += 1
+    again = blocks(changed, mask=later)
+    assert torch.allclose(again[:, :3], causal[:, :3], atol=1e-5)
+    assert torch.allclose(blocks(tokens, later), causal, atol=1e-6)
+    # The last LayerNorm is there: each token has mean 0 and deviation 1.
+    assert torch.allclose(causal.mean(-1), torch.zeros(3, 5), atol=1e-5)
+    assert torch.allclose(causal.square().mean(-1), torch.ones(3, 5), atol=1e-3)
+
+
+def test_attention_on_a_cpu_is_a_product_of_matrices(monkeypatch):
+    used = []
+    kernels = patches.sdpa_kernel
+    monkeypatch.setattr(
+        patches, "sdpa_kernel", lambda one: used.append(one) or kernels(one)
+    )
+    transformer(16, 1, 4)(torch.randn(2, 3, 16))
+    assert used == [patches.SDPBackend.MATH]
