@@ -39,8 +39,8 @@ training (Ganin et al., JMLR 2016); the other weights are 1. Projector and predi
 those of SimSiam, of two layers each.
 
 Known: the discriminator stays at log 2 for the whole of a run, a guess, so that the
-game is not played; the views pass the encoder's batch normalisation one by one, which
-takes away what differs between them in each channel's mean.
+game is not played. Probably because the views pass the encoder's batch normalisation
+one by one, which takes away what differs between them in each channel's mean.
 
 Changed for 12-lead ECGs: the encoder is the 1D-ResNet18. Hyper-parameters: ours, as
 above.

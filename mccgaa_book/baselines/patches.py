@@ -6,12 +6,8 @@ sampling rate. Blocks are PyTorch's, normalised before each sublayer as in a ViT
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mccgaa.config import InputConfig
 from mccgaa.settings import require
@@ -52,21 +48,9 @@ def transformer(width: int, depth: int, heads: int) -> nn.TransformerEncoder:
         batch_first=True,
         norm_first=True,
     )
-    return Blocks(block, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False)
-
-
-class Blocks(nn.TransformerEncoder):
-    """The blocks; on a CPU attention is a product of matrices, without a tiled kernel.
-
-    Sequences have tens of tokens here, for which PyTorch's tiled kernel is the slower
-    one on a CPU: a step of ST-MEM takes a quarter longer with it.
-    """
-
-    def forward(self, src: Tensor, *masks: Any, **options: Any) -> Tensor:
-        """Encode (B, n, width) to the same shape."""
-        on_cpu = src.device.type == "cpu"
-        with sdpa_kernel(SDPBackend.MATH) if on_cpu else nullcontext():
-            return super().forward(src, *masks, **options)
+    return nn.TransformerEncoder(
+        block, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False
+    )
 
 
 def learned(*shape: int) -> nn.Parameter:

@@ -25,7 +25,7 @@ products without a temperature, a projection of the contexts for L_CC.
 
 Not the same, and known: the published code normalises moments to length 1 before it
 predicts any. Here they are as long as the encoder makes them, so that L_TC begins far
-above guessing and is below it only after a quarter of a run on 1,784 records.
+above guessing and is below it only after a quarter to a third of a run on real ECGs.
 
 Changed for 12-lead ECGs: the encoder is the 1D-ResNet18, its moments averaged to 32 per
 record, so that K is the same at any sampling rate. The transformer's blocks are those

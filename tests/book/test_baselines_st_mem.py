@@ -8,7 +8,6 @@ from toy_baselines import RATE, batch, config, learns, make, matrix, signals, si
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
-from mccgaa_book.baselines import patches
 from mccgaa_book.baselines.base import Backbone, Batch
 from mccgaa_book.baselines.patches import (
     cut,
@@ -249,13 +248,3 @@ def test_blocks_drop_nothing_in_training_and_take_a_mask():
     # The last LayerNorm is there: each token has mean 0 and deviation 1.
     assert torch.allclose(causal.mean(-1), torch.zeros(3, 5), atol=1e-5)
     assert torch.allclose(causal.square().mean(-1), torch.ones(3, 5), atol=1e-3)
-
-
-def test_attention_on_a_cpu_is_a_product_of_matrices(monkeypatch):
-    used = []
-    kernels = patches.sdpa_kernel
-    monkeypatch.setattr(
-        patches, "sdpa_kernel", lambda one: used.append(one) or kernels(one)
-    )
-    transformer(16, 1, 4)(torch.randn(2, 3, 16))
-    assert used == [patches.SDPBackend.MATH]
