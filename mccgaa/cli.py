@@ -43,7 +43,10 @@ __all__ = [
     "zeroshot",
 ]
 
-VARIANTS = "default: the rows of its table, or else the profile's `reproduce`"
+VARIANTS = (
+    "default: the rows of its table, or else the profile's `reproduce`; of `baselines` "
+    "all methods (random, simclr, byol, ...)"
+)
 
 
 @command(

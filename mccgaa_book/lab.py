@@ -32,7 +32,7 @@ from mccgaa.start import Start
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
-from mccgaa_book.baselines.experiment import plan_hash
+from mccgaa_book.baselines.plan import plan_hash
 from mccgaa_book.checkout import checkout, go_to_root
 from mccgaa_book.scored import prompting
 from mccgaa_twin.mirror import write_twin
@@ -278,7 +278,8 @@ class Lab:
 
     def config(self, variant: str | None = None, seed: int = 0) -> RunConfig:
         """The configuration of a variant; by default of the profile's first."""
-        return self.profile.run_config(variant, seed, self.overrides)
+        own = {k: v for k, v in self.overrides.items() if k != "baselines"}
+        return self.profile.run_config(variant, seed, own)
 
     def folder(self, variant: str, seed: int) -> Path | None:
         """Where the run of a variant and seed is, or will be; nothing is made.

@@ -26,12 +26,12 @@ from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
 from mccgaa.probe import Backbone
 from mccgaa.probing import CONVERGED
-from mccgaa.profile import Profile
 from mccgaa.run_folder import RunFolder
 from mccgaa.runtime import pick_device
-from mccgaa.settings import decisive, from_dict, merge, stable_hash
+from mccgaa.settings import from_dict, merge
 from mccgaa_book.baselines import registry
-from mccgaa_book.baselines.config import BASELINES, BaselineConfig, Plan
+from mccgaa_book.baselines.config import BaselineConfig
+from mccgaa_book.baselines.plan import plan_of
 from mccgaa_book.baselines.trainer import BaselineLearner, train
 from mccgaa_book.probed import probes
 from mccgaa_book.scored import aurocs
@@ -40,34 +40,6 @@ if TYPE_CHECKING:  # a lab runs experiments, which import this module
     from mccgaa_book.lab import Lab
 
 CURVE = 20  # points of a training curve that are kept
-
-
-def plan_of(profile: Profile) -> Plan:
-    """Read a profile's key `baselines`.
-
-    Raises:
-        ConfigError: it has none, or an unknown setting.
-    """
-    if profile.baselines is None:
-        raise ConfigError(
-            f"{profile.path} does not say how long baselines are trained; give it "
-            "`baselines`, such as {epochs: 100, batch_size: 128, seeds: [0]}."
-        )
-    plan = Plan.of(profile.baselines)
-    for name, given in plan.settings.items():
-        registry.settings(name, given)  # refuses what it does not know
-    return plan
-
-
-def plan_hash(profile: Profile) -> str:
-    """Name what decides the baselines' numbers beside the profile's own hash."""
-    plan = plan_of(profile)
-    made = {
-        name: decisive(registry.settings(name, plan.settings.get(name)))
-        for name in registry.trained_here()
-    }
-    how = [plan.epochs, plan.batch_size, plan.precision]
-    return stable_hash([BASELINES, how, made])
 
 
 def choose(
@@ -81,9 +53,18 @@ def choose(
         seeds: by default the plan's.
 
     Raises:
-        ConfigError: an unknown row or seed, or a variant that the profile lacks.
+        ConfigError: an unknown row or seed, a variant that the profile lacks, or a
+            setting laid over it that not all rows have.
     """
-    plan = plan_of(lab.profile)
+    plan = plan_of(lab.profile, lab.overrides)
+    strange = sorted(set(lab.overrides) - {"baselines", "model"})
+    if strange:
+        raise ConfigError(
+            f"{strange[0]} cannot be set for baselines: not all rows have it; "
+            "expected baselines.epochs, baselines.batch_size or "
+            "baselines.settings.METHOD.NAME, or a setting of model."
+        )
+    lab.config()  # refuses what model does not have
     there = [
         name
         for name, entry in registry.ENTRIES.items()
@@ -137,7 +118,7 @@ def baselines(lab: Lab, names: Sequence[str], seeds: Sequence[int]) -> pd.DataFr
 
 def run_config(lab: Lab, name: str, seed: int) -> BaselineConfig:
     """The configuration of one baseline under a profile and what is laid over it."""
-    plan = plan_of(lab.profile)
+    plan = plan_of(lab.profile, lab.overrides)
     settings = registry.settings(name, plan.settings.get(name))
     model = merge(lab.profile.model, lab.overrides.get("model", {}))
     encoder = {**model.get("encoder", {}), "cam": "none"}

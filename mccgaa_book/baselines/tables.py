@@ -48,10 +48,49 @@ def table3(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def mean_of_tasks(frame: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
-    """Average `table3` over tasks, without the deviations."""
+    """Average `table3` over tasks.
+
+    Returns:
+        Its columns, where a deviation is that of the mean over tasks from seed to seed,
+        and "seeds".
+    """
+    tasks = list(tasks)
     by_task = [table3(frame, task) for task in tasks]
     mean = sum(by_task[1:], by_task[0]) / len(by_task)
-    return mean.drop(columns=[name for name in mean if "SD" in name])
+    own = frame[frame["task"].isin(tasks)]
+    for name in [name for name in mean if name.endswith("SD")]:
+        share = name.removesuffix(" % SD")
+        found = means_of_seeds(own, f"auroc_{share}")
+        mean[name] = [pd.Series(found[n]).std() for n in ENTRIES if n in found]
+    counts = means_of_seeds(own, f"auroc_{SHARES[0]}")
+    return mean.assign(seeds=[len(counts[n]) for n in ENTRIES if n in counts])
+
+
+def means_of_seeds(frame: pd.DataFrame, metric: str) -> dict[str, list[float]]:
+    """Average a macro metric of the test split over tasks: variant -> one per seed."""
+    macro = frame[(frame["split"] == "test") & (frame["class"] == "")]
+    of = macro[macro["metric"] == metric].groupby(["variant", "seed"])["value"].mean()
+    return {str(name): list(own) for name, own in of.groupby("variant")}
+
+
+def seeds_of(frame: pd.DataFrame) -> str:
+    """Say how many seeds rows have, such as "2 or 3"."""
+    macro = frame[(frame["split"] == "test") & (frame["class"] == "")]
+    counts = macro.groupby("variant")["seed"].nunique()
+    return " or ".join(map(str, sorted(counts.unique())))
+
+
+def undecided(frame: pd.DataFrame) -> float:
+    """The share of class cells at 1 % that are exactly 50: no positive was drawn."""
+    cells = frame[(frame["metric"] == "auroc_1") & (frame["class"] != "")]
+    return float((cells["value"] == 50).mean())
+
+
+def flat(frame: pd.DataFrame) -> list[str]:
+    """Tasks that have the same number in every row at 1 %."""
+    probed = over_seeds(frame, "auroc_1")["mean"].round(1)
+    kinds = probed.groupby("task").nunique()
+    return [str(task) for task in kinds.index[kinds == 1]]
 
 
 def means_last(rows: pd.DataFrame) -> pd.DataFrame:

@@ -292,7 +292,7 @@ def _outdated(path: Path) -> str | None:
     hashes = {name: profile.hash for name, profile in profiles.items()}
     plan = ""
     if "plan" in stamp:  # of the baselines, whose settings lie beside their networks
-        from mccgaa_book.baselines.experiment import plan_hash
+        from mccgaa_book.baselines.plan import plan_hash
 
         plan = plan_hash(profiles[stamp["profile"]])
     return results.outdated(path, hashes, plan)

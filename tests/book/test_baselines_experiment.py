@@ -20,7 +20,13 @@ from mccgaa.profile import Profile
 from mccgaa.settings import load_yaml
 from mccgaa_book import experiments, paper, results
 from mccgaa_book.baselines import experiment, registry, tables
-from mccgaa_book.baselines.experiment import baselines, choose, missing, plan_hash
+from mccgaa_book.baselines.experiment import (
+    baselines,
+    choose,
+    missing,
+    run_config,
+)
+from mccgaa_book.baselines.plan import plan_hash
 from mccgaa_book.lab import Lab
 
 PROFILE = """
@@ -54,8 +60,8 @@ class ToyLab:
     def store(self, name: str = "pretrain") -> SignalStore:
         return self.packed
 
-    def config(self, variant: str, seed: int = 0):
-        return self.profile.run_config(variant, seed)
+    def config(self, variant: str | None = None, seed: int = 0):
+        return Lab.config(self, variant, seed)
 
     def run(self, variant: str, seed: int):
         torch.manual_seed(seed)
@@ -93,6 +99,22 @@ def test_rows_and_seeds_are_the_plans_unless_they_are_named(lab):
         choose(lab, ["merl"], None)
     with pytest.raises(ConfigError, match=r"no seed 7 for baselines; it has 0, 1"):
         choose(lab, None, [7])
+
+
+def test_what_is_laid_over_a_profile_reaches_the_runs_or_is_refused(lab):
+    lab.overrides = {"baselines": {"epochs": 7, "settings": {"simclr": {"dim": 9}}}}
+    made = run_config(lab, "simclr", 0)
+    assert made.pretrain.epochs == 7 and made.settings.dim == 9
+    assert choose(lab, ["simclr", "mccgaa"], [0]) == (["simclr", "mccgaa"], [0])
+    for given, said in (
+        ({"pretrain": {"epochs": 2}}, r"^pretrain cannot be set for baselines"),
+        ({"model": {"deep": 1}}, "deep"),
+        ({"baselines": {"epochs": 0}}, r"baselines\.epochs"),
+        ({"baselines": {"settings": {"simclr": {"temprature": 1}}}}, "temprature"),
+    ):
+        lab.overrides = given
+        with pytest.raises(ConfigError, match=said):
+            choose(lab, ["simclr"], [0])
 
 
 def test_a_profile_without_a_plan_is_refused(lab, tmp_path, twin_store):
@@ -258,7 +280,7 @@ def test_table_2_probes_what_reads_no_text_and_asks_the_others_without_a_probe()
     assert np.isnan(tables.table2(frame).loc["MCCGAA", "csn"])
 
 
-def test_the_mean_of_tasks_leaves_the_deviations_out():
+def test_the_mean_of_tasks_of_single_seeds_has_no_deviations():
     rows = [
         macro(name, value, f"auroc_{share}", task=task)
         for task, value in (("csn", 60.0), ("form", 70.0))
@@ -283,3 +305,36 @@ def test_means_come_last_ours_before_the_printed_one():
     assert short.loc["SimCLR", "mean"] == 65.5
     both = [wide.loc["SimCLR", f"{t}, paper"] for t in tasks]
     assert short.loc["SimCLR", "mean, paper"] == pytest.approx(sum(both) / 2)
+
+
+def test_the_mean_over_tasks_has_the_deviation_of_the_mean_and_counts_seeds():
+    values = {("simclr", 0): (60, 80), ("simclr", 1): (64, 84), ("mccgaa", 0): (70, 90)}
+    rows = [
+        macro(name, value, f"auroc_{share}", seed, task)
+        for (name, seed), both in values.items()
+        for task, value in zip(("csn", "super"), both, strict=True)
+        for share in (1, 10, 100)
+    ]
+    frame = pd.DataFrame(rows)
+    found = tables.mean_of_tasks(frame, ["csn", "super"])
+    assert found["100 %"].to_dict() == {"SimCLR": 72, "MCCGAA": 80}
+    assert found["1 % SD"]["SimCLR"] == pytest.approx(8**0.5)  # of 70 and 74
+    assert np.isnan(found["1 % SD"]["MCCGAA"])
+    assert found["seeds"].to_dict() == {"SimCLR": 2, "MCCGAA": 1}
+    assert tables.seeds_of(frame) == "1 or 2"
+    one = tables.mean_of_tasks(frame, ["csn"])
+    assert one["10 %"]["SimCLR"] == 62
+    assert one["10 % SD"]["SimCLR"] == pytest.approx(8**0.5)
+
+
+def test_classes_without_a_positive_and_tasks_that_tell_no_rows_apart_are_named():
+    rows = [
+        macro(name, value, "auroc_1", task=task)
+        for name in ("simclr", "mccgaa")
+        for task, value in (("csn", 50.0), ("super", 60.0 + len(name)))
+    ]
+    rows[-1]["value"] = 61.0
+    cells = [macro("simclr", value, "auroc_1") for value in (50.0, 71.0, 50.0, 49.0)]
+    frame = pd.DataFrame(rows + [one | {"class": "AFIB"} for one in cells])
+    assert tables.flat(frame) == ["csn"]
+    assert tables.undecided(frame) == 0.5

@@ -16,7 +16,7 @@ from mccgaa.errors import BookError
 from mccgaa.profile import Profile
 from mccgaa_book import results
 from mccgaa_book.baselines import registry
-from mccgaa_book.baselines.experiment import plan_hash
+from mccgaa_book.baselines.plan import plan_hash
 from mccgaa_book.checkout import checkout
 from mccgaa_book.experiments import OTHERS
 from mccgaa_book.probed import RANDOM
