@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mccgaa.plus.augment import AUGMENTATIONS, augment
@@ -23,7 +24,7 @@ def augmentations(
     *,
     lead: int = 1,
     strength: float = 1.0,
-    seconds: float = 4.0,
+    seconds: float = 2.5,
     seed: int = 0,
     standardised: bool = True,
 ) -> Figure:
@@ -54,8 +55,9 @@ def augmentations(
     time = np.arange(signals.shape[-1])[shown] / rate
     for panel, name in zip(panels.flat, names, strict=False):
         varied = _changed(signals, rate, name, lead, strength, seed, standardised)
-        panel.plot(time, signals[0, lead, shown], color=style.GREY, linewidth=1.0)
-        panel.plot(time, varied[0, lead, shown], color=style.BLUE, linewidth=1.0)
+        before = {"color": style.GREY, "linewidth": 2.5, "alpha": 0.4}
+        panel.plot(time, signals[0, lead, shown], **before)
+        panel.plot(time, varied[0, lead, shown], color=style.BLUE, linewidth=0.9)
         panel.set_title(name, fontsize=9)
     for panel in panels.flat[len(names) :]:
         panel.set_visible(False)
@@ -84,35 +86,46 @@ def _changed(
     return varied
 
 
-def training_curves(frame: pd.DataFrame, labels: dict[str, str]) -> Figure:
-    """Draw each method's loss and the spread of its embeddings over training.
-
-    Losses of different methods have different units, so each is drawn from its first
-    point (1) to its lowest (0).
+def training_curves(
+    frame: pd.DataFrame, labels: Mapping[str, str], guesses: Mapping[str, float]
+) -> Figure:
+    """Draw each method's loss and the spread of its embeddings, in a panel of its own.
 
     Args:
         frame: of the experiment "baselines", rows of split "train".
-        labels: variant -> what the legend says, in its order.
+        labels: variant -> its panel's title, in their order; variants without a curve
+            have no panel.
+        guesses: variant -> what its loss is where nothing has been learned.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(style.WIDTH, 3.2))
-    looks = zip(labels.items(), style.of_methods(labels.values()), strict=True)
-    for number, ((variant, label), colour) in enumerate(looks):
-        look = {
-            "color": colour,
-            "linestyle": "-" if number < len(style.PALETTE) else "--",
-            "label": label,
-        }
-        loss = curve(frame, variant, "loss")
-        if loss.empty:
-            continue
-        low, high = loss.min(), loss.iloc[0]
-        left.plot(loss.index, (loss - low) / max(high - low, 1e-12), **look)
-        spread = curve(frame, variant, "spread")
-        right.plot(spread.index, spread, **look)
-    left.set(xlabel="share of training (%)", ylabel="loss, first to lowest")
-    right.set(xlabel="share of training (%)", ylabel="spread of embeddings")
-    right.set_ylim(bottom=0)
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    found = {name: curve(frame, name, "loss") for name in labels}
+    found = {name: loss for name, loss in found.items() if len(loss)}
+    columns = 4
+    rows = max(1, math.ceil(len(found) / columns))
+    fig, panels = plt.subplots(
+        rows, columns, figsize=(style.WIDTH, 1.5 * rows + 0.2), squeeze=False
+    )
+    for i, (panel, (name, loss)) in enumerate(
+        zip(panels.flat, found.items(), strict=False)
+    ):
+        panel.plot(loss.index, loss, color=style.BLUE, linewidth=1.2)
+        if name in guesses:
+            panel.axhline(guesses[name], color=style.BLUE, linestyle=":", linewidth=0.9)
+        panel.set_title(labels[name], fontsize=9)
+        panel.yaxis.set_major_locator(MaxNLocator(3))
+        spread = curve(frame, name, "spread")
+        right = panel.twinx()
+        right.plot(spread.index, spread, color=style.GREY, linewidth=0.9)
+        right.set_ylim(0, 1.1)
+        last = i % columns == columns - 1 or i == len(found) - 1
+        right.set_yticks([0, 1] if last else [])
+        right.spines["right"].set_visible(last)
+        panel.set_xticks([0, 100])
+        panel.tick_params(labelsize=8)
+        right.tick_params(labelsize=8, colors=style.GREY)
+    for panel in panels.flat[len(found) :]:
+        panel.set_visible(False)
+    fig.supxlabel("share of training (%)", fontsize=9)
+    fig.supylabel("loss", fontsize=9, color=style.BLUE)
     return fig
 
 

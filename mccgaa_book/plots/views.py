@@ -91,7 +91,9 @@ def parts_seen(parts: Mapping[str, ArrayLike], seconds: float) -> Figure:
         ax.set(title=title, xlabel="time (s)")
         ax.tick_params(length=0)
     axes[0][0].set_yticks(np.arange(len(LEADS)) + 0.5, LEADS)
-    named = zip(("hidden", "first view", "second view"), colours.colors, strict=True)
+    named = zip(
+        ("hidden", "first view, or seen", "second view"), colours.colors, strict=True
+    )
     handles = [Patch(color=colour, label=label) for label, colour in named]
     fig.legend(handles=handles, loc="outside lower center", ncols=3)
     return fig

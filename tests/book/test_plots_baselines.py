@@ -50,12 +50,19 @@ def rows(variant: str, seed: int, losses: list[float]) -> list[dict]:
     ]
 
 
-def test_curves_are_means_over_seeds_from_the_first_point_to_the_lowest() -> None:
+def test_each_method_has_a_panel_of_its_mean_curves_and_of_what_a_guess_costs() -> None:
     frame = pd.DataFrame(rows("byol", 0, [4.0, 2.0]) + rows("byol", 1, [6.0, 2.0]))
+    frame = pd.concat([frame, pd.DataFrame(rows("simclr", 0, [3.0, 1.0]))])
     found = curve(frame, "byol", "loss")
     assert found.to_dict() == {50: 5.0, 100: 2.0}
-    left, right = training_curves(frame, {"byol": "BYOL", "crt": "CRT"}).axes
-    (line,), (spread,) = left.lines, right.lines
-    assert line.get_label() == "BYOL" and list(line.get_xdata()) == [50, 100]
-    np.testing.assert_allclose(line.get_ydata(), [1.0, 0.0])
-    np.testing.assert_allclose(spread.get_ydata(), [0.5, 0.2])
+    labels = {"byol": "BYOL", "crt": "CRT", "simclr": "SimCLR"}
+    figure = training_curves(frame, labels, {"simclr": 3.5, "crt": 9.0})
+    panels = [one for one in figure.axes if one.get_visible() and one.lines]
+    assert [one.get_title() for one in panels] == ["BYOL", "SimCLR", "", ""]
+    (loss,), (low, guess) = panels[0].lines, panels[1].lines
+    assert list(loss.get_xdata()) == [50, 100]
+    np.testing.assert_allclose(loss.get_ydata(), [5.0, 2.0])
+    np.testing.assert_allclose(low.get_ydata(), [3.0, 1.0])
+    np.testing.assert_allclose(guess.get_ydata(), [3.5, 3.5])
+    for panel, known in zip(panels[2:], ([0.5, 0.2], [0.3, 0.1]), strict=True):
+        np.testing.assert_allclose(panel.lines[0].get_ydata(), known)

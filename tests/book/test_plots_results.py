@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 
 from mccgaa_book.plots import (
     ablations,
-    baselines,
     gafa,
     results,
     robustness,
@@ -93,18 +92,8 @@ def by_frequency() -> pd.DataFrame:
         ),
         lambda: robustness.leads(pd.DataFrame(0.0, index=["I"], columns=METHODS)),
         lambda: robustness.frequency(by_frequency()),
-        lambda: baselines.training_curves(
-            pd.DataFrame(
-                [
-                    {"variant": n, "split": "train", "metric": m, "value": 1.0}
-                    for n in METHODS
-                    for m in ("loss_0", "loss_100", "spread_0", "spread_100")
-                ]
-            ),
-            {name: name for name in METHODS},
-        ),
     ],
-    ids=["losses", "held out", "classes", "levels", "leads", "frequency", "baselines"],
+    ids=["losses", "held out", "classes", "levels", "leads", "frequency"],
 )
 def test_each_figure_of_methods_has_the_methods_colours(draw):
     style.use()

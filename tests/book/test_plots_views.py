@@ -84,4 +84,4 @@ def test_parts_are_drawn_by_lead_from_the_top():
     assert list(image.get_extent()) == [0, 8.0, 12, 0]
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()][:2] == ["I", "II"]
     labels = [t.get_text() for t in fig.legends[0].get_texts()]
-    assert labels == ["hidden", "first view", "second view"]
+    assert labels == ["hidden", "first view, or seen", "second view"]
