@@ -2,7 +2,8 @@
 
 A run is a folder `<method>-<hash of what decides its numbers>` under the profile's
 runs, as one of MCCGAA is, and `mccgaa.pretrain.Trainer` fills it. history.csv has the
-method's losses and, as `spread`, how far its embeddings are from collapsed.
+method's losses and, as `spread`, how far its embeddings are from collapsed; epochs.csv
+has the same of what is probed, as `features`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from mccgaa.runtime import (
     process_group,
     seed_step,
 )
-from mccgaa_book.baselines.base import Batch, Method
+from mccgaa_book.baselines.base import Batch, Method, spread
 from mccgaa_book.baselines.config import BaselineConfig
 from mccgaa_book.baselines.registry import build, method
 
@@ -164,18 +165,34 @@ class BaselineTrainer(Trainer):
     def end_epoch(self, epoch: int) -> None:
         """Refuse to go on with embeddings that have all become the same.
 
+        Both what the loss compares is watched and what is probed: the batch
+        normalisation of a head would spread features that lie next to one point.
+
         Raises:
             RunError: they have, over this epoch.
         """
         super().end_epoch(epoch)
+        features = float(spread(self.features()))
+        self.epochs[-1]["features"] = features
+        self.folder.write_epochs(self.epochs)
         history = pd.read_csv(self.folder.history)
-        found = history.loc[history["epoch"] == epoch, "spread"].mean()
-        if found < COLLAPSED:
-            raise RunError(
-                f"{self.folder.path}: the embeddings have collapsed, their spread is "
-                f"{found:.1e} in epoch {epoch} (1 is the sphere, see history.csv): "
-                "lower baselines.settings.METHOD.lr, or give a larger batch."
-            )
+        compared = history.loc[history["epoch"] == epoch, "spread"].mean()
+        for name, found in (("embeddings", compared), ("features", features)):
+            if found < COLLAPSED:
+                raise RunError(
+                    f"{self.folder.path}: the {name} have collapsed, their spread is "
+                    f"{found:.1e} in epoch {epoch} (1 is the sphere, see history.csv "
+                    "and epochs.csv): lower "
+                    f"baselines.settings.{self.config.method}.lr, or give a larger "
+                    "baselines.batch_size."
+                )
+
+    @torch.no_grad()
+    def features(self) -> Tensor:
+        """Encode the first training ECGs as a probe sees them, (B, D)."""
+        rows = self.pairs.train[: self.config.pretrain.batch_size]
+        signals = torch.from_numpy(self.pairs.store.batch(rows))
+        return self.learner.model.eval().features(signals.to(self.device))
 
 
 def train(

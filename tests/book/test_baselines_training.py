@@ -16,7 +16,7 @@ from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.pretrain import Trainer
 from mccgaa_book.baselines import registry, trainer
-from mccgaa_book.baselines.base import Batch, Method
+from mccgaa_book.baselines.base import Batch, Method, spread
 from mccgaa_book.baselines.config import BaselineConfig, Plan
 from mccgaa_book.baselines.trainer import Signals, train
 
@@ -160,16 +160,20 @@ def test_subjects_are_numbered_and_unknown_ones_differ(store):
 
 
 @pytest.mark.parametrize(
-    ("value", "spread", "message"),
+    ("value", "spread", "probed", "message"),
     [
-        (float("nan"), 1.0, "the loss is nan at step 0"),
-        (1.0, 1e-3, r"the embeddings have collapsed, .* 1.0e-03 in epoch 0"),
+        (float("nan"), 1.0, 1.0, "the loss is nan at step 0"),
+        (1.0, 1e-3, 1.0, r"the embeddings have collapsed, .* 1.0e-03 in epoch 0"),
+        (1.0, 1.0, 1e-4, r"the features have collapsed, .*e-0[3-9] in epoch 0"),
     ],
 )
 def test_a_method_that_diverges_or_collapses_fails_loudly(
-    value, spread, message, store, tmp_path, monkeypatch
+    value, spread, probed, message, store, tmp_path, monkeypatch
 ):
     class Broken(Method):
+        def features(self, x):
+            return 1 + probed * super().features(x)
+
         def loss(self, batch: Batch):
             h = self.features(batch.signals).sum()
             return {"loss": value + 0 * h, "spread": torch.tensor(spread)}
@@ -219,3 +223,22 @@ def test_what_is_no_baseline_is_not_read(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RunError, match="holds no baseline that can be read"):
         registry.load(tmp_path)
+
+
+def test_each_step_lets_the_method_follow(store, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        registry.method("byol"), "after_step", lambda self, done: seen.append(done)
+    )
+    run("byol", store, tmp_path)
+    assert seen == [i / 10 for i in range(10)]
+
+
+def test_the_spread_of_what_is_probed_is_kept_for_each_epoch(store, tmp_path):
+    folder = run("simsiam", store, tmp_path)
+    epochs = pd.read_csv(folder / "epochs.csv")
+    rows = Signals(store).train[: PLAN.batch_size]
+    with torch.no_grad():
+        z = registry.load(folder).features(torch.from_numpy(store.batch(rows)))
+    assert epochs["features"].iloc[-1] == pytest.approx(float(spread(z)), rel=1e-4)
+    assert len(epochs) == PLAN.epochs and (epochs["features"] > 0.01).all()
