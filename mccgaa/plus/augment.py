@@ -1,8 +1,8 @@
-"""Augmentations: signals varied as recordings vary, none of which changes a finding.
+"""Augmentations: signals varied as recordings vary, so that findings stay.
 
 Each takes a batch (B, 12, T) and draws what it does for each record on its own, on the
 device of the batch, from torch's generator. No beat is moved against the others or
-taken from another record, so what a label rests on stays.
+taken from another record. Two may still hide or shift a finding: see `PRESETS`.
 
 A lead that a record lacks is all zeros and stays so, as does the padding of a short
 record: noise is added where there is a signal.

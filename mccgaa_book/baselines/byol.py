@@ -62,6 +62,7 @@ class BYOLSettings(Settings):
         super().__post_init__()
         check_range("byol.decay", self.decay, 0, 1)
         check_range("byol.widen", self.widen, 1)
+        check_range("byol.dim", self.dim, 1)
 
 
 @in_float32

@@ -10,30 +10,27 @@ positive when they come from the same *patient*, from one record or from two of 
 batch.
 
 .. math::
-    \mathcal L = \mathcal L_{diag}^{AB} + \mathcal L_{diag}^{BA}
-        + \mathcal L_{off}^{AB} + \mathcal L_{off}^{BA}, \qquad
-    \mathcal L_{diag}^{AB} = -\frac 1 B \sum_i \log p_{ii}, \qquad
-    \mathcal L_{off}^{AB} = -\frac 1 {|J|} \sum_{(i, j) \in J} \log p_{ij}
+    \mathcal L = \mathcal L^{AB} + \mathcal L^{BA}, \qquad
+    \mathcal L^{AB} = -\frac 1 {|J|} \sum_{(i, j) \in J} \log p_{ij}
 
-with p_ij the softmax over j of cos(a_i, b_j) / tau, and J the pairs of different
-records of one patient.
+with p_ij the softmax over j of cos(a_i, b_j) / tau, and J all pairs of one patient, a
+record with itself among them.
 
-Kept: the loss, the three codings, no augmentation, and that the views' embeddings
-themselves are compared.
-
-Not the same, and known: the published network ends in a linear layer, whose output is
-compared and probed. Here it is the mean of the last map, whose cosines cannot be
-negative. And the paper's batches hold every lead on its own, so many pairs of one
-patient; here most hold none, some a single one, which then weighs as much in the loss
-as all records do with themselves.
+Kept: the three codings, no augmentation, and the linear layer at the end whose output
+is compared. A probe sees what comes before it, as with all methods here.
 
 Changed for 12-lead ECGs: the paper encodes one lead at a time. A probe sees all twelve
 at once, so a segment has all leads here, and CMLC parts the leads in two random halves;
 the other half is zero, as a missing lead is everywhere in this project. A segment is
-half of a record. Which of the three codings the printed row ran is not said; CMSC is
-the default, since its views have all leads, as the records of a probe have.
+half of a record. The paper averages over the pairs of a record with itself and over
+those of different records apart, in batches where each lead is a row and a patient has
+many. Here most batches have no pair of different records and some a single one, which
+would weigh as much as all others together; all pairs have the same weight instead.
+Which of the three codings the printed row ran is not said; CMSC is the default, since
+its views have all leads, as the records of a probe have.
 
-Hyper-parameters: tau 0.1 (the paper).
+Hyper-parameters: tau 0.1 (the paper); an embedding of 256 numbers (the paper tries 32
+to 320).
 """
 
 from __future__ import annotations
@@ -42,13 +39,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mccgaa.gather import gather
-from mccgaa.settings import check_choices, require
+from mccgaa.settings import check_choices, check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
-from mccgaa_book.baselines.config import Settings
+from mccgaa_book.baselines.config import BaselineConfig, Settings
 
 Coding = Literal["cmsc", "cmlc", "cmsmlc"]
 
@@ -59,11 +56,13 @@ class CLOCSSettings(Settings):
 
     coding: Coding = "cmsc"
     tau: float = 0.1
+    dim: int = 256  # of what is compared
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choices(self, "clocs")
         require(self.tau > 0, "clocs.tau", self.tau, "more than 0")
+        check_range("clocs.dim", self.dim, 1)
 
 
 def segments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +92,7 @@ def views(x: Tensor, coding: Coding) -> tuple[Tensor, Tensor]:
 
 @in_float32
 def patient_loss(a: Tensor, b: Tensor, patients: Tensor, tau: float) -> Tensor:
-    """Contrast views of patients: L_diag and L_off, both directions.
+    """Contrast views of patients, in both directions.
 
     Args:
         a, b: (B, M), the two views' embeddings.
@@ -101,15 +100,9 @@ def patient_loss(a: Tensor, b: Tensor, patients: Tensor, tau: float) -> Tensor:
         tau: temperature.
     """
     scores = normalize(a, dim=1) @ normalize(b, dim=1).T / tau  # (B, B)
-    itself = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-    others = (patients[:, None] == patients) & ~itself  # J
-    total = scores.new_zeros(())
-    for direction in (scores, scores.T):
-        log_p = direction.log_softmax(1)
-        total = total - log_p.diagonal().mean()
-        # No pair in J: the sum is 0, and so is this part.
-        total = total - (log_p * others).sum() / others.sum().clamp(min=1)
-    return total
+    same = patients[:, None] == patients  # J, (B, B)
+    log_p = scores.log_softmax(1) + scores.T.log_softmax(1)  # J is symmetric
+    return -(log_p * same).sum() / same.sum()
 
 
 class CLOCS(Method):
@@ -117,10 +110,14 @@ class CLOCS(Method):
 
     Settings = CLOCSSettings
 
+    def __init__(self, config: BaselineConfig) -> None:
+        super().__init__(config)
+        self.project = nn.Linear(self.encoder.width, self.settings.dim)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Contrast two views of each patient."""
         parts = views(batch.signals, self.settings.coding)
-        a, b = (gather(self.features(part), self.group) for part in parts)
+        a, b = (gather(self.project(self.features(part)), self.group) for part in parts)
         patients = gather(batch.subjects, self.group)
         return {
             "loss": patient_loss(a, b, patients, self.settings.tau),

@@ -46,7 +46,7 @@ class Settings:
     """What every method has; each method's own settings extend it."""
 
     lr: float = 1.0e-3  # of AdamW at the first step, section 4.1's
-    weight_decay: float = 1.0e-4
+    weight_decay: float = 1.0e-4  # SimSiam's; the same for all methods here
     # Share of the run over which the rate rises to what the cosine says.
     warmup: float = later(0.0)
     strength: float = 1.0  # of the augmentations, in [0, 1]

@@ -64,6 +64,7 @@ class MoCoV3Settings(Settings):
         require(warm, "moco-v3.temperature", self.temperature, "more than 0")
         check_range("moco-v3.decay", self.decay, 0, 1)
         check_range("moco-v3.widen", self.widen, 1)
+        check_range("moco-v3.dim", self.dim, 1)
 
 
 @in_float32

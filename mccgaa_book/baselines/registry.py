@@ -83,7 +83,7 @@ ENTRIES: dict[str, Entry] = {
         "ASTCL",
         "Wang et al., IEEE TNNLS 2024, doi 10.1109/TNNLS.2023.3272153",
         "astcl:ASTCL",
-        kind="contrastive",
+        kind="non-contrastive",
     ),
     "crt": Entry(
         "CRT",

@@ -21,7 +21,8 @@ batches are of hundreds, not thousands.
 
 Hyper-parameters: temperature 0.1, the paper's best for normalised embeddings at 100
 epochs (its table 5); head as in its section 4.2; learning rate as in section 4.1 of
-MCCGAA for all baselines; weight decay 1e-4, near the paper's 1e-6 for LARS.
+MCCGAA for all baselines; weight decay 1e-4 as for all methods here (the paper has 1e-6,
+with LARS).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mccgaa.gather import ALONE, Group, gather_both
-from mccgaa.settings import require
+from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
 
@@ -49,6 +50,7 @@ class SimCLRSettings(Settings):
         super().__post_init__()
         warm = self.temperature > 0
         require(warm, "simclr.temperature", self.temperature, "more than 0")
+        check_range("simclr.dim", self.dim, 1)
 
 
 @in_float32

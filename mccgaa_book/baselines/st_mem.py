@@ -32,8 +32,9 @@ encoder has 5 blocks of width 256, 4.0 million parameters, next to the 3.8 of th
 10 s has 33 patches, and its last 0.1 s belongs to none; the paper crops 9 s.
 
 Hyper-parameters: patches of 0.3 s (75 samples at 250 Hz) as published, 75 % hidden as
-in the paper; width and depth so that parameters match; the rate is that of all methods,
-and rises over the first 5 % of the run, as that of masked autoencoders does.
+in the paper (24 of 33 patches, where the published code would hide 25); width and depth
+so that parameters match; the rate is that of all methods, and rises over the first 5 %
+of the run, as that of masked autoencoders does.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ import torch
 from torch import Tensor, nn
 
 from mccgaa.config import InputConfig
-from mccgaa.settings import check_range
+from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
 from mccgaa_book.baselines.patches import (
@@ -75,6 +76,7 @@ class STMEMSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("st-mem.masked", self.masked, 0, 1)
+        require(self.patch > 0, "st-mem.patch", self.patch, "more than 0 s")
         for name in ("width", "depth", "heads", "decoder_depth"):
             check_range(f"st-mem.{name}", getattr(self, name), 1)
 

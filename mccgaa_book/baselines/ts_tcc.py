@@ -21,19 +21,18 @@ with w and s exchanged in the other direction; L_CC is SimCLR's loss of the proj
 contexts.
 
 Kept: both kinds of view, prediction across views, a transformer with a class token, dot
-products without a temperature, a projection of the contexts for L_CC.
-
-Not the same, and known: the published code normalises moments to length 1 before it
-predicts any. Here they are as long as the encoder makes them, so that L_TC begins far
-above guessing and is below it only after a quarter to a third of a run on real ECGs.
+products without a temperature, a projection of the contexts for L_CC. From the
+published code: moments have length 1 before anything is predicted from or of them;
+without it L_TC begins far above a guess.
 
 Changed for 12-lead ECGs: the encoder is the 1D-ResNet18, its moments averaged to 32 per
 record, so that K is the same at any sampling rate. The transformer's blocks are those
 of a ViT, and positions are added, without which it does not know what came last. The
-leads of a record are cut and reordered together. Scaling draws from N(1, 0.1), and
-noise has 5 % (weak) and 20 % (strong) of a lead's deviation; the published 80 % would
-hide all waves but the QRS. The strong view changes the rhythm that a label may rest on:
-the method is built on that, and no other method here reorders segments.
+leads of a record are cut and reordered together. Scaling draws from N(1, 0.1) instead
+of N(2, 1.1), and noise has 5 % (weak) and 20 % (strong) of a lead's deviation; the
+published 80 % would hide all waves but the QRS. The strong view changes the rhythm that
+a label may rest on: the method is built on that, and no other method here reorders
+segments.
 
 Hyper-parameters: K is 40 % of the moments, lambda 1 and 0.7, tau 0.2 (the paper,
 section 4); width 100, up to 8 segments (its published configuration for human activity,
@@ -73,11 +72,14 @@ class TSTCCSettings(Settings):
     temporal: float = 1.0  # lambda_1
     contextual: float = 0.7  # lambda_2
     tau: float = 0.2
+    unit: bool = True  # moments of length 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("ahead", "width", "depth", "heads", "segments"):
             check_range(f"ts-tcc.{name}", getattr(self, name), 1)
+        for name in ("scale", "weak_noise", "strong_noise"):
+            check_range(f"ts-tcc.{name}", getattr(self, name), 0)
         past = f"more than ts-tcc.ahead, which is {self.ahead}"
         require(self.moments > self.ahead, "ts-tcc.moments", self.moments, past)
         require(self.tau > 0, "ts-tcc.tau", self.tau, "more than 0")
@@ -167,9 +169,10 @@ class TSTCC(Method):
         return _noisy(shuffled, self.settings.strong_noise)
 
     def moments(self, x: Tensor) -> Tensor:
-        """Encode a view (B, D, T) to moments (B, n, C)."""
+        """Encode a view (B, D, T) to moments (B, n, C), each of length 1."""
         maps = self.encoder.feature_map(self.scaled(x))  # (B, C, T')
-        return F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
+        moments = F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
+        return F.normalize(moments, dim=2) if self.settings.unit else moments
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Predict across views, then contrast the contexts."""

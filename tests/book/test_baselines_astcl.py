@@ -247,3 +247,48 @@ def test_each_views_projection_predicts_that_of_the_other(monkeypatch):
     for (predicted, target), own, other in zip(found, z, reversed(z), strict=True):
         assert torch.allclose(predicted, method.predict(own), atol=1e-6)
         assert torch.allclose(target, other, atol=1e-6)
+
+
+def test_the_views_are_noise_and_a_filter_and_each_term_is_a_mean(monkeypatch):
+    method = make("astcl", **SMALL, leads=12)
+    moments, seen = method.moments, []
+    monkeypatch.setattr(method, "view", lambda x: 0 * x + 1)
+    monkeypatch.setattr(method, "denoised", lambda x: 0 * x + 2)
+    monkeypatch.setattr(method, "moments", lambda x: seen.append(x) or moments(x))
+    for name in ("patient_similarity", "moment_similarity"):
+        module = f"mccgaa_book.baselines.astcl.{name}"
+        monkeypatch.setattr(module, lambda *given: torch.tensor(1.0))
+    found = method.loss(batch())
+    assert [x.unique().item() for x in seen] == [1, 2]
+    assert found["patient"] == found["predict"] == -1
+
+
+def test_the_encoder_is_left_alone_at_the_start():
+    method = make("astcl", **SMALL)
+    game = method.loss(batch(8, progress=0.0))["adversarial"]
+    weight = method.encoder.stem[0].weight
+    assert torch.autograd.grad(game, weight)[0].abs().max() == 0
+
+
+def test_patients_and_projections_of_all_processes_are_compared(monkeypatch):
+    method, asked = make("astcl", **SMALL), []
+
+    def watched(x, group):
+        asked.append((tuple(x.shape), group))
+        return x
+
+    monkeypatch.setattr("mccgaa_book.baselines.astcl.gather", watched)
+    method.loss(batch())
+    assert asked == [((4,), method.group)] + [((4, 16), method.group)] * 4
+
+
+def test_the_projection_ends_in_a_normalisation_and_is_what_is_watched(monkeypatch):
+    method = make("astcl", **SMALL)
+    layers = [type(one).__name__ for one in method.project]
+    assert layers == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    made, watched = [], []
+    method.project.register_forward_hook(lambda *given: made.append(given[2]))
+    module = "mccgaa_book.baselines.astcl.spread"
+    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
+    method.loss(batch())
+    assert torch.equal(watched[0], made[0])

@@ -169,3 +169,82 @@ def test_tokens_and_parameters_hardly_depend_on_the_rate(rate):
 def test_shares_out_of_order_are_refused():
     with pytest.raises(ConfigError, match="smaller first"):
         config("crt", dropped=[0.8, 0.3])
+
+
+def test_a_kept_patch_has_the_position_of_its_place():
+    encoder = make("crt", **SMALL).encoder.eval()
+    tokens = encoder.tokens(encoder.patches(signals(1)))
+    kept = 3 * [torch.tensor([[2, 5]])]
+    before = torch.cat(encoder.encode(tokens, kept), dim=1)
+    with torch.no_grad():
+        for position in encoder.position:
+            position[[1, 2]] += 1  # of patches that are dropped
+    assert torch.equal(torch.cat(encoder.encode(tokens, kept), dim=1), before)
+
+
+def test_the_decoder_puts_each_patch_in_its_place_among_its_own_mask_tokens():
+    method = make("crt", **SMALL)
+    decoder = method.decoder
+    decoder.blocks = torch.nn.Identity()
+    kept = [torch.tensor([[1, 4]]), torch.tensor([[0, 2]]), torch.tensor([[3, 5]])]
+    encoded = [torch.randn(1, 3, 16) for _ in kept]
+    with torch.no_grad():
+        decoder.mask_token.copy_(torch.randn(3, 16))
+        for position in decoder.position:
+            position.zero_()
+        predicted = decoder(encoded, kept)
+    for i, (part, places) in enumerate(zip(encoded, kept, strict=True)):
+        tokens = decoder.mask_token[i].repeat(predicted[i].shape[1], 1)
+        tokens[places[0]] = part[0, 1:]  # the class token comes first
+        expected = decoder.to_patch[i](tokens)
+        assert torch.allclose(predicted[i][0], expected, atol=1e-6)
+
+
+def test_a_phase_has_its_sign():
+    time = torch.arange(100) / 50
+    wave = torch.cos(2 * math.pi * 5 * time - math.pi / 4).expand(1, 1, -1)
+    assert spectrum(wave, 40)[1][0, 0, 10].item() == pytest.approx(-0.25, abs=1e-5)
+
+
+def test_a_step_reconstructs_the_patches_and_sets_apart_what_went_in_and_came_out(
+    monkeypatch,
+):
+    method = make("crt", **SMALL)
+    method.project_before = method.project_after = torch.nn.Identity()
+    module, kept = "mccgaa_book.baselines.crt", {}
+    for name in ("reconstruction", "discrimination"):
+        monkeypatch.setattr(
+            f"{module}.{name}",
+            lambda *given, name=name: kept.update({name: given}) or given[0][0].sum(),
+        )
+    encode, parts = method.encoder.encode, []
+    monkeypatch.setattr(
+        method.encoder,
+        "encode",
+        lambda tokens, places: parts.append((tokens, places)) or encode(tokens, places),
+    )
+    given = batch()
+    method.loss(given)
+    ((tokens, places),) = parts
+    wanted = method.encoder.patches(given.signals)
+    assert all(map(torch.equal, kept["reconstruction"][1], wanted))
+    before, after = kept["discrimination"]
+    seen = [
+        token.gather(1, place[..., None].expand(-1, -1, 16))
+        for token, place in zip(tokens, places, strict=True)
+    ]
+    assert torch.allclose(before, torch.cat(seen, dim=1).mean(1), atol=1e-6)
+    came = torch.cat([part[:, 1:] for part in encode(tokens, places)], dim=1)
+    assert torch.allclose(after, came.mean(1), atol=1e-5)
+
+
+def test_records_of_all_processes_are_set_apart(monkeypatch):
+    method, asked = make("crt", **SMALL), []
+
+    def watched(x, group):
+        asked.append((tuple(x.shape), group))
+        return x
+
+    monkeypatch.setattr("mccgaa_book.baselines.crt.gather", watched)
+    method.loss(batch())
+    assert asked == [((4, 16), method.group)] * 2

@@ -435,3 +435,47 @@ def test_the_encoder_is_that_of_section_3_2_without_its_attention():
 def test_settings_that_nothing_can_be_made_of_are_refused(name, given, message):
     with pytest.raises(ConfigError, match=message):
         registry.settings(name, given)
+
+
+def test_three_losses_are_those_of_lightly():
+    """Of lightly 1.5.22, which needs torchvision and so is no dependency."""
+    x = torch.arange(32.0).reshape(8, 4)
+    a, b = (0.7 * x).sin(), (0.7 * x + 0.3 * x.square() / 32).sin()
+    found = {
+        "NTXentLoss(0.1)": nt_xent(a, b, 0.1),
+        "BarlowTwinsLoss(0.0051)": sum(redundancy(cross_correlation(a, b), 0.0051)),
+        "NegativeCosineSimilarity()": negative_cosine(a, b),
+    }
+    assert {name: float(loss) for name, loss in found.items()} == pytest.approx(
+        {
+            "NTXentLoss(0.1)": 7.6347503,
+            "BarlowTwinsLoss(0.0051)": 3.0518105,
+            "NegativeCosineSimilarity()": -0.2225204,
+        },
+        abs=2e-6,
+    )
+
+
+def test_views_are_varied_at_the_rate_and_in_the_unit_of_the_input(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "mccgaa_book.baselines.base.augment",
+        lambda *given, **options: asked.append((given[1:], options)) or given[0],
+    )
+    x = torch.randn(2, 12, 64)
+    for transform, standardised in (("bandpass-zscore", True), ("raw", False)):
+        made = config("simclr", strength=0.5, augmentations=["noise"])
+        given = replace(made.input, transform=transform)
+        registry.build(replace(made, input=given)).view(x)
+        assert asked.pop() == ((0.5, ("noise",), 64), {"standardised": standardised})
+
+
+def test_a_probe_sees_signals_scaled_as_the_input_says():
+    made = config("simclr")
+    given = replace(made.input, transform="raw", scaling="minmax")
+    method = registry.build(replace(made, input=given)).eval()
+    x = torch.randn(2, 12, 64)
+    with torch.no_grad():
+        found, known = method.features(x), method.encoder(method.scaled(x))
+        assert torch.equal(found, known)
+        assert not torch.allclose(found, method.encoder(x), atol=1e-4)

@@ -20,9 +20,9 @@ OWN = {
     "ts-tcc": {
         **{"moments": 32, "ahead": 12, "width": 100, "depth": 4, "heads": 4},
         **{"segments": 8, "scale": 0.1, "weak_noise": 0.05, "strong_noise": 0.2},
-        **{"temporal": 1.0, "contextual": 0.7, "tau": 0.2},
+        **{"temporal": 1.0, "contextual": 0.7, "tau": 0.2, "unit": True},
     },
-    "clocs": {"coding": "cmsc", "tau": 0.1},
+    "clocs": {"coding": "cmsc", "tau": 0.1, "dim": 256},
     "astcl": {
         "augmentations": ("wander", "hum", "muscle", "noise"),
         **{"band": (0.67, 30.0), "leads": 8, "moments": 8, "hidden": 512},
@@ -65,6 +65,13 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
         ("barlow-twins", {"off_diagonal": -0.1}),
         ("barlow-twins", {"widen": 0}),
         ("st-mem", {"masked": -0.1}),
+        ("simsiam", {"narrow": 0}),
+        ("simclr", {"dim": 0}),
+        ("byol", {"dim": 0}),
+        ("moco-v3", {"dim": 0}),
+        ("st-mem", {"patch": 0.0}),
+        *(("crt", {key: 0.0}) for key in ("patch", "band", "highest")),
+        *(("ts-tcc", {key: -1.0}) for key in ("scale", "weak_noise", "strong_noise")),
         *(("st-mem", {key: 0}) for key in ("width", "depth", "heads", "decoder_depth")),
     ],
 )

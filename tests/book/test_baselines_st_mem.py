@@ -248,3 +248,33 @@ def test_blocks_drop_nothing_in_training_and_take_a_mask():
     # The last LayerNorm is there: each token has mean 0 and deviation 1.
     assert torch.allclose(causal.mean(-1), torch.zeros(3, 5), atol=1e-5)
     assert torch.allclose(causal.square().mean(-1), torch.ones(3, 5), atol=1e-3)
+
+
+def test_the_decoder_puts_each_patch_in_its_place_among_mask_tokens():
+    decoder = make("st-mem", **SMALL).decoder
+    decoder.blocks = torch.nn.Identity()
+    kept = torch.tensor([1, 4]).expand(1, 12, 2)
+    encoded = torch.randn(1, 12, 4, 16)
+    with torch.no_grad():
+        decoder.position.zero_()
+        decoder.mask_token.copy_(torch.randn(8))
+        found = decoder(encoded, kept)
+        tokens = decoder.mask_token.repeat(12, 6, 1)
+        tokens[:, [1, 4]] = decoder.narrow(encoded[0, :, 1:-1])
+        assert torch.allclose(found[0], decoder.to_samples(tokens), atol=1e-6)
+
+
+def test_an_embedding_is_the_mean_over_patches_without_separators():
+    encoder = make("st-mem", **SMALL).encoder.eval()
+    x = signals(2)
+    encoded = encoder.encode(cut(x, encoder.size))
+    assert encoded.shape == (2, 12, 8, 16)
+    known = torch.stack([encoded[:, :, i] for i in range(1, 7)]).mean((0, 2))
+    assert torch.allclose(encoder(x), known, atol=1e-6)
+
+
+def test_a_token_does_not_depend_on_the_scale_of_its_patch():
+    encoder = make("st-mem", **SMALL).encoder.eval()
+    patches = cut(signals(1), encoder.size)
+    before = encoder.encode(patches)
+    assert torch.allclose(encoder.encode(3 * patches + 2), before, atol=1e-3)

@@ -141,7 +141,7 @@ def test_a_step_weighs_both_losses_and_reaches_all_weights():
 
 
 def test_the_same_moments_are_predicted_at_any_rate():
-    method = make("ts-tcc", **SMALL)
+    method = make("ts-tcc", **SMALL, unit=False)
     assert method.moments(signals()).shape == (4, 7, 8)
     longer = torch.randn(4, 12, 500)
     assert method.moments(longer).shape == (4, 7, 8)
@@ -149,6 +149,60 @@ def test_the_same_moments_are_predicted_at_any_rate():
     assert torch.allclose(mean, method.encoder(longer[..., :224]), atol=1e-5)
 
 
+def test_each_moment_has_length_1():
+    plain = make("ts-tcc", **SMALL, unit=False).eval().moments(signals())
+    unit = make("ts-tcc", **SMALL).eval().moments(signals())
+    assert torch.allclose(unit.norm(dim=2), torch.ones(4, 7), atol=1e-6)
+    assert (plain.norm(dim=2) - 1).abs().min() > 0.01
+    assert torch.allclose(unit * plain.norm(dim=2, keepdim=True), plain, atol=1e-6)
+
+
 def test_as_many_moments_to_predict_as_there_are_is_refused():
     with pytest.raises(ConfigError, match=r"ts-tcc.moments is 12; expected more than"):
         config("ts-tcc", moments=12, ahead=12)
+
+
+def test_a_step_has_both_directions_of_both_views(monkeypatch):
+    method = make("ts-tcc", **SMALL, tau=0.3)
+    moments, module = method.moments, "mccgaa_book.baselines.ts_tcc"
+    seen, pairs, losses = [], [], iter([1.0, 10.0])
+    monkeypatch.setattr(method, "weak_view", lambda x: 0 * x + 1)
+    monkeypatch.setattr(method, "strong_view", lambda x: 0 * x + 2)
+    monkeypatch.setattr(method, "moments", lambda x: seen.append(x) or moments(x))
+    monkeypatch.setattr(
+        f"{module}.temporal_loss", lambda *given: torch.tensor(next(losses))
+    )
+    monkeypatch.setattr(
+        f"{module}.nt_xent", lambda *given: pairs.append(given) or torch.zeros(())
+    )
+    assert method.loss(batch())["temporal"] == 11
+    assert [x.unique().item() for x in seen] == [1, 2]
+    ((first, second, tau, group),) = pairs
+    assert tau == 0.3 and group == method.group
+    assert not torch.equal(first, second)
+
+
+def test_moments_of_all_processes_are_told_apart(monkeypatch):
+    method, asked = make("ts-tcc", **SMALL), []
+
+    def watched(x, group):
+        asked.append((tuple(x.shape), group))
+        return x
+
+    monkeypatch.setattr("mccgaa_book.baselines.ts_tcc.gather", watched)
+    method.loss(batch())
+    assert asked == [((4, 3, 8), method.group)] * 4
+
+
+def test_the_context_is_that_of_the_class_token():
+    context = make("ts-tcc", **SMALL).context.eval()
+    past, tokens = torch.randn(2, 4, 8), []
+    context.blocks.register_forward_hook(lambda *given: tokens.append(given[2]))
+    found = context(past)
+    assert tokens[0].shape == (2, 5, 16)
+    assert torch.equal(found, tokens[0][:, 0])
+
+
+def test_the_contexts_are_projected_by_two_layers():
+    layers = [type(one).__name__ for one in make("ts-tcc", **SMALL).project]
+    assert layers == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
