@@ -463,8 +463,8 @@ if plus:
 # ## How to read these tables
 #
 # - SD is the standard deviation over seeds, absent where there is one; a seed decides the first weights, the order of records and which
-#   records are the 1 and 10 %. A ranking takes five seeds in this book, so these tables, with {glue:text}`seeds`, list
-#   and do not rank: rows within ten points of each other on one task may change places with the next seed.
+#   records are the 1 and 10 %. A ranking takes five seeds in this book, so these tables, with {glue:text}`seeds` of them,
+#   list and do not rank: rows within ten points of each other on one task may change places with the next seed.
 # - MERL and MCCGAA saw an eighth of the records that the others saw. {chapter}`09_linear_probe` has the two, and an untrained network, with five seeds.
 # - The printed numbers are MERL's, and MERL's published code has another probe: 100 epochs of Adam whose learning rate falls within the first forty
 #   steps, an encoder that is not frozen under the default name, and the epoch that is best *on the test split*. The chapter on linear probing
@@ -518,10 +518,12 @@ below = [n for n in resnets if max(means[n]) < low]
 above = [n for n in run if n not in ("mccgaa", "merl") and min(means[n]) > high]
 middle = {n: np.mean(means[n]) for n in run}
 first = sorted(middle, key=middle.get)[::-1]
+few = {n: np.mean(own) for n, own in tables.means_of_seeds(frame, "auroc_1").items()}
 page.glue(
     "finding",
     f"With all labels the highest means over tasks are those of {labels[first[0]]} ({middle[first[0]]:.1f}) and {labels[first[1]]} "
-    f"({middle[first[1]]:.1f}); MCCGAA has {middle['mccgaa']:.1f}, an untrained network {middle['random']:.1f}.",
+    f"({middle[first[1]]:.1f}); MCCGAA has {middle['mccgaa']:.1f}, an untrained network {middle['random']:.1f}. With 1 % all rows lie between "
+    f"{min(few.values()):.1f} and {max(few.values()):.1f}. So few seeds list rows and rank none.",
 )
 twice = paper.table(3).drop(index=["MERL", "MCCGAA"])
 same = (twice["PTBXL-Sub 10%"] == twice["PTBXL-Form 10%"]).sum()

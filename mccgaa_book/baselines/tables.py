@@ -74,10 +74,11 @@ def means_of_seeds(frame: pd.DataFrame, metric: str) -> dict[str, list[float]]:
 
 
 def seeds_of(frame: pd.DataFrame) -> str:
-    """Say how many seeds rows have, such as "2 or 3"."""
+    """Say how many seeds rows have, such as "2" or "1 to 3"."""
     macro = frame[(frame["split"] == "test") & (frame["class"] == "")]
     counts = macro.groupby("variant")["seed"].nunique()
-    return " or ".join(map(str, sorted(counts.unique())))
+    least, most = counts.min(), counts.max()
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def undecided(frame: pd.DataFrame) -> float:

@@ -321,7 +321,8 @@ def test_the_mean_over_tasks_has_the_deviation_of_the_mean_and_counts_seeds():
     assert found["1 % SD"]["SimCLR"] == pytest.approx(8**0.5)  # of 70 and 74
     assert np.isnan(found["1 % SD"]["MCCGAA"])
     assert found["seeds"].to_dict() == {"SimCLR": 2, "MCCGAA": 1}
-    assert tables.seeds_of(frame) == "1 or 2"
+    assert tables.seeds_of(frame) == "1 to 2"
+    assert tables.seeds_of(frame[frame["seed"] == "0"]) == "1"
     one = tables.mean_of_tasks(frame, ["csn"])
     assert one["10 %"]["SimCLR"] == 62
     assert one["10 % SD"]["SimCLR"] == pytest.approx(8**0.5)
