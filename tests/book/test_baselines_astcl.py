@@ -292,3 +292,66 @@ def test_the_projection_ends_in_a_normalisation_and_is_what_is_watched(monkeypat
     monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
     method.loss(batch())
     assert torch.equal(watched[0], made[0])
+
+
+def test_moments_are_compared_one_by_one():
+    predicted, target = matrix(2, 3, 4), matrix(2, 3, 4, seed=1)
+    cosines = []
+    for one, other in zip(predicted.flatten(0, 1), target.flatten(0, 1), strict=True):
+        cosines.append((one @ other / one.norm() / other.norm()).item())
+    found = moment_similarity(predicted, target).item()
+    assert found == pytest.approx(sum(cosines) / 6, abs=1e-12)
+
+
+def test_the_heads_are_as_wide_and_deep_as_the_module_says():
+    method = make("astcl", **SMALL)
+
+    def layers(part):
+        return [(type(one).__name__, one.weight.shape) for one in part if one_has(one)]
+
+    def one_has(one):
+        return getattr(one, "weight", None) is not None
+
+    assert [type(one).__name__ for one in method.discriminator] == [
+        *("Linear", "ReLU", "Linear")
+    ]
+    assert layers(method.discriminator) == [("Linear", (8, 8)), ("Linear", (1, 8))]
+    assert layers(method.project) == [
+        ("Linear", (16, 8)),
+        ("BatchNorm1d", (16,)),
+        ("Linear", (16, 16)),  # the last normalisation has no weights
+    ]
+    assert layers(method.predict) == [
+        ("Linear", (8, 16)),
+        ("BatchNorm1d", (8,)),
+        ("Linear", (16, 8)),
+    ]
+    assert method.past.position.shape == (3, 8) and len(method.past.block.layers) == 1
+
+
+@pytest.mark.parametrize("length", [500, 499])
+def test_each_edge_of_the_filter_is_of_the_second_order(length):
+    time = torch.arange(500) / RATE
+    tones = {f: torch.sin(2 * math.pi * f * time) for f in (0.5, 5.0, 20.0)}
+    x = sum(tones.values())[:length].expand(1, 12, -1)
+    clean = denoised(x, RATE, (1.0, 10.0))
+    assert clean.shape == x.shape
+    if length == 500:
+        share = {
+            f: (clean[0, 0] @ w / w.square().sum()).item() for f, w in tones.items()
+        }
+
+        def response(f):
+            return 1 / math.sqrt((1 + (f / 10) ** 4) * (1 + (1 / f) ** 4))
+
+        for f in (0.5, 20.0):
+            known = response(f) / response(5.0)
+            assert share[f] / share[5.0] == pytest.approx(known, rel=0.005)
+
+
+def test_a_band_out_of_order_is_refused():
+    said = (
+        r"^astcl\.band is \(30\.0, 0\.67\); expected two frequencies in Hz, the lower "
+    )
+    with pytest.raises(ConfigError, match=said + r"first\.?$"):
+        config("astcl", band=[30.0, 0.67])

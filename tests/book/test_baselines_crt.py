@@ -167,7 +167,10 @@ def test_tokens_and_parameters_hardly_depend_on_the_rate(rate):
 
 
 def test_shares_out_of_order_are_refused():
-    with pytest.raises(ConfigError, match="smaller first"):
+    said = (
+        r"crt\.dropped is \(0\.8, 0\.3\); expected two shares in \[0, 1\), the smaller "
+    )
+    with pytest.raises(ConfigError, match=said + r"first\.?$"):
         config("crt", dropped=[0.8, 0.3])
 
 
@@ -248,3 +251,33 @@ def test_records_of_all_processes_are_set_apart(monkeypatch):
     monkeypatch.setattr("mccgaa_book.baselines.crt.gather", watched)
     method.loss(batch())
     assert asked == [((4, 16), method.group)] * 2
+
+
+def test_two_records_are_set_apart_and_one_is_alone():
+    two = torch.eye(2).double()
+    assert discrimination(two, two) == 0
+    assert discrimination(two, two.flip(0)).item() == pytest.approx(1)
+
+
+def test_what_is_watched_is_the_mean_of_the_class_tokens(monkeypatch):
+    method, watched = make("crt", **SMALL), []
+    module, encode = "mccgaa_book.baselines.crt.spread", method.encoder.encode
+    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
+    made = []
+    monkeypatch.setattr(
+        method.encoder, "encode", lambda *given: made.append(encode(*given)) or made[0]
+    )
+    method.loss(batch())
+    known = sum(part[:, 0] for part in made[0]) / 3
+    assert known.shape == (4, 16)
+    assert torch.allclose(watched[0], known, atol=1e-6)
+
+
+def test_frequencies_end_where_the_settings_say_and_a_band_has_one_at_least():
+    encoder = make("crt", **SMALL, highest=10.0).encoder
+    assert [len(p) for p in encoder.position] == [11, 6, 6]
+    assert encoder.kind.shape == encoder.summary.shape == (3, 16)
+    assert [p.shape[1] for p in encoder.patches(signals(1))] == [10, 5, 5]
+    narrow = make("crt", **SMALL, highest=0.4, band=0.1).encoder
+    assert (narrow.bins, narrow.band) == (1, 1)
+    assert make("crt", **SMALL, band=0.1).encoder.band == 1

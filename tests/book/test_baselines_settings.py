@@ -66,6 +66,20 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
         ("barlow-twins", {"widen": 0}),
         ("st-mem", {"masked": -0.1}),
         ("simsiam", {"narrow": 0}),
+        *(("crt", {key: 0}) for key in ("width", "depth", "heads", "decoder_depth")),
+        ("crt", {"constraint": -1.0}),
+        *(
+            ("ts-tcc", {key: 0})
+            for key in ("ahead", "width", "depth", "heads", "segments")
+        ),
+        ("ts-tcc", {"tau": 0.0}),
+        ("astcl", {"leads": 0}),
+        ("astcl", {"leads": 13}),
+        ("astcl", {"moments": 1}),
+        ("astcl", {"reversal": -0.1}),
+        ("astcl", {"warm_up": 1.1}),
+        ("astcl", {"hidden": 0}),
+        ("astcl", {"bottleneck": 0}),
         ("simclr", {"dim": 0}),
         ("byol", {"dim": 0}),
         ("moco-v3", {"dim": 0}),
@@ -91,8 +105,33 @@ def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
         ("moco-v3", {"widen": 1, "decay": 1.0}),
         ("barlow-twins", {"widen": 1, "off_diagonal": 0.0}),
         ("st-mem", {"masked": 1.0, "width": 1, "depth": 1, "heads": 1}),
+        ("st-mem", {"decoder_depth": 1, "masked": 0.0}),
+        ("crt", {"constraint": 0.0, "dropped": (0.0, 0.0), "decoder_depth": 1}),
+        ("crt", {"width": 1, "depth": 1, "heads": 1}),
+        ("ts-tcc", {"ahead": 1, "moments": 2, "width": 1, "depth": 1, "heads": 1}),
+        ("ts-tcc", {"segments": 1, "scale": 0, "weak_noise": 0, "strong_noise": 0}),
+        ("astcl", {"leads": 1, "moments": 2, "reversal": 0.0, "warm_up": 0.0}),
+        ("astcl", {"leads": 12, "hidden": 1, "bottleneck": 1, "warm_up": 1.0}),
+        *((name, {"dim": 1}) for name in ("clocs", "simclr", "byol", "moco-v3")),
+        ("simsiam", {"narrow": 1}),
     ],
 )
 def test_the_ends_of_a_range_belong_to_it(name, given):
     made = asdict(registry.settings(name, given))
     assert {key: made[key] for key in given} == given
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("astcl", {"band": (30.0, 30.0)}, r"astcl\.band .* the lower first"),
+        ("astcl", {"band": (0.0, 30.0)}, r"astcl\.band .* the lower first"),
+        ("crt", {"dropped": (0.5, 0.4)}, r"crt\.dropped .* the smaller first"),
+        ("crt", {"dropped": (-0.1, 0.4)}, r"crt\.dropped .* the smaller first"),
+        ("crt", {"dropped": (0.5, 1.0)}, r"crt\.dropped .* the smaller first"),
+        ("ts-tcc", {"moments": 12}, r"ts-tcc\.moments is 12; expected more than"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(name, given, said):
+    with pytest.raises(ConfigError, match=f"^{said}"):
+        registry.settings(name, given)

@@ -13,9 +13,11 @@ from mccgaa_book.baselines.patches import (
     cut,
     draw_kept,
     hidden,
+    patch_samples,
     put_back,
     take,
     transformer,
+    xavier,
 )
 from mccgaa_book.baselines.st_mem import (
     LeadTransformer,
@@ -278,3 +280,26 @@ def test_a_token_does_not_depend_on_the_scale_of_its_patch():
     patches = cut(signals(1), encoder.size)
     before = encoder.encode(patches)
     assert torch.allclose(encoder.encode(3 * patches + 2), before, atol=1e-3)
+
+
+def test_a_patch_has_one_sample_at_least_and_a_record_at_most():
+    given = InputConfig(50, 2.0)
+    assert [patch_samples(given, seconds) for seconds in (2.0, 0.3, 0.02)] == [
+        100,
+        15,
+        1,
+    ]
+    assert patch_samples(given, 0.005) == 1
+
+
+def test_blocks_are_those_of_a_vit_and_drawn_as_one():
+    blocks = transformer(8, 2, 2)
+    (block, _) = blocks.layers
+    assert block.activation is torch.nn.functional.gelu and block.norm_first
+    torch.nn.init.ones_(block.self_attn.in_proj_bias)
+    torch.nn.init.ones_(block.linear1.bias)
+    blocks.apply(xavier)
+    assert block.self_attn.in_proj_bias.abs().max() == 0
+    assert block.linear1.bias.abs().max() == 0
+    bound = (6 / (8 + 24)) ** 0.5
+    assert 0.9 * bound < block.self_attn.in_proj_weight.abs().max() <= bound

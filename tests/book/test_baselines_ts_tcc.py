@@ -206,3 +206,37 @@ def test_the_context_is_that_of_the_class_token():
 def test_the_contexts_are_projected_by_two_layers():
     layers = [type(one).__name__ for one in make("ts-tcc", **SMALL).project]
     assert layers == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+    project = make("ts-tcc", **SMALL).project
+    assert [project[0].in_features, project[0].out_features] == [16, 4]
+    assert project[3].out_features == 2  # a quarter of the encoder's 8
+
+
+def test_records_have_1_to_4_segments_as_often_and_cuts_of_their_own():
+    torch.manual_seed(0)
+    x = torch.arange(500.0).expand(3000, 1, 500)
+    same = (reordered(x, 4) == x).all(-1).float().mean().item()
+    # One segment stays, two stay in one of two orders, three in one of six, ...
+    assert same == pytest.approx((1 + 1 / 2 + 1 / 6 + 1 / 24) / 4, abs=0.025)
+    jumps = reordered(x, 2)[:, 0].diff(dim=-1) != 1
+    places = jumps.float().argmax(-1)[jumps.any(-1)]
+    assert len(places.unique()) > 300
+
+
+def test_the_weak_view_multiplies_each_lead_by_its_own_factor():
+    method, x = make("ts-tcc", **SMALL, scale=0.3, weak_noise=0.0), signals()
+    torch.manual_seed(5)
+    factors = 1 + 0.3 * torch.randn(4, 12, 1)
+    torch.manual_seed(5)
+    assert torch.allclose(method.weak_view(x), x * factors, atol=1e-5)
+
+
+def test_what_is_watched_is_the_mean_moment_of_the_weak_view(monkeypatch):
+    method, watched = make("ts-tcc", **SMALL), []
+    moments, made = method.moments, []
+    monkeypatch.setattr(
+        method, "moments", lambda x: made.append(moments(x)) or made[-1]
+    )
+    module = "mccgaa_book.baselines.ts_tcc.spread"
+    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
+    method.loss(batch())
+    assert torch.equal(watched[0], made[0].mean(1))
