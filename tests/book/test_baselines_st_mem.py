@@ -303,3 +303,40 @@ def test_blocks_are_those_of_a_vit_and_drawn_as_one():
     assert block.linear1.bias.abs().max() == 0
     bound = (6 / (8 + 24)) ** 0.5
     assert 0.9 * bound < block.self_attn.in_proj_weight.abs().max() <= bound
+
+
+def test_what_is_watched_is_the_mean_over_seen_patches(monkeypatch):
+    method, watched, made = make("st-mem", **SMALL), [], []
+    encode, module = method.encoder.encode, "mccgaa_book.baselines.st_mem.spread"
+    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
+    monkeypatch.setattr(
+        method.encoder, "encode", lambda *given: made.append(encode(*given)) or made[0]
+    )
+    method.loss(batch())
+    assert made[0].shape == (4, 12, 4, 16)  # two of six patches, and separators
+    known = (made[0][:, :, 1] + made[0][:, :, 2]).mean(1) / 2
+    assert torch.allclose(watched[0], known, atol=1e-6)
+
+
+def test_separators_have_no_position():
+    encoder = make("st-mem", **SMALL).encoder
+    encoder.blocks = torch.nn.Identity()
+    with torch.no_grad():
+        encoder.lead.zero_()
+        encoded = encoder.encode(cut(signals(1), encoder.size))
+    for end in (0, -1):
+        assert torch.equal(encoded[0, :, end], encoder.separator.expand(12, -1))
+
+
+def test_each_patch_is_scaled_on_its_own_and_one_hidden_patch_counts_whole():
+    patches = matrix(2, 3, 4)
+    scaled = standardised(patches)
+    for i in range(2):
+        for j in range(3):
+            own = standardised(patches[i, j])
+            assert torch.allclose(scaled[i, j], own, atol=1e-12)
+            assert abs(own.mean()) < 1e-12
+    one = torch.zeros(2, 3, dtype=torch.bool)
+    one[1, 2] = True
+    found = masked_mse(patches, 0 * patches, one)
+    assert found.item() == pytest.approx(patches[1, 2].square().mean().item())
