@@ -320,11 +320,10 @@ class Trainer:
         return loss
 
     def end_epoch(self, epoch: int) -> None:
-        """Measure held-out retrieval, keep the best weights, take a snapshot."""
+        """Measure what `evaluate` does, keep the best weights, take a snapshot."""
         settings = self.config.pretrain
         row: dict[str, float] = {"epoch": epoch, "step": self.step}
-        if len(self.pairs.held_out):
-            row |= self.evaluate()
+        row |= self.evaluate()
         self.epochs.append(row)
         self.folder.write_epochs(self.epochs)
         score = row.get("ecg_to_text_r5", 0.0) + row.get("text_to_ecg_r5", 0.0)
@@ -335,7 +334,9 @@ class Trainer:
             self.folder.keep(self.learner.result, self.folder.snapshot(epoch + 1))
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and retrieval on the held-out pairs."""
+        """Loss and retrieval on the held-out pairs, if there are any."""
+        if not len(self.pairs.held_out):
+            return {}
         size = self.config.global_batch  # GAFA's graph is that of a training step
         rows = self.pairs.held_out
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -172,12 +172,12 @@ class BaselineTrainer(Trainer):
             RunError: they have, over this epoch.
         """
         super().end_epoch(epoch)
-        features = float(spread(self.features()))
-        self.epochs[-1]["features"] = features
-        self.folder.write_epochs(self.epochs)
         history = pd.read_csv(self.folder.history)
         compared = history.loc[history["epoch"] == epoch, "spread"].mean()
-        for name, found in (("embeddings", compared), ("features", features)):
+        for name, found in (
+            ("embeddings", compared),
+            ("features", self.epochs[-1]["features"]),
+        ):
             if found < COLLAPSED:
                 raise RunError(
                     f"{self.folder.path}: the {name} have collapsed, their spread is "
@@ -188,11 +188,12 @@ class BaselineTrainer(Trainer):
                 )
 
     @torch.no_grad()
-    def features(self) -> Tensor:
-        """Encode the first training ECGs as a probe sees them, (B, D)."""
+    def evaluate(self) -> dict[str, float]:
+        """How far from collapsed the first training ECGs are as a probe sees them."""
         rows = self.pairs.train[: self.config.pretrain.batch_size]
         signals = torch.from_numpy(self.pairs.store.batch(rows))
-        return self.learner.model.eval().features(signals.to(self.device))
+        features = self.learner.model.eval().features(signals.to(self.device))
+        return {"features": float(spread(features))}  # of (B, D)
 
 
 def train(
