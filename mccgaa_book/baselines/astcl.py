@@ -39,9 +39,9 @@ training (Ganin et al., JMLR 2016); the other weights are 1. Projector and predi
 those of SimSiam, of two layers each.
 
 Known: the discriminator stays at log 2, a guess, for the whole of a run: the game is
-over before it begins. It is so without the reversed gradient, and hardly otherwise when
-both views pass batch normalisation as one batch (0.688 after 100 steps): to bring the
-views of a record together already takes out what differs between them.
+over before it begins. In short trials it was so without the reversed gradient, and
+hardly otherwise when both views passed batch normalisation as one batch: to bring the
+views of a record together seems to take out what differs between them.
 
 Changed for 12-lead ECGs: the encoder is the 1D-ResNet18. Hyper-parameters: ours, as
 above.

@@ -4,7 +4,17 @@ import math
 
 import pytest
 import torch
-from toy_baselines import RATE, batch, config, learns, make, matrix, signals
+from toy_baselines import (
+    RATE,
+    batch,
+    config,
+    learns,
+    make,
+    matrix,
+    signals,
+    watched_gather,
+    watched_spread,
+)
 
 from mccgaa.errors import ConfigError
 from mccgaa_book.baselines.astcl import (
@@ -271,13 +281,7 @@ def test_the_encoder_is_left_alone_at_the_start():
 
 
 def test_patients_and_projections_of_all_processes_are_compared(monkeypatch):
-    method, asked = make("astcl", **SMALL), []
-
-    def watched(x, group):
-        asked.append((tuple(x.shape), group))
-        return x
-
-    monkeypatch.setattr("mccgaa_book.baselines.astcl.gather", watched)
+    method, asked = make("astcl", **SMALL), watched_gather(monkeypatch, "astcl")
     method.loss(batch())
     assert asked == [((4,), method.group)] + [((4, 16), method.group)] * 4
 
@@ -286,10 +290,8 @@ def test_the_projection_ends_in_a_normalisation_and_is_what_is_watched(monkeypat
     method = make("astcl", **SMALL)
     layers = [type(one).__name__ for one in method.project]
     assert layers == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
-    made, watched = [], []
+    made, watched = [], watched_spread(monkeypatch, "astcl")
     method.project.register_forward_hook(lambda *given: made.append(given[2]))
-    module = "mccgaa_book.baselines.astcl.spread"
-    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
     method.loss(batch())
     assert torch.equal(watched[0], made[0])
 

@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
-from toy_baselines import batch, config, learns, make, matrix, signals
+from toy_baselines import batch, config, learns, make, matrix, signals, watched_gather
 
 from mccgaa.errors import ConfigError
-from mccgaa_book.baselines import clocs
 from mccgaa_book.baselines.base import Batch
 from mccgaa_book.baselines.clocs import (
     CLOCSSettings,
@@ -144,15 +143,9 @@ def test_a_step_compares_the_views_of_its_coding(coding):
 
 
 def test_views_and_patients_of_all_processes_are_compared(monkeypatch):
-    method, asked = make("clocs"), []
-
-    def watched(x, group):
-        asked.append((x.shape[0], group))
-        return x
-
-    monkeypatch.setattr(clocs, "gather", watched)
+    method, asked = make("clocs"), watched_gather(monkeypatch, "clocs")
     method.loss(batch())
-    assert asked == [(4, method.group)] * 3
+    assert asked == [((4, 256), method.group)] * 2 + [((4,), method.group)]
 
 
 def test_which_views_a_coding_has():

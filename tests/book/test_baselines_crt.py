@@ -4,7 +4,17 @@ import math
 
 import pytest
 import torch
-from toy_baselines import batch, config, learns, make, matrix, signals, size
+from toy_baselines import (
+    batch,
+    config,
+    learns,
+    make,
+    matrix,
+    signals,
+    size,
+    watched_gather,
+    watched_spread,
+)
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
@@ -242,13 +252,7 @@ def test_a_step_reconstructs_the_patches_and_sets_apart_what_went_in_and_came_ou
 
 
 def test_records_of_all_processes_are_set_apart(monkeypatch):
-    method, asked = make("crt", **SMALL), []
-
-    def watched(x, group):
-        asked.append((tuple(x.shape), group))
-        return x
-
-    monkeypatch.setattr("mccgaa_book.baselines.crt.gather", watched)
+    method, asked = make("crt", **SMALL), watched_gather(monkeypatch, "crt")
     method.loss(batch())
     assert asked == [((4, 16), method.group)] * 2
 
@@ -260,10 +264,8 @@ def test_two_records_are_set_apart_and_one_is_alone():
 
 
 def test_what_is_watched_is_the_mean_of_the_class_tokens(monkeypatch):
-    method, watched = make("crt", **SMALL), []
-    module, encode = "mccgaa_book.baselines.crt.spread", method.encoder.encode
-    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
-    made = []
+    method, watched = make("crt", **SMALL), watched_spread(monkeypatch, "crt")
+    encode, made = method.encoder.encode, []
     monkeypatch.setattr(
         method.encoder, "encode", lambda *given: made.append(encode(*given)) or made[0]
     )

@@ -4,7 +4,17 @@ import math
 
 import pytest
 import torch
-from toy_baselines import RATE, batch, config, learns, make, matrix, signals, size
+from toy_baselines import (
+    RATE,
+    batch,
+    config,
+    learns,
+    make,
+    matrix,
+    signals,
+    size,
+    watched_spread,
+)
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
@@ -306,9 +316,8 @@ def test_blocks_are_those_of_a_vit_and_drawn_as_one():
 
 
 def test_what_is_watched_is_the_mean_over_seen_patches(monkeypatch):
-    method, watched, made = make("st-mem", **SMALL), [], []
-    encode, module = method.encoder.encode, "mccgaa_book.baselines.st_mem.spread"
-    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
+    method, watched = make("st-mem", **SMALL), watched_spread(monkeypatch, "st_mem")
+    encode, made = method.encoder.encode, []
     monkeypatch.setattr(
         method.encoder, "encode", lambda *given: made.append(encode(*given)) or made[0]
     )

@@ -4,7 +4,16 @@ import math
 
 import pytest
 import torch
-from toy_baselines import batch, config, learns, make, matrix, signals
+from toy_baselines import (
+    batch,
+    config,
+    learns,
+    make,
+    matrix,
+    signals,
+    watched_gather,
+    watched_spread,
+)
 
 from mccgaa.errors import ConfigError
 from mccgaa_book.baselines.ts_tcc import reordered, temporal_loss
@@ -183,13 +192,7 @@ def test_a_step_has_both_directions_of_both_views(monkeypatch):
 
 
 def test_moments_of_all_processes_are_told_apart(monkeypatch):
-    method, asked = make("ts-tcc", **SMALL), []
-
-    def watched(x, group):
-        asked.append((tuple(x.shape), group))
-        return x
-
-    monkeypatch.setattr("mccgaa_book.baselines.ts_tcc.gather", watched)
+    method, asked = make("ts-tcc", **SMALL), watched_gather(monkeypatch, "ts_tcc")
     method.loss(batch())
     assert asked == [((4, 3, 8), method.group)] * 4
 
@@ -231,12 +234,10 @@ def test_the_weak_view_multiplies_each_lead_by_its_own_factor():
 
 
 def test_what_is_watched_is_the_mean_moment_of_the_weak_view(monkeypatch):
-    method, watched = make("ts-tcc", **SMALL), []
+    method, watched = make("ts-tcc", **SMALL), watched_spread(monkeypatch, "ts_tcc")
     moments, made = method.moments, []
     monkeypatch.setattr(
         method, "moments", lambda x: made.append(moments(x)) or made[-1]
     )
-    module = "mccgaa_book.baselines.ts_tcc.spread"
-    monkeypatch.setattr(module, lambda z: watched.append(z) or torch.ones(()))
     method.loss(batch())
     assert torch.equal(watched[0], made[0].mean(1))

@@ -62,3 +62,21 @@ def learns(method: Method, given: Batch) -> set[str]:
 def size(encoder: torch.nn.Module) -> int:
     """Count the parameters of a network."""
     return sum(p.numel() for p in encoder.parameters())
+
+
+def watched_spread(monkeypatch: Any, module: str) -> list[Tensor]:
+    """What a method's module gives to `spread`, in a list that its steps fill."""
+    seen: list[Tensor] = []
+    place = f"mccgaa_book.baselines.{module}.spread"
+    monkeypatch.setattr(place, lambda z: seen.append(z) or torch.ones(()))
+    return seen
+
+
+def watched_gather(monkeypatch: Any, module: str) -> list[tuple[tuple, Any]]:
+    """Shape and group of what a method's module gathers, in a list."""
+    asked: list[tuple[tuple, Any]] = []
+    place = f"mccgaa_book.baselines.{module}.gather"
+    monkeypatch.setattr(
+        place, lambda x, group: asked.append((tuple(x.shape), group)) or x
+    )
+    return asked
