@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from mccgaa.errors import ConfigError
 from mccgaa.gather import Group
 from mccgaa_book.baselines import barlow_twins, moco_v3, registry, simclr
 from mccgaa_book.baselines.barlow_twins import cross_correlation, redundancy
-from mccgaa_book.baselines.base import Batch, Target, mlp, rising, spread
+from mccgaa_book.baselines.base import Batch
 from mccgaa_book.baselines.byol import regression
 from mccgaa_book.baselines.config import BaselineConfig
 from mccgaa_book.baselines.moco_v3 import info_nce
@@ -166,46 +165,6 @@ def test_losses_of_half_precision_are_computed_in_full():
     assert found.dtype == torch.float32
     exact = nt_xent(first.double(), second.double(), 0.1)
     assert found.item() == pytest.approx(exact.item(), rel=1e-5)
-
-
-def test_spread_is_zero_for_one_embedding_and_one_on_the_sphere():
-    assert spread(torch.ones(8, 16)).item() == 0
-    assert spread(torch.tensor([[5.0, 0.0], [-1.0, 0.0]])).item() == pytest.approx(
-        0.5 * math.sqrt(2)
-    )
-    torch.manual_seed(0)
-    assert spread(torch.randn(500, 64)).item() == pytest.approx(1, abs=0.02)
-
-
-def test_a_decay_rises_to_one_by_a_cosine():
-    assert rising(0.9, 0.0) == pytest.approx(0.9)
-    assert rising(0.9, 0.5) == pytest.approx(0.95)
-    assert rising(0.9, 1.0) == pytest.approx(1.0)
-
-
-def test_a_target_follows_exactly_and_passes_no_gradient():
-    torch.manual_seed(0)
-    online = nn.Linear(3, 2).double()
-    target = Target(online)
-    before = [p.clone() for p in target.parameters()]
-    with torch.no_grad():
-        for p in online.parameters():
-            p += 1
-    target.follow(online, 0.75)
-    for old, new in zip(before, target.parameters(), strict=True):
-        torch.testing.assert_close(new, old + 0.25, rtol=1e-12, atol=1e-12)
-        assert not new.requires_grad
-    assert not target(torch.ones(1, 3).double()).requires_grad
-
-
-def test_an_mlp_normalises_what_it_is_asked_to():
-    kinds = [type(layer).__name__ for layer in mlp(4, 5, 6)]
-    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
-    whole = mlp(4, 5, 6, norm_last=True, affine_last=False)
-    assert whole[1].affine and not whole[-1].affine
-    torch.manual_seed(0)
-    found = whole(torch.randn(64, 4))
-    torch.testing.assert_close(found.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", SIAMESE)
@@ -385,43 +344,6 @@ def test_byol_collapses_without_its_predictor_and_not_with_it(monkeypatch):
     assert last[False] < 0.2, "without it, they become one"
 
 
-def test_views_are_two_changes_of_each_record_and_the_probe_sees_none():
-    model = made("simclr")
-    signals = batch().signals
-    torch.manual_seed(2)
-    first, second = model.views(signals)
-    assert first.shape == second.shape == signals.shape
-    assert not torch.equal(first, second) and not torch.equal(first, signals)
-    torch.manual_seed(2)
-    assert torch.equal(model.views(signals)[0], first)
-    still = made("simclr", strength=0.0)
-    assert torch.equal(still.view(signals), signals)
-    assert torch.equal(made("simclr", augmentations=[]).view(signals), signals)
-    model.eval()
-    torch.testing.assert_close(model.features(signals), model.encoder(signals))
-    assert model.features(signals).shape == (8, 12)
-
-
-def test_the_encoder_is_that_of_section_3_2_without_its_attention():
-    from mccgaa.encoder import EcgEncoder
-
-    wanted = config("simclr")
-    torch.manual_seed(0)
-    whole = EcgEncoder(wanted.encoder).eval()
-    own = registry.build(wanted).eval().encoder
-    own.load_state_dict(
-        {
-            k: v
-            for k, v in whole.state_dict().items()
-            if k.split(".")[0] in {"stem", "stages"}
-        }
-    )
-    signals = batch().signals
-    torch.testing.assert_close(own(signals), whole.feature_map(signals).mean((2, 3)))
-    with pytest.raises(ConfigError, match="channel attention is part of MCCGAA"):
-        replace(wanted, encoder=EncoderConfig())
-
-
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
@@ -454,28 +376,3 @@ def test_three_losses_are_those_of_lightly():
         },
         abs=2e-6,
     )
-
-
-def test_views_are_varied_at_the_rate_and_in_the_unit_of_the_input(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "mccgaa_book.baselines.base.augment",
-        lambda *given, **options: asked.append((given[1:], options)) or given[0],
-    )
-    x = torch.randn(2, 12, 64)
-    for transform, standardised in (("bandpass-zscore", True), ("raw", False)):
-        made = config("simclr", strength=0.5, augmentations=["noise"])
-        given = replace(made.input, transform=transform)
-        registry.build(replace(made, input=given)).view(x)
-        assert asked.pop() == ((0.5, ("noise",), 64), {"standardised": standardised})
-
-
-def test_a_probe_sees_signals_scaled_as_the_input_says():
-    made = config("simclr")
-    given = replace(made.input, transform="raw", scaling="minmax")
-    method = registry.build(replace(made, input=given)).eval()
-    x = torch.randn(2, 12, 64)
-    with torch.no_grad():
-        found, known = method.features(x), method.encoder(method.scaled(x))
-        assert torch.equal(found, known)
-        assert not torch.allclose(found, method.encoder(x), atol=1e-4)

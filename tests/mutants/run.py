@@ -111,7 +111,7 @@ MODULES = {  # module -> the tests that must notice
             "book/test_baselines_settings.py",
         ]
         for name, tests in {
-            "base": "_losses",
+            "base": "_base",
             "simclr": "_losses",
             "byol": "_losses",
             "barlow_twins": "_losses",
