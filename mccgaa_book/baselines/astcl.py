@@ -15,8 +15,7 @@ negatives (patient discrimination).
 
 .. math::
     \mathcal L = \mathcal L_{patient} + \mathcal L_{predict} + \mathcal L_{adv}, \qquad
-    \mathcal L_{adv} = \tfrac 1 2 \left( -\log \sigma(d(h^+)) - \log \sigma(-d(h^-))
-    \right)
+    \mathcal L_{adv} = -\tfrac 1 2 \log \sigma(d(h^+)) - \tfrac 1 2 \log \sigma(-d(h^-))
 
     \mathcal L_{patient} = -\frac 1 {2 |J|} \sum_{(i, j) \in J}
         \cos(q(z^+_i), \bar z^-_j) + \cos(q(z^-_i), \bar z^+_j)
@@ -36,15 +35,12 @@ leads, as likely in both: the other leads have to be inferred, and zeros do not 
 view away. A record has 8 moments, which one causal transformer block sums up. alpha
 rises from 0 to 0.1 over the first tenth of training, as it rises in domain-adversarial
 training (Ganin et al., JMLR 2016); the other weights are 1. Projector and predictor are
-those of SimSiam, of two layers each.
+those of SimSiam, of two layers each. These are all of its hyper-parameters.
 
-Known: the discriminator stays at log 2, a guess, for the whole of a run: the game is
-over before it begins. In short trials it was so without the reversed gradient, and
-hardly otherwise when both views passed batch normalisation as one batch: to bring the
-views of a record together seems to take out what differs between them.
-
-Changed for 12-lead ECGs: the encoder is the 1D-ResNet18. Hyper-parameters: ours, as
-above.
+Changed for 12-lead ECGs: the encoder is the 1D-ResNet18. Known: the discriminator stays
+at log 2, a guess, for the whole of a run, in short trials also without the reversed
+gradient or with both views in one batch normalisation: to bring the views of a record
+together seems to take out what differs between them.
 """
 
 from __future__ import annotations
@@ -58,20 +54,18 @@ from torch.nn import functional as F
 
 from mccgaa.config import Augmentation
 from mccgaa.gather import gather
-from mccgaa.plus.augment import present, restored
-from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
-from mccgaa_book.baselines.patches import learned, transformer
-
-NOISE: tuple[Augmentation, ...] = ("wander", "hum", "muscle", "noise")
+from mccgaa_book.baselines.moments import HEADS, Past, moments
+from mccgaa_book.baselines.views import denoised, fewer_leads
 
 
 @dataclass(frozen=True)
 class ASTCLSettings(Settings):
-    """Of ASTCL; `strength` is that of the noise."""
+    """Hyper-parameters of ASTCL; `strength` is that of the noise."""
 
-    augmentations: tuple[Augmentation, ...] = NOISE
+    row = "astcl"
+    augmentations: tuple[Augmentation, ...] = ("wander", "hum", "muscle", "noise")
     band: tuple[float, float] = (0.67, 30.0)  # Hz, what denoising leaves
     leads: int = 8  # that a view shows
     moments: int = 8  # of a record, after averaging
@@ -83,60 +77,14 @@ class ASTCLSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         ordered = len(self.band) == 2 and 0 < self.band[0] < self.band[1]
-        expected = "two frequencies in Hz, the lower first"
-        require(ordered, "astcl.band", self.band, expected)
-        check_range("astcl.leads", self.leads, 1, 12)
-        check_range("astcl.moments", self.moments, 2)
-        check_range("astcl.reversal", self.reversal, 0)
-        check_range("astcl.warm_up", self.warm_up, 0, 1)
-        for name in ("hidden", "bottleneck"):
-            check_range(f"astcl.{name}", getattr(self, name), 1)
-
-
-def denoised(x: Tensor, rate: float, band: tuple[float, float]) -> Tensor:
-    """Keep a band of (B, D, T) without a shift in time, and each lead's deviation.
-
-    Args:
-        x: signals.
-        rate: sampling rate in Hz.
-        band: Hz; both edges are of the second order, and halve the power there.
-    """
-    low, high = band
-    frequency = torch.fft.rfftfreq(x.shape[-1], 1 / rate, device=x.device)
-    response = 1 / (1 + (frequency / high) ** 4).sqrt()
-    response = response / (1 + (low / frequency.clamp(min=1e-6)) ** 4).sqrt()
-    filtered = torch.fft.irfft(torch.fft.rfft(x.float()) * response, x.shape[-1])
-    return restored(filtered * present(x), x)
-
-
-def fewer_leads(x: Tensor, count: int) -> Tensor:
-    """Leave a random `count` of each record's leads, the others zero."""
-    order = torch.rand(*x.shape[:2], device=x.device).argsort(1)  # a permutation
-    return x * (order < count)[..., None]
-
-
-class Past(nn.Module):
-    """Guess each moment from those before it: a causal transformer of one block.
-
-    Args:
-        channels: C, of a moment.
-        settings: moments of a record, and width of the block.
-    """
-
-    def __init__(self, channels: int, settings: ASTCLSettings) -> None:
-        super().__init__()
-        width = settings.bottleneck
-        self.embed = nn.Linear(channels, width)
-        self.position = learned(settings.moments - 1, width)
-        self.block = transformer(width, depth=1, heads=4)
-        self.next = nn.Linear(width, channels)
-
-    def forward(self, moments: Tensor) -> Tensor:
-        """Map moments 1 ... n, (B, n, C), to guesses of 2 ... n + 1."""
-        count = moments.shape[1]
-        later = torch.ones(count, count, dtype=torch.bool, device=moments.device)
-        tokens = self.embed(moments) + self.position[:count]
-        return self.next(self.block(tokens, mask=later.triu(1)))
+        self.need(ordered, "band", "two frequencies in Hz, the lower first")
+        self.within(1, 12, "leads")
+        self.within(0, 1, "warm_up")
+        self.at_least(0, "reversal")
+        self.at_least(1, "hidden", "bottleneck")
+        self.at_least(2, "moments")
+        even = self.bottleneck % HEADS == 0
+        self.need(even, "bottleneck", f"a multiple of {HEADS}, the heads")
 
 
 class Reversal(torch.autograd.Function):
@@ -190,11 +138,11 @@ class ASTCL(Method):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
-        width, given = self.encoder.width, self.settings
-        hidden, bottleneck = given.hidden, given.bottleneck
+        width, hidden = self.encoder.width, self.settings.hidden
+        bottleneck = self.settings.bottleneck
         self.project = mlp(width, hidden, hidden, norm_last=True, affine_last=False)
         self.predict = mlp(hidden, bottleneck, hidden)  # q
-        self.past = Past(width, given)
+        self.past = Past(width, self.settings.moments, bottleneck)
         self.discriminator = nn.Sequential(
             nn.Linear(width, bottleneck), nn.ReLU(), nn.Linear(bottleneck, 1)
         )
@@ -213,8 +161,7 @@ class ASTCL(Method):
 
     def moments(self, x: Tensor) -> Tensor:
         """Encode a view (B, D, T) to moments (B, n, C)."""
-        maps = self.encoder.feature_map(self.scaled(x))  # (B, C, T')
-        return F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
+        return moments(self.encoder.feature_map(self.scaled(x)), self.settings.moments)
 
     def alpha(self, progress: float) -> float:
         """How much the encoder works against the discriminator by now."""
@@ -228,10 +175,8 @@ class ASTCL(Method):
         h_noisy, h_clean = noisy.mean(1), clean.mean(1)  # (B, C)
 
         alpha = self.alpha(batch.progress)
-        logits = [
-            self.discriminator(Reversal.apply(h, alpha)).squeeze(1)
-            for h in (h_noisy, h_clean)
-        ]
+        noisy_or_not = (Reversal.apply(h, alpha) for h in (h_noisy, h_clean))
+        logits = (self.discriminator(h).squeeze(1) for h in noisy_or_not)
         adversarial = adversarial_loss(*logits)
 
         predict = noisy.new_zeros(())

@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mccgaa.gather import ALONE, Group, gather_both
-from mccgaa.settings import check_range
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
 
@@ -44,13 +43,14 @@ EPSILON = 1e-5  # of the variance, as in batch normalisation
 class BarlowTwinsSettings(Settings):
     """Hyper-parameters of Barlow Twins; sources are in the module's docstring."""
 
+    row = "barlow-twins"
     off_diagonal: float = 0.0051  # lambda
     widen: int = 2  # units of each layer of the projector per feature of the encoder
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("barlow-twins.off_diagonal", self.off_diagonal, 0)
-        check_range("barlow-twins.widen", self.widen, 1)
+        self.at_least(0, "off_diagonal")
+        self.at_least(1, "widen")
 
 
 @in_float32

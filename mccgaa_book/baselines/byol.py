@@ -36,7 +36,6 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mccgaa.settings import check_range
 from mccgaa_book.baselines.base import (
     Batch,
     Method,
@@ -53,6 +52,7 @@ from mccgaa_book.baselines.config import BaselineConfig, Settings
 class BYOLSettings(Settings):
     """Hyper-parameters of BYOL; sources are in the module's docstring."""
 
+    row = "byol"
     decay: float = 0.99  # tau_0 of the target
     dim: int = 256  # outputs of projector and predictor
     widen: int = 2  # hidden units per feature of the encoder
@@ -60,9 +60,8 @@ class BYOLSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("byol.decay", self.decay, 0, 1)
-        check_range("byol.widen", self.widen, 1)
-        check_range("byol.dim", self.dim, 1)
+        self.within(0, 1, "decay")
+        self.at_least(1, "widen", "dim")
 
 
 @in_float32

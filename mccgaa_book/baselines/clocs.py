@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mccgaa.gather import gather
-from mccgaa.settings import check_choices, check_range, require
+from mccgaa.settings import check_choices
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
 
@@ -52,17 +52,19 @@ Coding = Literal["cmsc", "cmlc", "cmsmlc"]
 
 @dataclass(frozen=True)
 class CLOCSSettings(Settings):
-    """Of CLOCS; it varies no signal, so strength and augmentations do nothing."""
+    """Hyper-parameters of CLOCS, which varies no signal."""
 
+    row = "clocs"
+    idle = ("strength", "augmentations")
     coding: Coding = "cmsc"
     tau: float = 0.1
     dim: int = 256  # of what is compared
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, "clocs")
-        require(self.tau > 0, "clocs.tau", self.tau, "more than 0")
-        check_range("clocs.dim", self.dim, 1)
+        check_choices(self, "baselines.settings.clocs")
+        self.positive("tau")
+        self.at_least(1, "dim")
 
 
 def segments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from mccgaa.config import (
     METHOD,
@@ -43,7 +44,16 @@ VIEWS: tuple[Augmentation, ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What every method has; each method's own settings extend it."""
+    """What every method has; each method's own settings extend it.
+
+    Attributes:
+        row: the method's name in `registry.ENTRIES`, for messages.
+        idle: settings of all methods that do nothing in this one, and so are refused
+            where they are set.
+    """
+
+    row: ClassVar[str] = "METHOD"
+    idle: ClassVar[tuple[str, ...]] = ()
 
     lr: float = 1.0e-3  # of AdamW at the first step, section 4.1's
     weight_decay: float = 1.0e-4  # SimSiam's; the same for all methods here
@@ -53,12 +63,37 @@ class Settings:
     augmentations: tuple[Augmentation, ...] = VIEWS
 
     def __post_init__(self) -> None:
-        check_range("baselines.lr", self.lr, 0)
-        check_range("baselines.weight_decay", self.weight_decay, 0)
-        check_range("baselines.warmup", self.warmup, 0, 1)
-        check_range("baselines.strength", self.strength, 0, 1)
+        self.at_least(0, "lr", "weight_decay")
+        self.within(0, 1, "warmup", "strength")
         for name in self.augmentations:
-            choose(Augmentation, name, "baselines.augmentations")
+            choose(Augmentation, name, self.key("augmentations"))
+        for name in self.idle:
+            default = getattr(type(self), name)
+            same = getattr(self, name) == default
+            self.need(same, name, f"{default!r}: it does nothing here")
+
+    @classmethod
+    def key(cls, name: str) -> str:
+        """Say where a profile has a setting."""
+        return f"baselines.settings.{cls.row}.{name}"
+
+    def within(self, low: float, high: float, *names: str) -> None:
+        """Refuse a setting outside [low, high]."""
+        for name in names:
+            check_range(self.key(name), getattr(self, name), low, high)
+
+    def at_least(self, low: float, *names: str) -> None:
+        """Refuse a setting below `low`."""
+        self.within(low, math.inf, *names)
+
+    def positive(self, *names: str) -> None:
+        """Refuse a setting that is 0 or less."""
+        for name in names:
+            self.need(getattr(self, name) > 0, name, "more than 0")
+
+    def need(self, holds: bool, name: str, expected: str) -> None:
+        """Refuse a setting that does not hold."""
+        require(holds, self.key(name), getattr(self, name), expected)
 
 
 @dataclass(frozen=True)

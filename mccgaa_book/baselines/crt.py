@@ -54,26 +54,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from mccgaa.config import InputConfig
 from mccgaa.gather import gather
-from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
-from mccgaa_book.baselines.patches import (
-    cut,
-    draw_kept,
-    learned,
-    patch_samples,
-    put_back,
-    take,
-    transformer,
-)
+from mccgaa_book.baselines.patches import draw_kept, take
+from mccgaa_book.baselines.spectral import CrossReconstruction, SpectralTransformer
 
 
 @dataclass(frozen=True)
 class CRTSettings(Settings):
-    """Of CRT; it varies no signal, so strength and augmentations do nothing."""
+    """Hyper-parameters of CRT, which varies no signal."""
 
+    row = "crt"
+    idle = ("strength", "augmentations")
     patch: float = 0.2  # seconds
     band: float = 2.0  # Hz of a patch of the spectrum
     highest: float = 50.0  # Hz; what is above is not read
@@ -87,14 +80,12 @@ class CRTSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         ordered = len(self.dropped) == 2 and 0 <= self.dropped[0] <= self.dropped[1] < 1
-        expected = "two shares in [0, 1), the smaller first"
-        require(ordered, "crt.dropped", self.dropped, expected)
-        check_range("crt.constraint", self.constraint, 0)
-        for name in ("patch", "band", "highest"):
-            value = getattr(self, name)
-            require(value > 0, f"crt.{name}", value, "more than 0")
-        for name in ("width", "depth", "heads", "decoder_depth"):
-            check_range(f"crt.{name}", getattr(self, name), 1)
+        self.need(ordered, "dropped", "two shares in [0, 1), the smaller first")
+        self.at_least(0, "constraint")
+        self.positive("patch", "band", "highest")
+        self.at_least(1, "width", "depth", "heads", "decoder_depth")
+        even = self.width % self.heads == 0
+        self.need(even, "width", f"a multiple of {self.heads}, the heads")
 
 
 def dropping(progress: float, between: tuple[float, float]) -> float:
@@ -116,128 +107,6 @@ def discrimination(before: Tensor, after: Tensor) -> Tensor:
     cosine = normalize(before, dim=1) @ normalize(after, dim=1).T  # (B, B)
     itself = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
     return cosine.masked_fill(itself, -math.inf).logsumexp(1).mean()
-
-
-def spectrum(x: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Magnitude and phase of the lowest frequencies.
-
-    Args:
-        x: (B, D, T).
-        bins: how many frequencies, from 0 Hz on.
-
-    Returns:
-        log(1 + magnitude) of the orthonormal transform, and phase as a share of pi in
-        [-1, 1]: (B, D, bins) each.
-    """
-    transform = torch.fft.rfft(x.float(), norm="ortho")[..., :bins]
-    return transform.abs().log1p(), transform.angle() / math.pi
-
-
-class SpectralTransformer(nn.Module):
-    """A transformer over patches of time, magnitude and phase.
-
-    Args:
-        given: how long a record is, and its sampling rate.
-        leads: D.
-        settings: size of the network and of patches.
-
-    Raises:
-        ConfigError: a record is shorter than one patch.
-    """
-
-    def __init__(self, given: InputConfig, leads: int, settings: CRTSettings) -> None:
-        super().__init__()
-        self.width = width = settings.width
-        self.size = patch_samples(given, settings.patch)
-        seconds = given.length / given.sampling_rate  # bins per Hz
-        highest = min(settings.highest, given.sampling_rate / 2)
-        bins = max(1, int(highest * seconds))
-        self.band = min(bins, max(1, round(settings.band * seconds)))
-        self.bins = bins // self.band * self.band
-        of_time, of_band = given.length // self.size, self.bins // self.band
-        counts = (of_time, of_band, of_band)
-        sizes = (leads * self.size, leads * self.band, leads * self.band)
-        self.embed = nn.ModuleList(nn.Linear(size, width) for size in sizes)
-        # The class token has the first position of its sequence.
-        self.position = nn.ParameterList(learned(n + 1, width) for n in counts)
-        self.kind = learned(3, width)
-        self.summary = learned(3, width)  # class tokens
-        self.blocks = transformer(width, settings.depth, settings.heads)
-
-    def patches(self, x: Tensor) -> list[Tensor]:
-        """Cut (B, D, T) into patches of time, magnitude and phase, (B, n, D p) each."""
-        magnitude, phase = spectrum(x, self.bins)
-        parts = (cut(x, self.size), cut(magnitude, self.band), cut(phase, self.band))
-        return [part.transpose(1, 2).flatten(2) for part in parts]
-
-    def tokens(self, patches: list[Tensor]) -> list[Tensor]:
-        """Turn patches into tokens, without position and kind: (B, n, W) each."""
-        return [embed(p) for embed, p in zip(self.embed, patches, strict=True)]
-
-    def encode(
-        self, tokens: list[Tensor], kept: list[Tensor] | None = None
-    ) -> list[Tensor]:
-        """Encode the tokens that are not dropped.
-
-        Args:
-            tokens: of the three sequences, (B, n, W) each.
-            kept: positions of those to see, (B, k) each; None: all.
-
-        Returns:
-            (B, k + 1, W) for each sequence, its class token first.
-        """
-        parts = []
-        for i, sequence in enumerate(tokens):
-            placed = sequence + self.position[i][1:]  # (B, n, W)
-            if kept is not None:
-                placed = take(placed, kept[i])  # (B, k, W)
-            first = (self.summary[i] + self.position[i][0]).expand(len(placed), 1, -1)
-            parts.append(torch.cat([first, placed], dim=1) + self.kind[i])
-        encoded = self.blocks(torch.cat(parts, dim=1))  # (B, sum of k + 1, W)
-        return list(encoded.split([part.shape[1] for part in parts], dim=1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed (B, D, T) as the mean of the three class tokens, (B, W)."""
-        encoded = self.encode(self.tokens(self.patches(x)))
-        return torch.stack([part[:, 0] for part in encoded]).mean(0)
-
-
-class CrossReconstruction(nn.Module):
-    """The decoder: mask tokens for what was dropped, and a linear layer per sequence.
-
-    Args:
-        encoder: whose tokens it reads.
-        settings: size of the network.
-    """
-
-    def __init__(self, encoder: SpectralTransformer, settings: CRTSettings) -> None:
-        super().__init__()
-        width = settings.width
-        self.mask_token = learned(3, width)
-        self.position = nn.ParameterList(learned(*p.shape) for p in encoder.position)
-        self.blocks = transformer(width, settings.decoder_depth, settings.heads)
-        self.to_patch = nn.ModuleList(
-            nn.Linear(width, embed.in_features) for embed in encoder.embed
-        )
-
-    def forward(self, encoded: list[Tensor], kept: list[Tensor]) -> list[Tensor]:
-        """Reconstruct all patches of the three sequences, (B, n, D p) each.
-
-        Args:
-            encoded: (B, k + 1, W) for each sequence, its class token first.
-            kept: (B, k) each.
-        """
-        parts = []
-        for i, part in enumerate(encoded):
-            count = len(self.position[i]) - 1
-            every = put_back(part[:, 1:], kept[i], self.mask_token[i], count)
-            parts.append(torch.cat([part[:, :1], every], dim=1) + self.position[i])
-        sizes = [part.shape[1] for part in parts]
-        decoded = self.blocks(torch.cat(parts, dim=1)).split(sizes, dim=1)
-        return [
-            layer(part[:, 1:])
-            for layer, part in zip(self.to_patch, decoded, strict=True)
-        ]
 
 
 def reconstruction(predicted: list[Tensor], patches: list[Tensor]) -> Tensor:
@@ -262,14 +131,24 @@ class CRT(Method):
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
         width = self.settings.width
-        self.decoder = CrossReconstruction(self.encoder, self.settings)
+        depth, heads = self.settings.decoder_depth, self.settings.heads
+        self.decoder = CrossReconstruction(self.encoder, depth, heads)
         self.project_before = nn.Linear(width, width)
         self.project_after = nn.Linear(width, width)
 
     def build_encoder(self) -> nn.Module:
         """Make the transformer; the 1D-ResNet is not used."""
-        leads = self.config.encoder.leads
-        return SpectralTransformer(self.config.input, leads, self.settings)
+        given = self.settings
+        return SpectralTransformer(
+            self.config.input,
+            self.config.encoder.leads,
+            patch=given.patch,
+            band=given.band,
+            highest=given.highest,
+            width=given.width,
+            depth=given.depth,
+            heads=given.heads,
+        )
 
     def draw(self, patches: list[Tensor], ratio: float) -> list[Tensor]:
         """Draw the patches to keep: magnitude and phase at the same frequencies."""

@@ -36,7 +36,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mccgaa.gather import ALONE, Group, gather
-from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import (
     Batch,
     Method,
@@ -53,6 +52,7 @@ from mccgaa_book.baselines.config import BaselineConfig, Settings
 class MoCoV3Settings(Settings):
     """Hyper-parameters of MoCo v3; sources are in the module's docstring."""
 
+    row = "moco-v3"
     temperature: float = 0.2
     decay: float = 0.99  # of the momentum encoder at the first step
     dim: int = 256  # outputs of projector and predictor
@@ -60,11 +60,9 @@ class MoCoV3Settings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        warm = self.temperature > 0
-        require(warm, "moco-v3.temperature", self.temperature, "more than 0")
-        check_range("moco-v3.decay", self.decay, 0, 1)
-        check_range("moco-v3.widen", self.widen, 1)
-        check_range("moco-v3.dim", self.dim, 1)
+        self.positive("temperature")
+        self.within(0, 1, "decay")
+        self.at_least(1, "widen", "dim")
 
 
 @in_float32

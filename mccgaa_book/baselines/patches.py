@@ -32,13 +32,7 @@ def cut(x: Tensor, size: int) -> Tensor:
 
 
 def transformer(width: int, depth: int, heads: int) -> nn.TransformerEncoder:
-    """Build `depth` blocks of a ViT on tokens (B, n, width), and a last LayerNorm.
-
-    Raises:
-        ConfigError: the heads cannot share the width evenly.
-    """
-    expected = f"a multiple of {heads}, the heads of a transformer"
-    require(width % heads == 0, "baselines.width", width, expected)
+    """Build `depth` blocks of a ViT on tokens (B, n, width), and a last LayerNorm."""
     block = nn.TransformerEncoderLayer(
         width,
         heads,

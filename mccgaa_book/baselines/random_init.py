@@ -9,12 +9,22 @@ training has moved.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from mccgaa_book.baselines.base import Method
+from mccgaa_book.baselines.config import Settings
+
+
+@dataclass(frozen=True)
+class RandomSettings(Settings):
+    """Of Random Init; none of them moves a weight that is drawn."""
+
+    row = "random"
 
 
 class RandomInit(Method):
     """An encoder that takes no step of training."""
 
+    Settings = RandomSettings
     learns: ClassVar[bool] = False

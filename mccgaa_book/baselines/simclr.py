@@ -34,7 +34,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mccgaa.gather import ALONE, Group, gather_both
-from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
 
@@ -43,14 +42,14 @@ from mccgaa_book.baselines.config import BaselineConfig, Settings
 class SimCLRSettings(Settings):
     """Hyper-parameters of SimCLR; sources are in the module's docstring."""
 
+    row = "simclr"
     temperature: float = 0.1
     dim: int = 128  # outputs of the head
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        warm = self.temperature > 0
-        require(warm, "simclr.temperature", self.temperature, "more than 0")
-        check_range("simclr.dim", self.dim, 1)
+        self.positive("temperature")
+        self.at_least(1, "dim")
 
 
 @in_float32

@@ -36,7 +36,6 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from mccgaa.settings import check_range
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
 
@@ -45,12 +44,13 @@ from mccgaa_book.baselines.config import BaselineConfig, Settings
 class SimSiamSettings(Settings):
     """Hyper-parameters of SimSiam; sources are in the module's docstring."""
 
+    row = "simsiam"
     narrow: int = 4  # units of the projection per unit of the predictor's bottleneck
     stop_gradient: bool = True  # off: the paper's ablation
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("simsiam.narrow", self.narrow, 1)
+        self.at_least(1, "narrow")
 
 
 @in_float32

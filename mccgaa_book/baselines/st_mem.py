@@ -41,30 +41,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from mccgaa.config import InputConfig
-from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
-from mccgaa_book.baselines.patches import (
-    cut,
-    draw_kept,
-    hidden,
-    learned,
-    patch_samples,
-    put_back,
-    take,
-    transformer,
-    xavier,
-)
+from mccgaa_book.baselines.leadwise import LeadTransformer, Reconstruction
+from mccgaa_book.baselines.patches import cut, draw_kept, hidden
 
 
 @dataclass(frozen=True)
 class STMEMSettings(Settings):
-    """Of ST-MEM; it varies no signal, so strength and augmentations do nothing."""
+    """Hyper-parameters of ST-MEM, which varies no signal."""
 
+    row = "st-mem"
+    idle = ("strength", "augmentations")
     warmup: float = 0.05
     patch: float = 0.3  # seconds; published: 75 samples at 250 Hz
     masked: float = 0.75  # share of each lead's patches; the paper's
@@ -75,10 +65,12 @@ class STMEMSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("st-mem.masked", self.masked, 0, 1)
-        require(self.patch > 0, "st-mem.patch", self.patch, "more than 0 s")
-        for name in ("width", "depth", "heads", "decoder_depth"):
-            check_range(f"st-mem.{name}", getattr(self, name), 1)
+        self.within(0, 1, "masked")
+        self.positive("patch")
+        self.at_least(1, "width", "depth", "heads", "decoder_depth")
+        even = self.width % (2 * self.heads) == 0
+        expected = f"a multiple of {2 * self.heads}, twice the heads: the decoder has"
+        self.need(even, "width", f"{expected} half of it")
 
 
 @in_float32
@@ -99,111 +91,6 @@ def standardised(patches: Tensor) -> Tensor:
     return centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
 
 
-def positions(count: int, width: int) -> Tensor:
-    r"""Tell patches of one lead apart: (n + 2, W), zero for the separators at the ends.
-
-    .. math:: e_{i, k} = \sin(i \, 10^{-8 k / W}), \quad
-        e_{i, W/2 + k} = \cos(i \, 10^{-8 k / W}), \quad 0 \le k < W / 2
-
-    Args:
-        count: n, patches of a lead.
-        width: W, even.
-    """
-    slower = 10 ** (-8 * torch.arange(width // 2) / width)
-    angles = torch.arange(count)[:, None] * slower  # (n, W / 2)
-    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-    return nn.functional.pad(waves, (0, 0, 1, 1))
-
-
-class LeadTransformer(nn.Module):
-    """A transformer over the patches of all leads.
-
-    Args:
-        given: how long a record is, and its sampling rate.
-        leads: D.
-        settings: size of the network and of a patch.
-
-    Raises:
-        ConfigError: a record is shorter than one patch.
-    """
-
-    def __init__(self, given: InputConfig, leads: int, settings: STMEMSettings) -> None:
-        super().__init__()
-        self.width = width = settings.width
-        self.size = patch_samples(given, settings.patch)  # p
-        self.count = given.length // self.size  # n
-        self.embed = nn.Sequential(
-            nn.LayerNorm(self.size), nn.Linear(self.size, width), nn.LayerNorm(width)
-        )
-        self.register_buffer("position", positions(self.count, width), persistent=False)
-        self.lead = learned(leads, 1, width)
-        self.separator = learned(width)
-        self.blocks = transformer(width, settings.depth, settings.heads)
-        self.apply(xavier)
-
-    def encode(self, patches: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Encode the patches that are not hidden.
-
-        Args:
-            patches: (B, D, n, p).
-            kept: (B, D, k) positions of the patches to see; None: all, k = n.
-
-        Returns:
-            (B, D, k + 2, W), with the separators before and after each lead's patches.
-        """
-        tokens = self.embed(patches) + self.position[1:-1]  # (B, D, n, W)
-        if kept is not None:
-            tokens = take(tokens, kept)  # (B, D, k, W)
-        ends = (self.separator + self.position[[0, -1]]).expand(
-            *tokens.shape[:2], 2, -1
-        )  # (B, D, 2, W)
-        tokens = torch.cat([ends[:, :, :1], tokens, ends[:, :, 1:]], dim=2) + self.lead
-        encoded = self.blocks(tokens.flatten(1, 2))  # (B, D (k + 2), W)
-        return encoded.unflatten(1, tokens.shape[1:3])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed (B, D, T) as the mean over patch tokens, (B, W)."""
-        encoded = self.encode(cut(x, self.size))
-        return encoded[:, :, 1:-1].mean((1, 2))
-
-
-class Reconstruction(nn.Module):
-    """The decoder: one lead at a time, the same weights for all.
-
-    Args:
-        encoder: whose tokens it reads.
-        settings: size of the network.
-    """
-
-    def __init__(self, encoder: LeadTransformer, settings: STMEMSettings) -> None:
-        super().__init__()
-        inner = settings.width // 2
-        self.count = encoder.count  # n
-        self.narrow = nn.Linear(settings.width, inner)
-        self.mask_token = learned(inner)
-        self.register_buffer("position", positions(self.count, inner), persistent=False)
-        self.blocks = transformer(inner, settings.decoder_depth, settings.heads)
-        self.to_samples = nn.Linear(inner, encoder.size)
-        self.apply(xavier)
-
-    def forward(self, encoded: Tensor, kept: Tensor) -> Tensor:
-        """Reconstruct all patches of all leads.
-
-        Args:
-            encoded: (B, D, k + 2, W), as `LeadTransformer.encode` gives it.
-            kept: (B, D, k).
-
-        Returns:
-            (B, D, n, p).
-        """
-        tokens = self.narrow(encoded)  # (B, D, k + 2, W / 2)
-        first, seen, last = tokens[:, :, :1], tokens[:, :, 1:-1], tokens[:, :, -1:]
-        every = put_back(seen, kept, self.mask_token, self.count)  # (B, D, n, W / 2)
-        tokens = torch.cat([first, every, last], dim=2) + self.position
-        decoded = self.blocks(tokens.flatten(0, 1))  # (B D, n + 2, W / 2)
-        return self.to_samples(decoded[:, 1:-1]).unflatten(0, encoded.shape[:2])
-
-
 class STMEM(Method):
     """ST-MEM; see the module."""
 
@@ -211,12 +98,20 @@ class STMEM(Method):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
-        self.decoder = Reconstruction(self.encoder, self.settings)
+        depth, heads = self.settings.decoder_depth, self.settings.heads
+        self.decoder = Reconstruction(self.encoder, depth, heads)
 
     def build_encoder(self) -> nn.Module:
         """Make the transformer; the 1D-ResNet is not used."""
-        leads = self.config.encoder.leads
-        return LeadTransformer(self.config.input, leads, self.settings)
+        given = self.settings
+        return LeadTransformer(
+            self.config.input,
+            self.config.encoder.leads,
+            patch=given.patch,
+            width=given.width,
+            depth=given.depth,
+            heads=given.heads,
+        )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Hide patches, and reconstruct them."""

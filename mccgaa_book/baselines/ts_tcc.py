@@ -49,17 +49,19 @@ from torch.nn import functional as F
 
 from mccgaa.gather import gather
 from mccgaa.plus.augment import added
-from mccgaa.settings import check_range, require
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
-from mccgaa_book.baselines.patches import learned, transformer
+from mccgaa_book.baselines.moments import Context, moments
 from mccgaa_book.baselines.simclr import nt_xent
+from mccgaa_book.baselines.views import reordered
 
 
 @dataclass(frozen=True)
 class TSTCCSettings(Settings):
-    """Of TS-TCC; its views are its own, so strength and augmentations do nothing."""
+    """Hyper-parameters of TS-TCC, whose views are its own."""
 
+    row = "ts-tcc"
+    idle = ("strength", "augmentations")
     moments: int = 32  # of a record, after averaging
     ahead: int = 12  # K, moments to predict
     width: int = 100  # h, of the context
@@ -76,60 +78,13 @@ class TSTCCSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("ahead", "width", "depth", "heads", "segments"):
-            check_range(f"ts-tcc.{name}", getattr(self, name), 1)
-        for name in ("scale", "weak_noise", "strong_noise"):
-            check_range(f"ts-tcc.{name}", getattr(self, name), 0)
-        past = f"more than ts-tcc.ahead, which is {self.ahead}"
-        require(self.moments > self.ahead, "ts-tcc.moments", self.moments, past)
-        require(self.tau > 0, "ts-tcc.tau", self.tau, "more than 0")
-
-
-def reordered(x: Tensor, most: int) -> Tensor:
-    """Cut each record into 1 to `most` segments and shuffle them, all leads alike.
-
-    Args:
-        x: (B, D, T).
-        most: segments; where they are cut is random.
-
-    Returns:
-        (B, D, T), each sample of a record once.
-    """
-    rows, length, device = len(x), x.shape[-1], x.device
-    # Where segments begin; a record with fewer segments begins some of them at its end.
-    count = torch.randint(1, most + 1, (rows, 1), device=device)
-    starts = torch.rand(rows, most - 1, device=device) * length  # (B, most - 1)
-    absent = torch.arange(1, most, device=device) >= count
-    starts = starts.masked_fill(absent, length)
-    time = torch.arange(length, device=device)
-    segment = (time[None, :, None] >= starts[:, None]).sum(-1)  # (B, T)
-    # A random key for each segment: a stable sort by it moves segments as a whole.
-    key = torch.rand(rows, most, device=device).gather(1, segment)  # (B, T)
-    order = key.argsort(stable=True, dim=1)  # (B, T)
-    return x.gather(-1, order[:, None].expand_as(x))
-
-
-class Context(nn.Module):
-    """The autoregressive model: sum up moments in a context.
-
-    Args:
-        channels: C, of a moment.
-        settings: size of the network.
-    """
-
-    def __init__(self, channels: int, settings: TSTCCSettings) -> None:
-        super().__init__()
-        width = settings.width
-        self.embed = nn.Linear(channels, width)
-        self.position = learned(settings.moments, width)
-        self.summary = learned(width)  # the class token
-        self.blocks = transformer(width, settings.depth, settings.heads)
-
-    def forward(self, past: Tensor) -> Tensor:
-        """Sum up moments z_1 ... z_t, (B, t, C), in contexts c_t, (B, h)."""
-        tokens = self.embed(past) + self.position[: past.shape[1]]  # (B, t, h)
-        first = self.summary.expand(len(tokens), 1, -1)
-        return self.blocks(torch.cat([first, tokens], dim=1))[:, 0]
+        self.at_least(1, "ahead", "width", "depth", "heads", "segments")
+        self.at_least(0, "scale", "weak_noise", "strong_noise")
+        self.positive("tau")
+        past = f"more than {self.key('ahead')}, which is {self.ahead}"
+        self.need(self.moments > self.ahead, "moments", past)
+        even = self.width % self.heads == 0
+        self.need(even, "width", f"a multiple of {self.heads}, the heads")
 
 
 @in_float32
@@ -153,9 +108,9 @@ class TSTCC(Method):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
-        channels, width = self.encoder.width, self.settings.width
-        self.context = Context(channels, self.settings)
-        self.predict = nn.Linear(width, channels * self.settings.ahead)  # all W_k
+        given, channels, width = self.settings, self.encoder.width, self.settings.width
+        self.context = Context(channels, given.moments, width, given.depth, given.heads)
+        self.predict = nn.Linear(width, channels * given.ahead)  # all W_k
         self.project = mlp(width, channels // 2, channels // 4)
 
     def weak_view(self, x: Tensor) -> Tensor:
@@ -171,8 +126,8 @@ class TSTCC(Method):
     def moments(self, x: Tensor) -> Tensor:
         """Encode a view (B, D, T) to moments (B, n, C), each of length 1."""
         maps = self.encoder.feature_map(self.scaled(x))  # (B, C, T')
-        moments = F.adaptive_avg_pool1d(maps, self.settings.moments).transpose(1, 2)
-        return F.normalize(moments, dim=2) if self.settings.unit else moments
+        found = moments(maps, self.settings.moments)
+        return F.normalize(found, dim=2) if self.settings.unit else found
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Predict across views, then contrast the contexts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,21 @@ def test_the_papers_table_2_says_which_rows_read_text():
     for entry in registry.ENTRIES.values():
         assert entry.text == (table.loc[entry.label, "Zero-Shot"] == "Y")
         assert bool(entry.trains) != bool(entry.variant)
+
+
+@pytest.mark.parametrize("name", [n for n in registry.trained_here() if n != "random"])
+def test_each_row_that_is_trained_has_a_short_module_of_its_own(name):
+    """Its paper, what is kept and changed, its loss, views and heads; no more."""
+    module, cls = registry.ENTRIES[name].trains.split(":")
+    path = ROOT / "mccgaa_book" / "baselines" / f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    assert registry.method(name).__module__ == f"mccgaa_book.baselines.{module}"
+    assert registry.method(name).__name__ == cls
+    assert registry.method(name).Settings.row == name
+    assert 40 <= len(text.splitlines()) <= 200
+    told = sys.modules[registry.method(name).__module__].__doc__
+    for word in (".. math::", "Kept:", "Changed", "yper-parameters"):
+        assert word in told, f"{path} does not say: {word}"
 
 
 def test_a_row_that_is_not_there_or_not_trained_here_is_refused():

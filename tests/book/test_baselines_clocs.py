@@ -165,7 +165,8 @@ def test_the_smaller_half_of_an_odd_number_of_leads_comes_first():
 def test_an_unknown_coding_and_a_temperature_of_0_are_refused():
     with pytest.raises(ConfigError, match=r"clocs\.coding"):
         config("clocs", coding="cmc")
-    with pytest.raises(ConfigError, match=r"^clocs\.coding is 'cmc'; expected"):
+    said = r"^baselines\.settings\.clocs\.coding is 'cmc'; expected"
+    with pytest.raises(ConfigError, match=said):
         CLOCSSettings(coding="cmc")
     with pytest.raises(ConfigError, match=r"clocs\.tau is 0.0; expected more than 0"):
         config("clocs", tau=0.0)

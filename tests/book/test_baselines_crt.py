@@ -1,6 +1,7 @@
 """CRT: patches of time and spectrum, what is dropped of them, and both losses."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,15 +19,14 @@ from toy_baselines import (
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
+from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.base import Backbone
 from mccgaa_book.baselines.crt import (
-    CRTSettings,
-    SpectralTransformer,
     discrimination,
     dropping,
     reconstruction,
-    spectrum,
 )
+from mccgaa_book.baselines.spectral import spectrum
 
 SMALL = {"width": 16, "depth": 1, "decoder_depth": 1}
 
@@ -170,7 +170,8 @@ def test_more_is_dropped_as_training_goes_on(monkeypatch):
 
 @pytest.mark.parametrize("rate", [100, 500])
 def test_tokens_and_parameters_hardly_depend_on_the_rate(rate):
-    encoder = SpectralTransformer(InputConfig(rate, 10.0), 12, CRTSettings())
+    given = replace(config("crt"), input=InputConfig(rate, 10.0))
+    encoder = registry.build(given).encoder
     assert [len(p) - 1 for p in encoder.position] == [50, 25, 25]
     resnet = size(Backbone(EncoderConfig(cam="none")))
     assert abs(size(encoder) / resnet - 1) < 0.2

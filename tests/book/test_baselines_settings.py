@@ -91,8 +91,7 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
 )
 def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
     ((key, value),) = given.items()
-    place = "baselines" if key in COMMON else name
-    said = rf"{place}\.{key} is {value}; expected (more than )?\d"
+    said = rf"^baselines\.settings\.{name}\.{key} is {value}; expected (more than )?\d"
     with pytest.raises(ConfigError, match=said):
         registry.settings(name, given)
 
@@ -104,14 +103,14 @@ def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
         ("byol", {"decay": 1.0}),
         ("moco-v3", {"widen": 1, "decay": 1.0}),
         ("barlow-twins", {"widen": 1, "off_diagonal": 0.0}),
-        ("st-mem", {"masked": 1.0, "width": 1, "depth": 1, "heads": 1}),
+        ("st-mem", {"masked": 1.0, "width": 2, "depth": 1, "heads": 1}),
         ("st-mem", {"decoder_depth": 1, "masked": 0.0}),
         ("crt", {"constraint": 0.0, "dropped": (0.0, 0.0), "decoder_depth": 1}),
         ("crt", {"width": 1, "depth": 1, "heads": 1}),
         ("ts-tcc", {"ahead": 1, "moments": 2, "width": 1, "depth": 1, "heads": 1}),
         ("ts-tcc", {"segments": 1, "scale": 0, "weak_noise": 0, "strong_noise": 0}),
         ("astcl", {"leads": 1, "moments": 2, "reversal": 0.0, "warm_up": 0.0}),
-        ("astcl", {"leads": 12, "hidden": 1, "bottleneck": 1, "warm_up": 1.0}),
+        ("astcl", {"leads": 12, "hidden": 1, "bottleneck": 4, "warm_up": 1.0}),
         *((name, {"dim": 1}) for name in ("clocs", "simclr", "byol", "moco-v3")),
         ("simsiam", {"narrow": 1}),
     ],
@@ -130,8 +129,29 @@ def test_the_ends_of_a_range_belong_to_it(name, given):
         ("crt", {"dropped": (-0.1, 0.4)}, r"crt\.dropped .* the smaller first"),
         ("crt", {"dropped": (0.5, 1.0)}, r"crt\.dropped .* the smaller first"),
         ("ts-tcc", {"moments": 12}, r"ts-tcc\.moments is 12; expected more than"),
+        ("ts-tcc", {"width": 99}, r"ts-tcc\.width is 99; expected a multiple of 4"),
+        ("crt", {"width": 99}, r"crt\.width is 99; expected a multiple of 4"),
+        ("st-mem", {"width": 36}, r"st-mem\.width is 36; expected a multiple of 8"),
+        ("astcl", {"bottleneck": 6}, r"astcl\.bottleneck is 6; .* a multiple of 4"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(name, given, said):
-    with pytest.raises(ConfigError, match=f"^{said}"):
+    with pytest.raises(ConfigError, match=rf"^baselines\.settings\.{said}"):
         registry.settings(name, given)
+
+
+IDLE = ["clocs", "ts-tcc", "crt", "st-mem"]  # which have views of their own, or none
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_setting_that_would_do_nothing_is_refused(name):
+    for key, value in {"strength": 0.5, "augmentations": ("noise",)}.items():
+        if name not in IDLE:
+            assert getattr(registry.settings(name, {key: value}), key) == value
+            continue
+        said = rf"^baselines\.settings\.{name}\.{key} is .*: it does nothing here\.$"
+        with pytest.raises(ConfigError, match=said):
+            registry.settings(name, {key: value})
+    registry.settings(
+        name, {"strength": 1.0, "augmentations": OWN[name].get("augmentations", VIEWS)}
+    )

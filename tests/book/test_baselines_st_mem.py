@@ -1,6 +1,7 @@
 """ST-MEM: what is hidden stays hidden, and the loss is that of the hidden patches."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,7 +19,9 @@ from toy_baselines import (
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
+from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.base import Backbone, Batch
+from mccgaa_book.baselines.leadwise import positions
 from mccgaa_book.baselines.patches import (
     cut,
     draw_kept,
@@ -29,13 +32,7 @@ from mccgaa_book.baselines.patches import (
     transformer,
     xavier,
 )
-from mccgaa_book.baselines.st_mem import (
-    LeadTransformer,
-    STMEMSettings,
-    masked_mse,
-    positions,
-    standardised,
-)
+from mccgaa_book.baselines.st_mem import masked_mse, standardised
 
 SMALL = {"width": 16, "depth": 1, "decoder_depth": 1}
 
@@ -228,20 +225,18 @@ def test_the_loss_of_a_step_is_near_1_before_training():
 
 @pytest.mark.parametrize("rate", [100, 500])
 def test_parameters_are_within_a_fifth_of_the_resnets_at_any_rate(rate):
-    given = InputConfig(rate, 10.0)
-    encoder = LeadTransformer(given, 12, STMEMSettings())
+    given = replace(config("st-mem"), input=InputConfig(rate, 10.0))
+    encoder = registry.build(given).encoder
     assert encoder.count == 33
     assert encoder.size == 0.3 * rate
     resnet = size(Backbone(EncoderConfig(cam="none")))
     assert abs(size(encoder) / resnet - 1) < 0.2
 
 
-def test_a_record_shorter_than_a_patch_and_an_odd_width_are_refused():
-    given = InputConfig(RATE, 0.2)
+def test_a_record_shorter_than_a_patch_is_refused():
+    short = replace(config("st-mem"), input=InputConfig(RATE, 0.2))
     with pytest.raises(ConfigError, match=r"input.duration is 0.2; expected 0.3 s"):
-        LeadTransformer(given, 12, STMEMSettings())
-    with pytest.raises(ConfigError, match="width is 18; expected a multiple of 4"):
-        make("st-mem", **SMALL | {"width": 18})
+        registry.build(short)
     with pytest.raises(ConfigError, match="masked"):
         config("st-mem", masked=1.5)
 

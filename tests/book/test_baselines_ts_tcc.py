@@ -16,7 +16,8 @@ from toy_baselines import (
 )
 
 from mccgaa.errors import ConfigError
-from mccgaa_book.baselines.ts_tcc import reordered, temporal_loss
+from mccgaa_book.baselines.ts_tcc import temporal_loss
+from mccgaa_book.baselines.views import reordered
 
 SMALL = {"width": 16, "depth": 1, "heads": 2, "moments": 7, "ahead": 3}
 

@@ -107,22 +107,26 @@ MODULES = {  # module -> the tests that must notice
     "config": ["test_config.py"],
     **{
         f"baselines/{name}": [
-            f"book/test_baselines{tests}.py",
+            *(f"book/test_baselines_{file}.py" for file in files.split()),
             "book/test_baselines_settings.py",
         ]
-        for name, tests in {
-            "base": "_base",
-            "simclr": "_losses",
-            "byol": "_losses",
-            "barlow_twins": "_losses",
-            "moco_v3": "_losses",
-            "simsiam": "_losses",
-            "ts_tcc": "_ts_tcc",
-            "clocs": "_clocs",
-            "astcl": "_astcl",
-            "patches": "_st_mem",
-            "crt": "_crt",
-            "st_mem": "_st_mem",
+        for name, files in {
+            "base": "base",
+            "simclr": "losses",
+            "byol": "losses",
+            "barlow_twins": "losses",
+            "moco_v3": "losses",
+            "simsiam": "losses",
+            "views": "ts_tcc astcl",
+            "moments": "ts_tcc astcl",
+            "ts_tcc": "ts_tcc",
+            "clocs": "clocs",
+            "astcl": "astcl",
+            "patches": "st_mem",
+            "spectral": "crt",
+            "crt": "crt",
+            "leadwise": "st_mem",
+            "st_mem": "st_mem",
         }.items()
     },
 }
