@@ -8,6 +8,7 @@ from toy_baselines import (
     RATE,
     batch,
     config,
+    elsewhere,
     learns,
     make,
     matrix,
@@ -354,3 +355,9 @@ def test_a_band_out_of_order_is_refused():
     said = r"astcl\.band is \(30\.0, 0\.67\); expected two frequencies in Hz, the "
     with pytest.raises(ConfigError, match=said + r"lower first\.$"):
         config("astcl", band=[30.0, 0.67])
+
+
+def test_views_stay_on_the_device_of_the_batch():
+    x = elsewhere(4, 12, 100)
+    for made in (denoised(x, RATE, (0.67, 20.0)), fewer_leads(x, 8)):
+        assert made.is_meta and made.shape == x.shape

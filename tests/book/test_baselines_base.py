@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from toy_baselines import batch, config, make, signals
+from toy_baselines import RATE, batch, config, make, signals
 
 from mccgaa.config import EncoderConfig
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError
+from mccgaa.plus.augment import augment
 from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.base import Target, in_float32, mlp, rising, spread
 
@@ -90,7 +91,7 @@ def test_what_a_view_is_asked_for_goes_before_the_settings():
 def test_views_are_made_in_full_precision():
     method, x = make("simclr", augmentations=["wander"]), signals()
     torch.manual_seed(2)
-    plain = method.view(x)
+    plain = augment(x, 1.0, ("wander",), RATE, standardised=True)
     torch.manual_seed(2)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(method.view(x), plain)

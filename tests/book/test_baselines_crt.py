@@ -8,6 +8,7 @@ import torch
 from toy_baselines import (
     batch,
     config,
+    elsewhere,
     learns,
     make,
     matrix,
@@ -284,3 +285,39 @@ def test_frequencies_end_where_the_settings_say_and_a_band_has_one_at_least():
     narrow = make("crt", **SMALL, highest=0.4, band=0.1).encoder
     assert (narrow.bins, narrow.band) == (1, 1)
     assert make("crt", **SMALL, band=0.1).encoder.band == 1
+
+
+def test_what_is_drawn_stays_on_the_device_of_the_batch():
+    parts = [elsewhere(4, n, 5) for n in (10, 6, 6)]
+    assert all(kept.is_meta for kept in make("crt", **SMALL).draw(parts, 0.5))
+    plain = discrimination.__wrapped__  # there is no autocast on that device
+    assert plain(elsewhere(4, 3), elsewhere(4, 3)).is_meta
+
+
+def test_tokens_have_their_place_their_kind_and_class_tokens_before_them():
+    """Without blocks, what is encoded is what they are given."""
+    encoder = make("crt", **SMALL).encoder
+    encoder.blocks = torch.nn.Identity()
+    tokens = encoder.tokens(encoder.patches(signals()))
+    encoded = encoder.encode(tokens)
+    for i, (part, own) in enumerate(zip(encoded, tokens, strict=True)):
+        place, kind = encoder.position[i], encoder.kind[i]
+        torch.testing.assert_close(part[:, 1:], own + place[1:] + kind)
+        first = (encoder.summary[i] + place[0] + kind).expand(4, -1)
+        torch.testing.assert_close(part[:, 0], first)
+    mean = sum(part[:, 0] for part in encoded) / 3
+    torch.testing.assert_close(encoder(signals()), mean)
+
+
+def test_the_decoder_has_places_of_its_own_and_mask_tokens_where_none_was_kept():
+    method = make("crt", **SMALL)
+    decoder, width = method.decoder, SMALL["width"]
+    decoder.blocks = torch.nn.Identity()
+    decoder.to_patch = torch.nn.ModuleList(torch.nn.Identity() for _ in range(3))
+    counts = [len(place) - 1 for place in decoder.position]
+    kept = [torch.tensor([[0, n - 1]]) for n in counts]
+    encoded = [torch.full((1, 3, width), 7.0 + i) for i in range(3)]
+    for i, part in enumerate(decoder(encoded, kept)):
+        known = decoder.mask_token[i].expand(counts[i], -1).clone()
+        known[[0, -1]] = 7.0 + i
+        torch.testing.assert_close(part[0], known + decoder.position[i][1:])

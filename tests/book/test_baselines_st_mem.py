@@ -344,3 +344,10 @@ def test_each_patch_is_scaled_on_its_own_and_one_hidden_patch_counts_whole():
     one[1, 2] = True
     found = masked_mse(patches, 0 * patches, one)
     assert found.item() == pytest.approx(patches[1, 2].square().mean().item())
+
+
+def test_masks_stay_on_the_device_of_the_batch():
+    kept = draw_kept(4, 10, 0.5, torch.device("meta"))
+    assert kept.is_meta and kept.shape == (4, 5)
+    marks = hidden(kept, 10)
+    assert marks.is_meta and marks.shape == (4, 10)

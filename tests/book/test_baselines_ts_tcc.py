@@ -7,6 +7,7 @@ import torch
 from toy_baselines import (
     batch,
     config,
+    elsewhere,
     learns,
     make,
     matrix,
@@ -242,3 +243,12 @@ def test_what_is_watched_is_the_mean_moment_of_the_weak_view(monkeypatch):
     )
     method.loss(batch())
     assert torch.equal(watched[0], made[0].mean(1))
+
+
+def test_views_and_the_loss_stay_on_the_device_of_the_batch():
+    x = elsewhere(4, 12, 100)
+    method = make("ts-tcc", **SMALL)
+    for made in (reordered(x, 5), method.weak_view(x), method.strong_view(x)):
+        assert made.is_meta and made.shape == x.shape
+    plain = temporal_loss.__wrapped__  # there is no autocast on that device
+    assert plain(elsewhere(4, 3, 5), elsewhere(4, 3, 5)).is_meta

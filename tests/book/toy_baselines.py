@@ -42,6 +42,11 @@ def batch(count: int = 4, progress: float = 0.0) -> Batch:
     return Batch(signals(count), torch.arange(count), progress)
 
 
+def elsewhere(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A tensor of no values on another device than the CPU, which mixes with none."""
+    return torch.empty(*shape, dtype=dtype, device="meta")
+
+
 def matrix(*shape: int, seed: int = 0) -> Tensor:
     """Normal numbers in float64."""
     generator = torch.Generator().manual_seed(seed)
