@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy_baselines import elsewhere
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError
@@ -73,6 +74,13 @@ def test_nt_xent_of_equal_orthogonal_pairs_is_known():
     z = 7.0 * torch.eye(6, dtype=torch.float64)
     known = math.log(1 + 10 * math.exp(-1 / 0.5))  # one partner, ten at right angles
     assert nt_xent(z, z, 0.5).item() == pytest.approx(known, rel=1e-12)
+
+
+def test_partners_are_found_on_the_device_of_the_batch():
+    plain = nt_xent.__wrapped__  # there is no autocast on that device
+    assert plain(elsewhere(4, 3), elsewhere(4, 3), 0.1).is_meta
+    plain = info_nce.__wrapped__
+    assert plain(elsewhere(4, 3), elsewhere(4, 3), 0.1).is_meta
 
 
 def test_info_nce_is_its_sum_written_out():

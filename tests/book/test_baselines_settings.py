@@ -61,6 +61,7 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
         ("moco-v3", {"decay": 1.5}),
         ("moco-v3", {"widen": 0}),
         ("byol", {"decay": -0.1}),
+        ("byol", {"decay": 1.5}),
         ("byol", {"widen": 0}),
         ("barlow-twins", {"off_diagonal": -0.1}),
         ("barlow-twins", {"widen": 0}),

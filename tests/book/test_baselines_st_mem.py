@@ -351,3 +351,40 @@ def test_masks_stay_on_the_device_of_the_batch():
     assert kept.is_meta and kept.shape == (4, 5)
     marks = hidden(kept, 10)
     assert marks.is_meta and marks.shape == (4, 10)
+
+
+def test_tokens_have_their_time_and_lead_and_separators_around_them():
+    """Without blocks, what is encoded is what they are given."""
+    encoder = make("st-mem", **SMALL).encoder
+    encoder.blocks = torch.nn.Identity()
+    patches = cut(signals(), encoder.size)
+    found = encoder.encode(patches)
+    known = encoder.embed(patches) + encoder.position[1:-1] + encoder.lead
+    torch.testing.assert_close(found[:, :, 1:-1], known)
+    ends = (encoder.separator + encoder.lead[:, 0]).expand(4, -1, -1)
+    for place in (0, -1):  # which has no time
+        torch.testing.assert_close(found[:, :, place], ends)
+    torch.testing.assert_close(encoder(signals()), known.mean((1, 2)))
+
+
+def test_the_decoder_gives_each_token_its_time_and_mask_tokens_to_the_rest():
+    decoder = make("st-mem", **SMALL).decoder
+    decoder.blocks = decoder.narrow = decoder.to_samples = torch.nn.Identity()
+    count, inner = decoder.count, SMALL["width"] // 2
+    kept = torch.tensor([[[1, 2]] * 3])  # of three leads
+    encoded = torch.full((1, 3, 4, inner), 7.0)
+    known = decoder.mask_token.expand(count, -1).clone()
+    known[[1, 2]] = 7.0
+    known = (known + decoder.position[1:-1]).expand(1, 3, -1, -1)
+    torch.testing.assert_close(decoder(encoded, kept), known)
+
+
+def test_positions_that_are_fixed_are_not_among_the_weights():
+    assert not [k for k in make("st-mem", **SMALL).state_dict() if "position" in k]
+
+
+def test_patches_of_half_precision_return_to_their_places():
+    kept = torch.tensor([[2, 0]])
+    tokens = torch.tensor([[[5.0], [6.0]]]).bfloat16()
+    found = put_back(tokens, kept, torch.tensor([1.0]), 3)
+    assert found.dtype == torch.bfloat16 and found.flatten().tolist() == [6, 1, 5]
