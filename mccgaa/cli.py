@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 from mccgaa.commands.command import (
@@ -24,7 +25,7 @@ from mccgaa.commands.command import (
 )
 from mccgaa.commands.data import download, pack, pretrain, twin
 from mccgaa.commands.models import classify, evaluate, export, probe, zeroshot
-from mccgaa.commands.settings import settings
+from mccgaa.commands.settings import OTHERS, Setting, described, settings
 from mccgaa.errors import ConfigError, MccgaaError
 
 __all__ = [
@@ -42,6 +43,23 @@ __all__ = [
     "twin",
     "zeroshot",
 ]
+
+
+def _of_baselines() -> Iterator[Setting]:
+    """Describe what `mccgaa run baselines` can be given."""
+    from mccgaa_book.baselines import registry
+    from mccgaa_book.baselines.config import Plan
+
+    plan = described(Plan(), "baselines")
+    yield from (one for one in plan if one.name != "baselines.settings")
+    for name in registry.trained_here():
+        made = registry.settings(name)
+        for one in described(made, f"baselines.settings.{name}"):
+            if one.name.rpartition(".")[2] not in made.idle:
+                yield one
+
+
+OTHERS["baselines"] = _of_baselines
 
 VARIANTS = (
     "default: the rows of its table, or else the profile's `reproduce`; of `baselines` "
@@ -67,7 +85,8 @@ def run(args: argparse.Namespace) -> None:
 
     They are table1, zeroshot (Table 2), pretraining (Fig. 3), table3 to table6,
     robustness, imbalance and transfer; all stands for all of these. baselines are
-    the other methods of Tables 2 and 3; climb, beyond, averaged, unseen and ceiling
+    the other methods of Tables 2 and 3, whose settings `mccgaa settings baselines`
+    lists; climb, beyond, averaged, unseen and ceiling
     belong to chapter 8. Runs that exist are loaded, the others are trained.
 
     Example: mccgaa run table4 --profile real --dry-run

@@ -6,6 +6,8 @@ where they belong, with a stamp.
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mccgaa.commands.words import to_pairs
 from mccgaa.config import METHOD
 from mccgaa.errors import ConfigError
 from mccgaa.runtime import facts, has_bf16, pick_device
@@ -173,7 +176,10 @@ def make(
     path = folder / f"{name}.csv"
     if before:
         frame = _joined(before, frame, stamp)
-    if path.is_file() and not lab.outdated(path):
+    said = lab.outdated(path) if path.is_file() else None
+    if said:
+        print(f"{path} {said}: its rows are replaced.", file=sys.stderr)
+    elif path.is_file():
         frame = _joined(results.load(name, lab.profile.name, folder), frame, stamp)
     if "trained_on" in frame:  # a run may have started from other data's weights
         words = " ".join(frame["trained_on"] + " " + frame["tested_on"]).split()
@@ -203,6 +209,8 @@ def _joined(
         stamp["earlier_commands"] = [one for one in said if one != stamp["command"]]
         earlier = before.stamp.get("trained", [])
         stamp["trained"] = sorted({*earlier, *stamp["trained"]})
+        if "plan" in stamp:
+            stamp["plan"] = {**before.stamp["plan"], **stamp["plan"]}
     return both.reset_index(drop=True)
 
 
@@ -290,11 +298,14 @@ def _stamp(
     kinds = {entry["synthetic"] for entry in data.values()}
     others = lab.hashes(name)
     del others[lab.profile.name]
-    settings = {"plan": lab.plan_hash(name)} if lab.plan_hash(name) else {}
-    return settings | {
+    hashes = lab.plan_hashes(name).items()
+    settings = {"plan": {n: one for n, one in hashes if n in variants}}
+    over = to_pairs(lab.overrides)
+    return (settings if hashes else {}) | {
         "command": (
             f"mccgaa run {name} --profile {lab.profile.name} "
             f"--variants {' '.join(variants)} --seeds {' '.join(map(str, seeds))}"
+            f"{' --set ' if over else ''}{shlex.join(over)}"
         ),
         "profile": lab.profile.name,
         "profile_hash": lab.hash,

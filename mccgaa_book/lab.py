@@ -32,7 +32,7 @@ from mccgaa.start import Start
 from mccgaa.text import TextEncoder
 from mccgaa.zeroshot import load_model, zero_shot
 from mccgaa_book import experiments, results
-from mccgaa_book.baselines.plan import plan_hash
+from mccgaa_book.baselines.plan import plan_hashes
 from mccgaa_book.checkout import checkout, go_to_root
 from mccgaa_book.scored import prompting
 from mccgaa_twin.mirror import write_twin
@@ -452,11 +452,13 @@ class Lab:
     def outdated(self, path: Path) -> str | None:
         """Why a CSV of results is not of today's settings, as `results.outdated`."""
         name = path.stem
-        return results.outdated(path, self.hashes(name), self.plan_hash(name))
+        return results.outdated(path, self.hashes(name), self.plan_hashes(name))
 
-    def plan_hash(self, experiment: str) -> str:
-        """Name what decides an experiment's numbers beside `hashes`; mostly nothing."""
-        return plan_hash(self.profile) if experiment == experiments.OTHERS else ""
+    def plan_hashes(self, experiment: str) -> dict[str, str]:
+        """What decides an experiment's rows beside `hashes`; mostly nothing."""
+        if experiment != experiments.OTHERS:
+            return {}
+        return plan_hashes(self.profile, self.overrides)
 
     def hashes(self, experiment: str) -> dict[str, str]:
         """Profile -> hash of what it decides, of all that an experiment rests on."""

@@ -142,13 +142,15 @@ def stamp_of(path: Path) -> dict[str, Any]:
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def outdated(path: Path, hashes: dict[str, str], plan: str = "") -> str | None:
+def outdated(
+    path: Path, hashes: dict[str, str], plan: Mapping[str, str] | None = None
+) -> str | None:
     """Say why results are not those of today's settings and method.
 
     Args:
         path: of the CSV.
         hashes: profile -> hash of what it decides now, of every profile they rest on.
-        plan: hash of what decides them beside profiles, such as a baseline's settings.
+        plan: row -> hash of what decides it beside profiles, a baseline's settings.
 
     Returns:
         The end of a sentence, or None where nothing has changed.
@@ -164,8 +166,12 @@ def outdated(path: Path, hashes: dict[str, str], plan: str = "") -> str | None:
     if made != hashes:
         names = ", ".join(sorted(set(made) | set(hashes)))
         return f"was made with other settings than those of {names} now"
-    if stamp.get("plan", "") != plan:
-        return "was made with other settings of the baselines than they have now"
+    planned = stamp.get("plan", {})
+    if plan and not isinstance(planned, dict):
+        return "does not say which settings of the baselines it was made with"
+    others = [row for row, one in planned.items() if (plan or {}).get(row) != one]
+    if others:
+        return f"was made with other settings of {', '.join(others)} than it has now"
     return None
 
 

@@ -50,7 +50,8 @@ page.start(*labs)
 # chooses nothing on the test split. No cell is quoted in place of a run; the printed number stands beside ours.
 #
 # **What it needs.** `mccgaa run baselines --profile real`, minutes on a large GPU and half a day on two cores; `--dry-run` says what is missing and how
-# long it takes on your machine. Under the profile `baselines-smoke` all of it runs in minutes and means nothing.
+# long it takes on your machine. `mccgaa run baselines --profile baselines-smoke` makes its own data and runs all of it in a minute; its numbers mean nothing. `mccgaa settings baselines`
+# lists what `--set` can change.
 
 # %% [markdown]
 # ## One protocol
@@ -65,7 +66,7 @@ page.start(*labs)
 # - **Training.** AdamW with a learning rate of 0.001 that one cosine takes to zero, in bfloat16 where the device has it,
 #   for a number of epochs that the profile gives to all. ST-MEM alone has a warm-up. The loop is the one of chapter 6: a run that is killed goes on
 #   where it was and ends with the same weights. MERL and MCCGAA have the settings of chapter 6: fewer epochs ({glue:text}`own-epochs` here, where the
-#   others have {glue:text}`epochs`), in smaller batches.
+#   others have {glue:text}`epochs`), in smaller batches, with a weight decay of 1e-8 where the others have SimSiam's 1e-4.
 # - **Probe.** The encoder is frozen, its batch normalisation included. Logistic regression is solved to convergence on
 #   1, 10 and 100 % of a task's training split; how strongly it is regularised is chosen on the validation split.
 #
@@ -75,7 +76,7 @@ page.start(*labs)
 # ## Views that keep the rhythm
 #
 # Most of the methods learn that two views of one ECG are the same. What the views differ in is what the network is told
-# to ignore, so it should be nothing that a cardiologist looks at. It is nearly so: a stretch of 5 % takes a rate of 97 over 100,
+# to ignore, so it should be nothing that a cardiologist looks at. It is nearly so: a change of time by 5 % takes a rate of 97 over 100,
 # a masked moment can hide the only premature beat, and masked leads a finding that is local to them. An augmentation may stretch time by a few per cent, move
 # the record, let the baseline wander, add noise, weigh frequencies, scale, or silence leads and moments. None of them
 # moves one beat against another, joins the end of a record to its start, or mixes two records: the order and the spacing
@@ -230,7 +231,7 @@ with page.drawn_from(lab):
 # frequency from time.
 #
 # A second term keeps different records apart, since a decoder that is good enough would leave the encoder little to do.
-# How much is dropped grows over training, from 30 to 80 %.
+# How much is dropped grows with training: as large a share as that of training that is done, but 30 % at least and 80 % at most.
 #
 # ```{package-code} mccgaa_book/baselines/crt.py
 # :pyobject: reconstruction
@@ -273,7 +274,7 @@ hardest = crt.settings.dropped[1]  # share of patches that is dropped at the end
 
 
 def guesses(of):
-    """What a guess costs in each loss for which the batch decides that: method -> number."""
+    """What a guess costs in each loss that tells it before any data: method -> number."""
     batch = plan_of(of.profile).batch_size
     one, two = np.log(batch), np.log(2 * batch - 1)
     ts_tcc, moco = (run_config(of, name, 0).settings for name in ("ts-tcc", "moco-v3"))
@@ -476,14 +477,14 @@ if plus:
 #   shows what parts of this are worth.
 # - The printed encoders were trained on 771,693 records of MIMIC-IV-ECG; ours have seen what the banner says. Rows of one
 #   table are comparable with each other, except in what "One protocol" names, and not with the column beside them.
-# - The optimiser and its rate are MCCGAA's for all (section 4.1), ASTCL's settings are ours, and the others are those of each paper as far as they carry
+# - The optimiser and its rate are MCCGAA's for all (section 4.1; its weight decay is not), ASTCL's settings are ours, and the others are those of each paper as far as they carry
 #   over; each module says which. ST-MEM, CLOCS and TS-TCC were brought nearer to their published code after a
 #   first version of each had been trained; for one choice, that CLOCS takes a single mean over pairs, the probe of a short trial was looked at. A method's place in the table is that of its defaults, in a small world: contrastive
 #   methods want large batches, reconstruction wants many epochs, and both are short here.
 # - The modules were read beside the published code, where there is one, and say in their first lines what they keep and
 #   what they change. Two rows do less than their names promise: the discriminator of ASTCL never rises above a guess, and
 #   CRT reconstructs what it sees and no more. Its loss ends at {glue:text}`crt-ends`; drawing the patches that are seen
-#   and guessing the mean of the others costs {glue:text}`crt-guess`.
+#   and guessing the mean of the others costs {glue:text}`crt-guess`, the share that is dropped at the end times the patches' variance.
 #
 # ## What this page found
 #
@@ -539,7 +540,7 @@ claims.show(
         f"{ran}; {minutes:.0f} minutes of training in the first, every process counted",
     ),
     claims.claim(
-        "No embedding that a loss compares collapses to a point, and of the five losses for which the batch decides what a guess costs only that of ST-MEM on simulated ECGs ends within 5 % of it.",
+        "No embedding that is watched collapses to a point, and of the five losses that tell before any data what a guess costs only that of ST-MEM on simulated ECGs ends within 5 % of it.",
         min(spreads.values()) > 0.01 and idle == ["ST-MEM, synthetic"],
         f"smallest spread of any part of a run: {least}, {spreads[least]:.3f}; {'; '.join(f'{n} {share:.2f}' for n, share in ends.items())} of a guess",
     ),
@@ -594,12 +595,12 @@ assert sum(sums[0]) < 0.01 and abs(float(sums[1][1]) - 8 * 0.005) < 1e-3
 
 # %% [markdown]
 # 3. At the start BYOL's target is a moving average that keeps 0.99 of itself at each step. If that stayed constant, after how many steps is half of its
-# first weights gone, and how many epochs is that with batches of 128 from 1,784 records?
+# first weights gone, and how many epochs is that with batches of 128 from 1,786 records?
 
 # %% tags=["hide-cell"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Answer"}
 # After 69 steps, five epochs: the target lags behind by a twentieth of a run of a hundred.
 kept, steps = 1.0, 0
 while kept > 0.5:
     kept, steps = 0.99 * kept, steps + 1
-print(f"{steps} steps, {steps / (1784 // 128):.1f} epochs")
+print(f"{steps} steps, {steps / (1786 // 128):.1f} epochs")
 assert steps == int(np.ceil(np.log(0.5) / np.log(0.99))) == 69

@@ -20,7 +20,7 @@ import yaml
 
 from mccgaa import choices, commands
 from mccgaa.cli import COMMANDS, build_parser, main
-from mccgaa.commands.words import from_pairs
+from mccgaa.commands.words import from_pairs, to_pairs
 from mccgaa.config import METHOD, GafaConfig, ModelConfig, PretrainConfig, RunConfig
 from mccgaa.data.physionet import DATASETS
 from mccgaa.data.store import SignalStore
@@ -873,3 +873,27 @@ def test_the_100_hz_copy_of_ptbxl_can_be_packed(twin_tree, tmp_path, capsys):
     assert main([*arguments, *rates]) == 0
     assert "96 records" in capsys.readouterr().out
     assert SignalStore.open(out).meta["sampling_rate"] == 100
+
+
+def test_settings_of_the_baselines_are_listed_and_are_what_set_takes(capsys):
+    from mccgaa_book.baselines import registry
+    from mccgaa_book.baselines.config import Plan
+
+    found = printed_settings("baselines", capsys)
+    assert all(len(meaning) > 0 for meaning in found.values()), found
+    given = from_pairs(list(found))["baselines"]
+    assert Plan.of(given) == Plan(settings=given["settings"])
+    for name in registry.trained_here():
+        own = given["settings"].get(name)
+        assert registry.settings(name, own) == registry.settings(name)
+    assert "random" not in given["settings"], "nothing of it can be set"
+    assert "strength" not in given["settings"]["clocs"]
+    one = printed_settings("baselines.settings.clocs.dim", capsys)
+    assert one == {"baselines.settings.clocs.dim=256": "of what is compared"}
+    assert main(["settings"]) == 0
+    assert capsys.readouterr().err == "See also: mccgaa settings baselines\n"
+
+
+def test_pairs_are_told_as_they_are_read():
+    given = ["pretrain.epochs=2", "model.text.name=a b", "baselines.seeds=[0, 1]"]
+    assert from_pairs(to_pairs(from_pairs(given))) == from_pairs(given)

@@ -7,10 +7,11 @@ import ast
 import inspect
 import io
 import json
+import sys
 import textwrap
 import tokenize
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,8 @@ from mccgaa.commands.command import A_PROFILE, PROFILE, arg, command
 from mccgaa.errors import ConfigError, did_you_mean
 
 WIDTH = 88  # of what is printed
+# Group -> what describes it, where it is no part of a run's configuration.
+OTHERS: dict[str, Callable[[], Iterable[Setting]]] = {}
 INDENT = " " * 4
 
 
@@ -55,8 +58,13 @@ def settings(args: argparse.Namespace) -> None:
         config = Profile.load(args.profile).run_config(args.variant)
     elif args.variant:
         raise ConfigError("--variant is one of a profile; give its --profile, too.")
-    found = [*described(config.model, "model"), *described(config.pretrain, "pretrain")]
     wanted = args.name or ""
+    group = wanted.partition(".")[0]
+    if group in OTHERS:
+        found = [*OTHERS[group]()]
+    else:
+        parts = (config.model, "model"), (config.pretrain, "pretrain")
+        found = [setting for part in parts for setting in described(*part)]
     shown = [s for s in found if not wanted or f".{wanted}." in f".{s.name}."]
     if not shown:
         words = {part for s in found for part in (s.name, *s.name.split("."))}
@@ -65,6 +73,9 @@ def settings(args: argparse.Namespace) -> None:
             "`mccgaa settings` lists all of them."
         )
     print(*shown, sep="\n")
+    if not wanted:
+        also = [f"See also: mccgaa settings {name}" for name in OTHERS]
+        print(*also, sep="\n", file=sys.stderr)
 
 
 def described(config: Any, section: str) -> Iterator[Setting]:
@@ -87,7 +98,11 @@ def described(config: Any, section: str) -> Iterator[Setting]:
 
 
 def comments(cls: type) -> dict[str, str]:
-    """The comment of each field of a class: the lines above it, and that beside it."""
+    """The comment of each field of a class: the lines above it, and that beside it.
+
+    Fields that a class has from another one are told there.
+    """
+    inherited = [comments(base) for base in cls.__bases__ if is_dataclass(base)]
     source = textwrap.dedent(inspect.getsource(cls))
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     lines = source.splitlines()
@@ -96,7 +111,7 @@ def comments(cls: type) -> dict[str, str]:
         for token in tokens
         if token.type == tokenize.COMMENT
     }
-    said = {}
+    said = {name: text for one in inherited for name, text in one.items()}
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
         if isinstance(node, ast.AnnAssign):
             first = node.lineno

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from mccgaa.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mccgaa.data.store import SignalStore
     from mccgaa.knowledge import Knowledge
@@ -107,3 +108,14 @@ def from_pairs(pairs: Sequence[str]) -> dict[str, Any]:
             inner = {part: inner}
         nested = merge(nested, inner)
     return nested
+
+
+def to_pairs(nested: Mapping[str, Any]) -> list[str]:
+    """Undo `from_pairs`: {"pretrain": {"epochs": 2}} becomes ["pretrain.epochs=2"]."""
+    pairs = []
+    for key, value in nested.items():
+        if isinstance(value, dict) and value:
+            pairs += [f"{key}.{pair}" for pair in to_pairs(value)]
+        else:
+            pairs.append(f"{key}={json.dumps(value)}")
+    return pairs

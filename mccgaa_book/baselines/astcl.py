@@ -21,8 +21,9 @@ negatives (patient discrimination).
         \cos(q(z^+_i), \bar z^-_j) + \cos(q(z^-_i), \bar z^+_j)
 
 with + the noisy and - the denoised view, a bar where no gradient passes, and J all
-pairs of one patient, a record with itself among them. The discriminator d descends
-L_adv, the encoder ascends it with weight alpha: its gradient is reversed on the way.
+pairs of one patient, a record with itself among them; L_predict is the negative cosine
+of guessed moments and those that come. The discriminator d descends L_adv, the encoder
+ascends it with weight alpha: its gradient is reversed on the way.
 
 Kept: noise enhancement and denoising, the game of discriminator and encoder,
 spatiotemporal prediction, patient-level positives without negatives, predictor and
@@ -35,7 +36,7 @@ leads, as likely in both: the other leads have to be inferred, and zeros do not 
 view away. A record has 8 moments, which one causal transformer block sums up. alpha
 rises from 0 to 0.1 over the first tenth of training, as it rises in domain-adversarial
 training (Ganin et al., JMLR 2016); the other weights are 1. Projector and predictor are
-those of SimSiam, of two layers each. These are all of its hyper-parameters.
+SimSiam's, with two layers each. These are all of its hyper-parameters.
 
 Changed for 12-lead ECGs: the encoder is the 1D-ResNet18. Known: the discriminator stays
 at log 2, a guess, for the whole of a run, in short trials also without the reversed
@@ -175,9 +176,8 @@ class ASTCL(Method):
         h_noisy, h_clean = noisy.mean(1), clean.mean(1)  # (B, C)
 
         alpha = self.alpha(batch.progress)
-        noisy_or_not = (Reversal.apply(h, alpha) for h in (h_noisy, h_clean))
-        logits = (self.discriminator(h).squeeze(1) for h in noisy_or_not)
-        adversarial = adversarial_loss(*logits)
+        turned = (Reversal.apply(h, alpha) for h in (h_noisy, h_clean))
+        adversarial = adversarial_loss(*(self.discriminator(h)[:, 0] for h in turned))
 
         predict = noisy.new_zeros(())
         for own, other in ((noisy, clean), (clean, noisy)):

@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mccgaa.config import EncoderConfig
+from mccgaa.data.record import Record
+from mccgaa.data.transform import prepare_windows
 from mccgaa.encoder import EcgEncoder
 from mccgaa.files import write_json
 from mccgaa.gather import Group
@@ -122,6 +124,22 @@ class Method(nn.Module):
             (B, D).
         """
         return self.encoder(self.scaled(x))
+
+    @torch.no_grad()
+    def embed(self, record: Record) -> Tensor:
+        """Encode an ECG for a task of your own.
+
+        Args:
+            record: of `mccgaa.data.record.read_record`.
+
+        Returns:
+            (W, D) on the CPU: features of each of its W windows, as long as the input.
+
+        Raises:
+            RecordError: the record cannot be made into the method's input.
+        """
+        windows = torch.from_numpy(prepare_windows(record, self.config.input))
+        return self.eval().features(windows.to(self.device)).float().cpu()
 
     def scaled(self, x: Tensor) -> Tensor:
         """Scale signals (B, 12, T) as the input's settings say, after augmentation."""

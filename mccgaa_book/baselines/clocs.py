@@ -56,8 +56,8 @@ class CLOCSSettings(Settings):
 
     row = "clocs"
     idle = ("strength", "augmentations")
-    coding: Coding = "cmsc"
-    tau: float = 0.1
+    coding: Coding = "cmsc"  # what views are: of time, leads, or both
+    tau: float = 0.1  # temperature of cosines
     dim: int = 256  # of what is compared
 
     def __post_init__(self) -> None:

@@ -25,7 +25,8 @@ from mccgaa.settings import (
     stable_hash,
 )
 
-# The version of the baselines: who changes what one of them computes raises it.
+# The version of the baselines: who changes what all of them compute raises it. A change
+# of one belongs into its settings, so that its runs alone have another name.
 BASELINES = 1
 
 # How two views of one ECG differ, unless a method says otherwise. None of these moves
@@ -55,7 +56,7 @@ class Settings:
     row: ClassVar[str] = "METHOD"
     idle: ClassVar[tuple[str, ...]] = ()
 
-    lr: float = 1.0e-3  # of AdamW at the first step, section 4.1's
+    lr: float = 1.0e-3  # of AdamW before its cosine, section 4.1's
     weight_decay: float = 1.0e-4  # SimSiam's; the same for all methods here
     # Share of the run over which the rate rises to what the cosine says.
     warmup: float = later(0.0)
@@ -70,7 +71,7 @@ class Settings:
         for name in self.idle:
             default = getattr(type(self), name)
             same = getattr(self, name) == default
-            self.need(same, name, f"{default!r}: it does nothing here")
+            self.need(same, name, "it to be left out: it does nothing here")
 
     @classmethod
     def key(cls, name: str) -> str:
@@ -156,10 +157,10 @@ class Plan:
     the profile's store "pretrain", labels and texts apart.
     """
 
-    epochs: int = 100
-    batch_size: int = 128
-    precision: str = "bf16"
-    seeds: tuple[int, ...] = (0, 1, 2)
+    epochs: int = 100  # passes over the training records
+    batch_size: int = 128  # records of a step, in one process
+    precision: str = "bf16"  # of a step, by autocast; a loss is always fp32
+    seeds: tuple[int, ...] = (0, 1, 2)  # of each method's runs
     # Method -> settings that differ from its own, such as narrower heads.
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -20,8 +20,8 @@ records are to differ.
 
 Kept: three sequences with an embedding of their kind, positions, and a class token
 each, whose mean is the embedding; magnitude and phase dropped at the same frequencies;
-dropping that grows with training from 30 % to 80 %; a decoder of two blocks; the error
-over all patches.
+dropping as large a share as that of training that is done, but 30 % at least and 80 %
+at most; a decoder of two blocks; the error over all patches.
 
 Changed for 12-lead ECGs: a patch has 0.2 s, or 2 Hz of the spectrum up to 50 Hz, so
 that there are 50 + 25 + 25 tokens at 100 and at 500 Hz (published: 20 samples or bins
@@ -70,12 +70,15 @@ class CRTSettings(Settings):
     patch: float = 0.2  # seconds
     band: float = 2.0  # Hz of a patch of the spectrum
     highest: float = 50.0  # Hz; what is above is not read
-    dropped: tuple[float, float] = (0.3, 0.8)  # share of patches, first to last step
+    dropped: tuple[float, float] = (
+        0.3,
+        0.8,
+    )  # share of patches, least and most
     constraint: float = 1.0e-4  # beta
-    width: int = 256
+    width: int = 256  # of a token
     depth: int = 5  # blocks of the encoder
-    heads: int = 4
-    decoder_depth: int = 2
+    heads: int = 4  # of a block
+    decoder_depth: int = 2  # blocks of the decoder
 
     def __post_init__(self) -> None:
         super().__post_init__()

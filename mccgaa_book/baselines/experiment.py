@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from mccgaa.config import EncoderConfig, InputConfig
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, RunError
 from mccgaa.probe import Backbone
 from mccgaa.probing import CONVERGED
 from mccgaa.run_folder import RunFolder
@@ -32,7 +32,7 @@ from mccgaa.settings import from_dict, merge
 from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.config import BaselineConfig
 from mccgaa_book.baselines.plan import plan_of
-from mccgaa_book.baselines.trainer import BaselineLearner, train
+from mccgaa_book.baselines.trainer import BaselineLearner, check_batch, train
 from mccgaa_book.probed import probes
 from mccgaa_book.scored import aurocs
 
@@ -169,11 +169,19 @@ class Probed(nn.Module):
 
 def training(folder: Path, name: str) -> dict[str, float]:
     """Numbers of what a row's training did; none of a profile's variant."""
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    history = pd.read_csv(folder / "history.csv")
-    if registry.entry(name).variant or not len(history):
+    if registry.entry(name).variant or not registry.method(name).learns:
         return {}
-    found = {"seconds": metrics["seconds"], "steps": metrics["steps"]}
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        history = pd.read_csv(folder / "history.csv")[["loss", "spread"]].astype(float)
+        found = {"seconds": metrics["seconds"], "steps": metrics["steps"]}
+        if len(history) != found["steps"]:
+            raise ValueError(f"{len(history)} of {found['steps']} steps")
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"metrics.json and history.csv of {folder} are not those of a whole run "
+            f"({error}); delete the folder and start the same command again."
+        ) from error
     ends = np.ceil(np.linspace(0, len(history), CURVE + 1)).astype(int)
     for point, (start, end) in enumerate(pairwise(ends), 1):
         part = history.iloc[min(start, end - 1) : end]  # never empty
@@ -205,7 +213,8 @@ def missing(lab: Lab, names: Sequence[str], seeds: Sequence[int]) -> list[str]:
         said = f"{name}: seeds {', '.join(map(str, absent))} are missing"
         if registry.method(name).learns and fingerprint:
             config = run_config(lab, name, absent[0])
-            records = len(lab.store("pretrain").indices(split="train"))
+            store = lab.store("pretrain")
+            records = check_batch(config, store)
             steps = records // config.global_batch * config.pretrain.epochs
             seconds = steps * seconds_per_step(config)
             total += seconds * len(absent)

@@ -53,7 +53,7 @@ class MoCoV3Settings(Settings):
     """Hyper-parameters of MoCo v3; sources are in the module's docstring."""
 
     row = "moco-v3"
-    temperature: float = 0.2
+    temperature: float = 0.2  # of cosines
     decay: float = 0.99  # of the momentum encoder at the first step
     dim: int = 256  # outputs of projector and predictor
     widen: int = 2  # hidden units per feature of the encoder

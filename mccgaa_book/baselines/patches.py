@@ -21,7 +21,7 @@ def patch_samples(config: InputConfig, seconds: float) -> int:
     """
     size = max(1, round(seconds * config.sampling_rate))
     fits = size <= config.length
-    require(fits, "input.duration", config.duration, f"{seconds} s (a patch) or more")
+    require(fits, "input.duration", config.duration, f"{seconds} s, one patch, or more")
     return size
 
 

@@ -18,9 +18,10 @@ from mccgaa_book.baselines.config import Settings
 
 @dataclass(frozen=True)
 class RandomSettings(Settings):
-    """Of Random Init; none of them moves a weight that is drawn."""
+    """Of Random Init: none moves a weight that is drawn."""
 
     row = "random"
+    idle = ("lr", "weight_decay", "warmup", "strength", "augmentations")
 
 
 class RandomInit(Method):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from safetensors.torch import load_file
 
 from mccgaa.errors import ConfigError, RunError
+from mccgaa.run_folder import RunFolder
 from mccgaa.settings import from_dict
 from mccgaa_book.baselines.base import Method
 from mccgaa_book.baselines.config import BaselineConfig
@@ -142,7 +143,8 @@ def method(name: str) -> type[Method]:
     if not module:
         raise ConfigError(
             f"The baseline {name!r} is the variant {entry(name).variant!r} of a "
-            "profile: train it with `mccgaa pretrain`."
+            "profile: train it with `mccgaa pretrain`; its settings are those of "
+            "`model` and `pretrain`."
         )
     return getattr(import_module(f"{PACKAGE}.{module}"), cls)
 
@@ -180,17 +182,29 @@ def load(folder: Path | str) -> Method:
     folder = Path(folder)
     try:
         data = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
+        if "method" not in data:
+            raise RunError(
+                f"{folder} is a run of `mccgaa pretrain`; read it with `mccgaa.load`."
+            )
         made = settings(data["method"], data.pop("settings"))
         config = from_dict(BaselineConfig, data | {"settings": made})
         found = build(config)
         found.load_state_dict(load_file(folder / FILES[1]))
+    except RunError:
+        raise
     except FileNotFoundError as error:
+        if RunFolder(folder).finished:
+            lacks = [name for name in FILES if not (folder / name).is_file()]
+            raise RunError(
+                f"{folder} lacks {', '.join(lacks)}; delete the folder and start the "
+                "same command again."
+            ) from error
         raise RunError(
             f"{folder} holds no finished baseline; make it with `mccgaa run baselines`."
         ) from error
     except Exception as error:
         raise RunError(
-            f"{folder} holds no baseline that can be read ({error}); delete it and "
-            "train it again."
+            f"{folder} holds no baseline that can be read ({error}); delete the folder "
+            "and start the same command again."
         ) from error
     return found.eval()

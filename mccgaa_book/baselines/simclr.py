@@ -43,7 +43,7 @@ class SimCLRSettings(Settings):
     """Hyper-parameters of SimCLR; sources are in the module's docstring."""
 
     row = "simclr"
-    temperature: float = 0.1
+    temperature: float = 0.1  # of cosines
     dim: int = 128  # outputs of the head
 
     def __post_init__(self) -> None:

@@ -39,6 +39,7 @@ of the run, as that of masked autoencoders does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -55,22 +56,22 @@ class STMEMSettings(Settings):
 
     row = "st-mem"
     idle = ("strength", "augmentations")
-    warmup: float = 0.05
+    warmup: float = 0.05  # share of the run over which the rate rises
     patch: float = 0.3  # seconds; published: 75 samples at 250 Hz
     masked: float = 0.75  # share of each lead's patches; the paper's
     width: int = 256  # of the encoder; the decoder has half of it
     depth: int = 5  # blocks of the encoder
-    heads: int = 4
-    decoder_depth: int = 2
+    heads: int = 4  # of a block
+    decoder_depth: int = 2  # blocks of the decoder
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.within(0, 1, "masked")
-        self.positive("patch")
+        self.positive("patch", "masked")
         self.at_least(1, "width", "depth", "heads", "decoder_depth")
-        even = self.width % (2 * self.heads) == 0
-        expected = f"a multiple of {2 * self.heads}, twice the heads: the decoder has"
-        self.need(even, "width", f"{expected} half of it")
+        even = math.lcm(4, 2 * self.heads)  # the decoder's half is even, too
+        expected = f"a multiple of {even}: {self.heads} heads share half of it"
+        self.need(self.width % even == 0, "width", expected)
 
 
 @in_float32

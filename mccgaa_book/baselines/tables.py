@@ -118,7 +118,7 @@ def table2(
         Index: labels in the paper's order; columns: "zero-shot", and for each task the
         mean over seeds and the printed number.
     """
-    printed = paper.table(2)
+    printed = paper.table(2).reindex([e.label for e in ENTRIES.values()])
     probed = over_seeds(frame, "auroc_1")["mean"]
     given = {
         name: over_seeds(own, "auroc")["mean"] for name, own in (zeroshot or {}).items()

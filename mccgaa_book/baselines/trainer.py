@@ -233,12 +233,28 @@ def train(
             check_input(store, config.input)
             if not cls.learns:
                 return from_rank_zero(lambda: _as_drawn(config, folder, note or {}))
+            check_batch(config, store)
             made: tuple[Any, Any] = (config, Signals(store))
             trainer = BaselineTrainer(*made, folder, chosen, progress)
             with contextlib.ExitStack() as stack:
                 from_rank_zero(lambda: stack.enter_context(folder.lock()))
                 trainer.train(note or {})
     return folder.path
+
+
+def check_batch(config: BaselineConfig, store: SignalStore) -> int:
+    """Count the training records of a store.
+
+    Raises:
+        RunError: they are too few for a batch.
+    """
+    records = len(store.indices(split="train"))
+    if records < config.global_batch:
+        raise RunError(
+            f"{store.path} has {records} training records, fewer than one batch of "
+            f"{config.global_batch}: lower baselines.batch_size."
+        )
+    return records
 
 
 def _as_drawn(config: BaselineConfig, folder: RunFolder, note: dict[str, Any]) -> Path:

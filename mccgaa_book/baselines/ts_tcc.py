@@ -66,20 +66,21 @@ class TSTCCSettings(Settings):
     ahead: int = 12  # K, moments to predict
     width: int = 100  # h, of the context
     depth: int = 4  # blocks of the context's transformer
-    heads: int = 4
+    heads: int = 4  # of a block
     segments: int = 8  # at most, of the strong view
     scale: float = 0.1  # deviation of the weak view's factor per lead
     weak_noise: float = 0.05  # as a share of a lead's deviation
-    strong_noise: float = 0.2
+    strong_noise: float = 0.2  # likewise
     temporal: float = 1.0  # lambda_1
     contextual: float = 0.7  # lambda_2
-    tau: float = 0.2
+    tau: float = 0.2  # temperature of contexts' cosines
     unit: bool = True  # moments of length 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "ahead", "width", "depth", "heads", "segments")
         self.at_least(0, "scale", "weak_noise", "strong_noise")
+        self.at_least(0, "temporal", "contextual")
         self.positive("tau")
         past = f"more than {self.key('ahead')}, which is {self.ahead}"
         self.need(self.moments > self.ahead, "moments", past)

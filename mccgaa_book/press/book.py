@@ -290,11 +290,11 @@ def _outdated(path: Path) -> str | None:
         return "has no readable stamp"
     profiles = {name: Profile.load(chapters.find(name)) for name in names}
     hashes = {name: profile.hash for name, profile in profiles.items()}
-    plan = ""
+    plan = {}
     if "plan" in stamp:  # of the baselines, whose settings lie beside their networks
-        from mccgaa_book.baselines.plan import plan_hash
+        from mccgaa_book.baselines.plan import plan_hashes
 
-        plan = plan_hash(profiles[stamp["profile"]])
+        plan = plan_hashes(profiles[stamp["profile"]])
     return results.outdated(path, hashes, plan)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from toy_baselines import RATE, batch, config, make, signals
 
 from mccgaa.config import EncoderConfig
+from mccgaa.data.record import read_record
+from mccgaa.data.transform import prepare_windows
 from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError
 from mccgaa.plus.augment import augment
@@ -174,3 +177,15 @@ def test_a_loss_in_full_precision_takes_its_options_too():
 
     found = summed(torch.ones(3).bfloat16(), times=2)
     assert found.dtype == torch.float32 and found.item() == 6
+
+
+def test_an_ecg_of_ones_own_is_embedded_window_by_window():
+    rate = 200  # of the record; the method's input is another
+    leads = np.random.default_rng(0).normal(size=(12, 5 * rate)).astype(np.float32)
+    record = read_record(leads, sampling_rate=rate)
+    method = make("simclr").train()
+    found = method.embed(record)  # of five seconds, three windows of two
+    windows = torch.from_numpy(prepare_windows(record, method.config.input))
+    assert found.shape == (3, 8) and not found.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(found, method.eval().features(windows))

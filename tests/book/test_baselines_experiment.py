@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from mccgaa.data.store import SignalStore
-from mccgaa.errors import ConfigError
+from mccgaa.errors import ConfigError, RunError
 from mccgaa.model import MCCGAA
 from mccgaa.profile import Profile
 from mccgaa.settings import load_yaml
@@ -26,7 +26,7 @@ from mccgaa_book.baselines.experiment import (
     missing,
     run_config,
 )
-from mccgaa_book.baselines.plan import plan_hash
+from mccgaa_book.baselines.plan import plan_hashes
 from mccgaa_book.lab import Lab
 
 PROFILE = """
@@ -110,6 +110,7 @@ def test_what_is_laid_over_a_profile_reaches_the_runs_or_is_refused(lab):
         ({"pretrain": {"epochs": 2}}, r"^pretrain cannot be set for baselines"),
         ({"model": {"deep": 1}}, "deep"),
         ({"baselines": {"epochs": 0}}, r"baselines\.epochs"),
+        ({"baselines": 5}, "baselines must be a mapping of settings, but is 5"),
         ({"baselines": {"settings": {"simclr": {"temprature": 1}}}}, "temprature"),
     ):
         lab.overrides = given
@@ -198,20 +199,22 @@ def test_a_dry_run_names_what_is_missing_and_trains_nothing(lab):
     assert missing(lab, ["random"], [0, 1])[0] == "random: seeds 1 are missing"
 
 
-def test_the_plans_hash_changes_with_what_decides_the_numbers(tmp_path, twin_store):
-    first = plan_hash(profile(tmp_path, twin_store))
-    changes = {
+def test_a_rows_hash_changes_with_what_decides_its_numbers(tmp_path, twin_store):
+    first = plan_hashes(profile(tmp_path, twin_store))
+    assert list(first) == registry.trained_here()
+    for old, new in {
         "epochs: 2,": "epochs: 3,",
         "batch_size: 16": "batch_size: 8",
-        "seeds: [0, 1]}": "seeds: [0, 1], settings: {byol: {decay: 0.5}}}",
-    }
-    hashes = {
-        plan_hash(profile(tmp_path, twin_store, **{old: new}))
-        for old, new in changes.items()
-    }
-    assert len({first, *hashes}) == 4
+    }.items():
+        now = plan_hashes(profile(tmp_path, twin_store, **{old: new}))
+        assert all(now[name] != first[name] for name in first)
+    own = {"seeds: [0, 1]}": "seeds: [0, 1], settings: {byol: {decay: 0.5}}}"}
+    now = plan_hashes(profile(tmp_path, twin_store, **own))
+    assert [name for name in first if now[name] != first[name]] == ["byol"]
+    over = {"baselines": {"settings": {"byol": {"decay": 0.5}}}}
+    assert plan_hashes(profile(tmp_path, twin_store), over) == now
     fewer = {"seeds: [0, 1]}": "seeds: [0]}"}
-    assert plan_hash(profile(tmp_path, twin_store, **fewer)) == first
+    assert plan_hashes(profile(tmp_path, twin_store, **fewer)) == first
 
 
 def plan_for(project: Path, **plan) -> Lab:
@@ -231,17 +234,26 @@ def test_results_are_those_of_the_plan_and_say_so(project, capsys):
     (path,) = experiments.run(["baselines"], lab, variants=["random"])
     assert path == project / "reruns" / "small" / "baselines.csv"
     stamp = results.stamp_of(path)
-    assert stamp["plan"] == plan_hash(lab.profile)
+    assert stamp["plan"] == {"random": plan_hashes(lab.profile)["random"]}
     assert stamp["command"].startswith("mccgaa run baselines --profile small")
     assert lab.outdated(path) is None
     assert set(lab.results("baselines").frame["variant"]) == {"random"}
     other = plan_for(project, **plan | {"epochs": 2})
-    assert "other settings of the baselines" in other.outdated(path)
+    assert "other settings of random than" in other.outdated(path)
     assert other.hashes("baselines") == lab.hashes("baselines"), (
         "the profile is as it was"
     )
+    capsys.readouterr()
     experiments.run(["baselines"], other, variants=["simsiam"])
     assert set(other.results("baselines").frame["variant"]) == {"simsiam"}
+    assert capsys.readouterr().err.endswith("it has now: its rows are replaced.\n")
+    experiments.run(["baselines"], other, variants=["random"])
+    assert results.stamp_of(path)["plan"].keys() == {"simsiam", "random"}
+    over = {"baselines": {"settings": {"simsiam": {"narrow": 2}}}}
+    Lab("small", over)
+    experiments.run(["baselines"], Lab("small", over), variants=["simsiam"])
+    command = results.stamp_of(path)["command"]
+    assert command.endswith("--seeds 0 --set baselines.settings.simsiam.narrow=2")
     assert "baselines" not in experiments.expand(["all"], lab)
 
 
@@ -339,3 +351,59 @@ def test_classes_without_a_positive_and_tasks_that_tell_no_rows_apart_are_named(
     frame = pd.DataFrame(rows + [one | {"class": "AFIB"} for one in cells])
     assert tables.flat(frame) == ["csn"]
     assert tables.undecided(frame) == 0.5
+
+
+def test_a_method_that_the_paper_lacks_has_no_printed_numbers(monkeypatch):
+    own = registry.Entry("Own", "no paper", "simclr:SimCLR")
+    monkeypatch.setitem(registry.ENTRIES, "own", own)
+    one = {"split": "test", "task": "super", "class": "", "seed": "0"}
+    metrics = [f"auroc_{share}" for share in (1, 10, 100)]
+    frame = pd.DataFrame(
+        [
+            one | {"variant": name, "metric": metric, "value": 60.0}
+            for name in ("own", "simclr")
+            for metric in metrics
+        ]
+    )
+    second, third = tables.table2(frame), tables.table3(frame, "super")
+    for table, share in ((second, "super"), (third, "1 %")):
+        assert table.loc["Own", share] == 60
+        assert pd.isna(table.loc["Own", f"{share}, paper"])
+        assert table.loc["SimCLR", f"{share}, paper"] > 0
+    assert tables.mean_of_tasks(frame, ["super"]).loc["Own", "100 %"] == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", None),
+        ("metrics.json", "{}"),
+        ("metrics.json", "seconds"),
+        ("history.csv", None),
+        ("history.csv", "a\n"),
+        ("history.csv", "loss,spread\n1.0,1.0\n"),
+    ],
+)
+def test_a_run_whose_files_are_damaged_is_refused_with_what_to_do(
+    name, content, tmp_path
+):
+    (tmp_path / "metrics.json").write_text('{"seconds": 1.0, "steps": 2}')
+    (tmp_path / "history.csv").write_text("loss,spread\n2.0,1.0\n1.0,1.0\n")
+    assert experiment.training(tmp_path, "simclr")["loss_100"] == 1
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(RunError, match=r"not those of a whole run \(.*delete the fol"):
+        experiment.training(tmp_path, "simclr")
+
+
+def test_a_batch_larger_than_the_training_split_is_refused(lab):
+    lab.overrides = {"baselines": {"batch_size": 10_000}}
+    said = (
+        r"training records, fewer than one batch of 10000: lower baselines\.batch_size"
+    )
+    with pytest.raises(RunError, match=said):
+        missing(lab, ["simclr"], [0])
+    with pytest.raises(RunError, match=said):
+        experiment.trained(lab, "simclr", 0)

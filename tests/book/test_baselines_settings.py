@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import pytest
+from toy_baselines import batch, make
 
 from mccgaa.errors import ConfigError
 from mccgaa_book.baselines import registry
@@ -66,6 +67,10 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
         ("barlow-twins", {"off_diagonal": -0.1}),
         ("barlow-twins", {"widen": 0}),
         ("st-mem", {"masked": -0.1}),
+        ("st-mem", {"masked": 0.0}),
+        ("st-mem", {"masked": 1.1}),
+        ("ts-tcc", {"temporal": -1.0}),
+        ("ts-tcc", {"contextual": -1.0}),
         ("simsiam", {"narrow": 0}),
         *(("crt", {key: 0}) for key in ("width", "depth", "heads", "decoder_depth")),
         ("crt", {"constraint": -1.0}),
@@ -104,8 +109,8 @@ def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
         ("byol", {"decay": 1.0}),
         ("moco-v3", {"widen": 1, "decay": 1.0}),
         ("barlow-twins", {"widen": 1, "off_diagonal": 0.0}),
-        ("st-mem", {"masked": 1.0, "width": 2, "depth": 1, "heads": 1}),
-        ("st-mem", {"decoder_depth": 1, "masked": 0.0}),
+        ("st-mem", {"masked": 1.0, "width": 4, "depth": 1, "heads": 1}),
+        ("st-mem", {"decoder_depth": 1, "masked": 1e-9}),
         ("crt", {"constraint": 0.0, "dropped": (0.0, 0.0), "decoder_depth": 1}),
         ("crt", {"width": 1, "depth": 1, "heads": 1}),
         ("ts-tcc", {"ahead": 1, "moments": 2, "width": 1, "depth": 1, "heads": 1}),
@@ -119,6 +124,7 @@ def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
 def test_the_ends_of_a_range_belong_to_it(name, given):
     made = asdict(registry.settings(name, given))
     assert {key: made[key] for key in given} == given
+    assert make(name, **given).train().loss(batch())["loss"].isfinite()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,9 @@ def test_the_ends_of_a_range_belong_to_it(name, given):
         ),
         ("ts-tcc", {"width": 99}, r"ts-tcc\.width is 99; expected a multiple of 4"),
         ("crt", {"width": 99}, r"crt\.width is 99; expected a multiple of 4"),
-        ("st-mem", {"width": 36}, r"st-mem\.width is 36; expected a multiple of 8"),
+        ("st-mem", {"width": 36}, r"st-mem\.width is 36; expected a multiple of 8: 4"),
+        ("st-mem", {"width": 258, "heads": 3}, r"st-mem\.width is 258; .* of 12: 3"),
+        ("st-mem", {"width": 2, "heads": 1}, r"st-mem\.width is 2; .* of 4: 1 heads"),
         ("astcl", {"bottleneck": 6}, r"astcl\.bottleneck is 6; .* a multiple of 4"),
     ],
 )
@@ -145,16 +153,16 @@ def test_settings_that_do_not_go_together_are_refused(name, given, said):
         registry.settings(name, given)
 
 
-IDLE = ["clocs", "ts-tcc", "crt", "st-mem"]  # which have views of their own, or none
+OTHER_VIEWS = ["clocs", "ts-tcc", "crt", "st-mem", "random"]  # or none
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_setting_that_would_do_nothing_is_refused(name):
     for key, value in {"strength": 0.5, "augmentations": ("noise",)}.items():
-        if name not in IDLE:
+        if name not in OTHER_VIEWS:
             assert getattr(registry.settings(name, {key: value}), key) == value
             continue
-        said = rf"^baselines\.settings\.{name}\.{key} is .*: it does nothing here\.$"
+        said = rf"^baselines\.settings\.{name}\.{key} is .* left out: it does nothing"
         with pytest.raises(ConfigError, match=said):
             registry.settings(name, {key: value})
     registry.settings(

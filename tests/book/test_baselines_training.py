@@ -221,8 +221,18 @@ def test_what_is_no_baseline_is_not_read(tmp_path):
     with pytest.raises(RunError, match="holds no finished baseline"):
         registry.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(RunError, match="holds no baseline that can be read"):
+    with pytest.raises(RunError, match=r"run of `mccgaa pretrain`; .* `mccgaa\.load`"):
         registry.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"method": 3}')
+    with pytest.raises(RunError, match=r"no baseline that can be .*delete the fold"):
+        registry.load(tmp_path)
+
+
+def test_a_finished_run_that_lacks_a_file_is_not_said_to_be_missing(store, tmp_path):
+    folder = run("random", store, tmp_path)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"lacks model\.safetensors; delete the folder"):
+        registry.load(folder)
 
 
 def test_each_step_lets_the_method_follow(store, tmp_path, monkeypatch):

@@ -430,7 +430,7 @@ def test_overridden_settings_never_pass_for_the_profiles_own(project):
     stamp = experiments._stamp(Lab("small", longer), "zeroshot", ["bipartite"], [0], 1)
     assert stamp["profile_hash"] == Lab("small", longer).hash
     assert "'epochs': 3" in stamp["note"]
-    assert stamp["command"].endswith("--variants bipartite --seeds 0")
+    assert stamp["command"].endswith(" bipartite --seeds 0 --set pretrain.epochs=3")
 
 
 def test_what_is_kept_of_a_run_is_of_these_records_and_of_this_way_to_score_them(

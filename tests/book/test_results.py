@@ -16,7 +16,7 @@ from mccgaa.errors import BookError
 from mccgaa.profile import Profile
 from mccgaa_book import results
 from mccgaa_book.baselines import registry
-from mccgaa_book.baselines.plan import plan_hash
+from mccgaa_book.baselines.plan import plan_hashes
 from mccgaa_book.checkout import checkout
 from mccgaa_book.experiments import OTHERS
 from mccgaa_book.probed import RANDOM
@@ -170,7 +170,8 @@ def test_published_results_are_those_of_todays_profile_and_method(path):
     hashes = {name: profile.hash for name, profile in profiles.items()}
     first = profiles[found.stamp["profile"]]
     rows = registry.ENTRIES if path.stem == OTHERS else {}
-    plan = plan_hash(first) if rows else ""
+    plan = plan_hashes(first) if rows else {}
+    assert list(found.stamp.get("plan", {})) == [n for n in plan if n in rows]
     assert results.outdated(path, hashes, plan) is None
     assert path.parent.name == first.name
     untrained = {RANDOM} if path.stem == "table3" else set()
