@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mccgaa.commands.command import (
     A_PROFILE,
@@ -28,6 +29,9 @@ from mccgaa.commands.models import classify, evaluate, export, probe, zeroshot
 from mccgaa.commands.settings import OTHERS, Setting, described, settings
 from mccgaa.errors import ConfigError, MccgaaError
 
+if TYPE_CHECKING:
+    from mccgaa.profile import Profile
+
 __all__ = [
     "COMMANDS",
     "build_parser",
@@ -45,15 +49,17 @@ __all__ = [
 ]
 
 
-def _of_baselines() -> Iterator[Setting]:
-    """Describe what `mccgaa run baselines` can be given."""
+def _of_baselines(profile: Profile | None) -> Iterator[Setting]:
+    """Describe what `mccgaa run baselines` can be given, by a profile or by default."""
     from mccgaa_book.baselines import registry
     from mccgaa_book.baselines.config import Plan
+    from mccgaa_book.baselines.plan import plan_of
 
-    plan = described(Plan(), "baselines")
-    yield from (one for one in plan if one.name != "baselines.settings")
+    plan = plan_of(profile) if profile else Plan()
+    whole = described(plan, "baselines")
+    yield from (one for one in whole if one.name != "baselines.settings")
     for name in registry.trained_here():
-        made = registry.settings(name)
+        made = registry.settings(name, plan.settings.get(name))
         for one in described(made, f"baselines.settings.{name}"):
             if one.name.rpartition(".")[2] not in made.idle:
                 yield one

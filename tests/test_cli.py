@@ -890,6 +890,8 @@ def test_settings_of_the_baselines_are_listed_and_are_what_set_takes(capsys):
     assert "strength" not in given["settings"]["clocs"]
     one = printed_settings("baselines.settings.clocs.dim", capsys)
     assert one == {"baselines.settings.clocs.dim=256": "of what is compared"}
+    smoke = printed_settings("baselines --profile smoke", capsys)
+    assert {"baselines.epochs=2", "baselines.settings.crt.width=32"} <= set(smoke)
     assert main(["settings"]) == 0
     assert capsys.readouterr().err == "See also: mccgaa settings baselines\n"
 

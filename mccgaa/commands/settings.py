@@ -18,9 +18,12 @@ from typing import Any, Literal, NamedTuple
 from mccgaa.commands.command import A_PROFILE, PROFILE, arg, command
 from mccgaa.errors import ConfigError, did_you_mean
 
+if typing.TYPE_CHECKING:
+    from mccgaa.profile import Profile
+
 WIDTH = 88  # of what is printed
 # Group -> what describes it, where it is no part of a run's configuration.
-OTHERS: dict[str, Callable[[], Iterable[Setting]]] = {}
+OTHERS: dict[str, Callable[[Profile | None], Iterable[Setting]]] = {}
 INDENT = " " * 4
 
 
@@ -53,15 +56,16 @@ def settings(args: argparse.Namespace) -> None:
     from mccgaa.config import RunConfig
     from mccgaa.profile import Profile
 
-    config = RunConfig()
+    config, profile = RunConfig(), None
     if args.profile:
-        config = Profile.load(args.profile).run_config(args.variant)
+        profile = Profile.load(args.profile)
+        config = profile.run_config(args.variant)
     elif args.variant:
         raise ConfigError("--variant is one of a profile; give its --profile, too.")
     wanted = args.name or ""
     group = wanted.partition(".")[0]
     if group in OTHERS:
-        found = [*OTHERS[group]()]
+        found = [*OTHERS[group](profile)]
     else:
         parts = (config.model, "model"), (config.pretrain, "pretrain")
         found = [setting for part in parts for setting in described(*part)]
