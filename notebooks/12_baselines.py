@@ -523,6 +523,7 @@ resnets = [n for n in run if registry.ENTRIES[n].kind != "reconstruction"]
 below = [n for n in resnets if max(means[n]) < low]
 above = [n for n in run if n not in ("mccgaa", "merl") and min(means[n]) > high]
 middle = {n: np.mean(means[n]) for n in run}
+ahead = [n for n in run if n != "merl" and middle[n] > middle["mccgaa"]]
 first = sorted(middle, key=middle.get)[::-1]
 few = {n: np.mean(own) for n, own in tables.means_of_seeds(frame, "auroc_1").items()}
 page.glue(
@@ -550,10 +551,10 @@ claims.show(
         f"{crt_ends:.3f} beside {guess['crt']:.3f}",
     ),
     claims.claim(
-        "With all labels some trained ResNets lie below the untrained one in every seed, and some rows that saw no text, and eight times the records, above MCCGAA in every seed; they are listed and not ranked.",
-        len(below) > 0 and len(above) > 0,
+        "With all labels some trained ResNets lie below the untrained one in every seed, and no row lies above MCCGAA in every seed, though some that saw no text, and eight times the records, have higher means; they are listed and not ranked.",
+        len(below) > 0 and len(ahead) > 0 and not above,
         "; ".join(
-            f"{labels[n]} {middle[n]:.1f}" for n in [*below, "random", "mccgaa", *above]
+            f"{labels[n]} {middle[n]:.1f}" for n in [*below, "random", "mccgaa", *ahead]
         ),
     ),
     claims.claim(
