@@ -18,7 +18,15 @@ from mccgaa.encoder import EcgEncoder
 from mccgaa.errors import ConfigError
 from mccgaa.plus.augment import augment
 from mccgaa_book.baselines import registry
-from mccgaa_book.baselines.base import Target, in_float32, mlp, rising, spread
+from mccgaa_book.baselines.base import (
+    Method,
+    Target,
+    in_float32,
+    mlp,
+    rising,
+    spread,
+)
+from mccgaa_book.baselines.config import Settings
 
 
 def test_spread_is_zero_for_one_embedding_and_one_on_the_sphere():
@@ -172,11 +180,19 @@ def test_what_is_saved_is_read_again_whole(tmp_path):
 
 def test_a_loss_in_full_precision_takes_its_options_too():
     @in_float32
-    def summed(z, *, times):
-        return z.sum() * times
+    def product(z, *, times):
+        return (z @ z.T) * times
 
-    found = summed(torch.ones(3).bfloat16(), times=2)
-    assert found.dtype == torch.float32 and found.item() == 6
+    z = torch.tensor([[1.0, 1 / 256]]).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = product(z, times=2)
+    assert found.dtype == torch.float32
+    assert found.item() == 2 * (1 + 1 / 256**2)  # which bf16 would round
+
+
+def test_a_method_has_the_settings_of_all_and_no_terms_unless_it_says_so():
+    assert Method.Settings is Settings
+    assert Method.columns() == ("loss", "spread")
 
 
 def test_an_ecg_of_ones_own_is_embedded_window_by_window():
