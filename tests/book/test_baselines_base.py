@@ -31,7 +31,8 @@ from mccgaa_book.baselines.config import Settings
 
 def test_spread_is_zero_for_one_embedding_and_one_on_the_sphere():
     assert spread(torch.ones(8, 16)).item() == 0
-    assert spread(torch.arange(4.0).expand(8, 4)).item() == 0  # of records, not features
+    same = torch.arange(4.0).expand(8, 4)  # records, whose features differ
+    assert spread(same).item() == 0
     assert spread(torch.tensor([[5.0, 0.0], [-1.0, 0.0]])).item() == pytest.approx(
         0.5 * math.sqrt(2)
     )
