@@ -171,7 +171,7 @@ def test_published_results_are_those_of_todays_profile_and_method(path):
     first = profiles[found.stamp["profile"]]
     rows = registry.ENTRIES if path.stem == OTHERS else {}
     plan = plan_hashes(first) if rows else {}
-    assert list(found.stamp.get("plan", {})) == [n for n in plan if n in rows]
+    assert found.stamp.get("plan", {}) == {n: plan[n] for n in plan if n in rows}
     assert results.outdated(path, hashes, plan) is None
     assert path.parent.name == first.name
     untrained = {RANDOM} if path.stem == "table3" else set()
