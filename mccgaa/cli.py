@@ -92,8 +92,8 @@ def run(args: argparse.Namespace) -> None:
     They are table1, zeroshot (Table 2), pretraining (Fig. 3), table3 to table6,
     robustness, imbalance and transfer; all stands for all of these. baselines are
     the other methods of Tables 2 and 3, whose settings `mccgaa settings baselines`
-    lists; climb, beyond, averaged, unseen and ceiling
-    belong to chapter 8. Runs that exist are loaded, the others are trained.
+    lists; climb, beyond, averaged, unseen and ceiling belong to chapter 8. Runs that
+    exist are loaded, the others are trained.
 
     Example: mccgaa run table4 --profile real --dry-run
     """

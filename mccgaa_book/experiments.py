@@ -298,10 +298,9 @@ def _stamp(
     kinds = {entry["synthetic"] for entry in data.values()}
     others = lab.hashes(name)
     del others[lab.profile.name]
-    hashes = lab.plan_hashes(name).items()
-    settings = {"plan": {n: one for n, one in hashes if n in variants}}
+    rows = {n: one for n, one in lab.plan_hashes(name).items() if n in variants}
     over = to_pairs(lab.overrides)
-    return (settings if hashes else {}) | {
+    return ({"plan": rows} if name == OTHERS else {}) | {
         "command": (
             f"mccgaa run {name} --profile {lab.profile.name} "
             f"--variants {' '.join(variants)} --seeds {' '.join(map(str, seeds))}"

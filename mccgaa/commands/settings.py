@@ -22,9 +22,10 @@ if typing.TYPE_CHECKING:
     from mccgaa.profile import Profile
 
 WIDTH = 88  # of what is printed
+INDENT = " " * 4
+
 # Group -> what describes it, where it is no part of a run's configuration.
 OTHERS: dict[str, Callable[[Profile | None], Iterable[Setting]]] = {}
-INDENT = " " * 4
 
 
 class Setting(NamedTuple):

@@ -70,10 +70,7 @@ class CRTSettings(Settings):
     patch: float = 0.2  # seconds
     band: float = 2.0  # Hz of a patch of the spectrum
     highest: float = 50.0  # Hz; what is above is not read
-    dropped: tuple[float, float] = (
-        0.3,
-        0.8,
-    )  # share of patches, least and most
+    dropped: tuple[float, float] = (0.3, 0.8)  # share of patches, least and most
     constraint: float = 1.0e-4  # beta
     width: int = 256  # of a token
     depth: int = 5  # blocks of the encoder
