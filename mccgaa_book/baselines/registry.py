@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +20,7 @@ from mccgaa_book.baselines.config import BaselineConfig
 
 FILES = ("config.json", "model.safetensors")
 PACKAGE = "mccgaa_book.baselines"
+AGAIN = "delete the folder and start the same command again."
 
 
 @dataclass(frozen=True)
@@ -180,31 +183,33 @@ def load(folder: Path | str) -> Method:
         RunError: the folder holds none, or its files are damaged.
     """
     folder = Path(folder)
-    try:
-        data = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
-        if "method" not in data:
-            raise RunError(
-                f"{folder} is a run of `mccgaa pretrain`; read it with `mccgaa.load`."
-            )
-        made = settings(data["method"], data.pop("settings"))
-        config = from_dict(BaselineConfig, data | {"settings": made})
-        found = build(config)
-        found.load_state_dict(load_file(folder / FILES[1]))
-    except RunError:
-        raise
-    except FileNotFoundError as error:
-        if RunFolder(folder).finished:
-            lacks = [name for name in FILES if not (folder / name).is_file()]
-            raise RunError(
-                f"{folder} lacks {', '.join(lacks)}; delete the folder and start the "
-                "same command again."
-            ) from error
+    lacks = [name for name in FILES if not (folder / name).is_file()]
+    if lacks and not RunFolder(folder).finished:
         raise RunError(
             f"{folder} holds no finished baseline; make it with `mccgaa run baselines`."
-        ) from error
+        )
+    if lacks:
+        raise RunError(f"{folder} lacks {', '.join(lacks)}; {AGAIN}")
+    with _damaged(folder):
+        data = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
+        name = data.get("method")
+    if name is None:
+        raise RunError(
+            f"{folder} is a run of `mccgaa pretrain`; read it with `mccgaa.load`."
+        )
+    with _damaged(folder):
+        made = settings(name, data.pop("settings"))
+        found = build(from_dict(BaselineConfig, data | {"settings": made}))
+        found.load_state_dict(load_file(folder / FILES[1]))
+    return found.eval()
+
+
+@contextmanager
+def _damaged(folder: Path) -> Iterator[None]:
+    """Say of whatever cannot be read which folder it is in, and what to do."""
+    try:
+        yield
     except Exception as error:
         raise RunError(
-            f"{folder} holds no baseline that can be read ({error}); delete the folder "
-            "and start the same command again."
+            f"{folder} holds no baseline that can be read ({error}); {AGAIN}"
         ) from error
-    return found.eval()

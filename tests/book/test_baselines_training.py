@@ -220,6 +220,7 @@ def test_a_run_is_named_by_what_decides_it_and_by_nothing_else():
 def test_what_is_no_baseline_is_not_read(tmp_path):
     with pytest.raises(RunError, match="holds no finished baseline"):
         registry.load(tmp_path)
+    (tmp_path / "model.safetensors").touch()
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RunError, match=r"run of `mccgaa pretrain`; .* `mccgaa\.load`"):
         registry.load(tmp_path)
