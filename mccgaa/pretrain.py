@@ -228,6 +228,11 @@ class Trainer:
         from_rank_zero(lambda: self.finish(note))
 
     @property
+    def remedy(self) -> str:
+        """What to do about a loss that is not finite."""
+        return "lower pretrain.lr or use pretrain.precision: fp32"
+
+    @property
     def worth_compiling(self) -> bool:
         """Whether a minute of compiling is asked for, or soon made up for."""
         settings = self.config.pretrain
@@ -311,7 +316,7 @@ class Trainer:
                 raise RunError(
                     f"{self.folder.path}: the loss is {loss} at step {step} (seen when "
                     f"steps {self.waiting[0][0]} to {self.waiting[-1][0]} were "
-                    "written); lower pretrain.lr or use precision: fp32."
+                    f"written); {self.remedy}."
                 )
             rows.append((step, epoch, *losses, lr, speed))
         self.waiting.clear()

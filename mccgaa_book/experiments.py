@@ -6,6 +6,7 @@ where they belong, with a stamp.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -26,6 +27,7 @@ from mccgaa_book import needed, plan, results, supervised
 from mccgaa_book.ablated import known, table1, table4, table5, table6
 from mccgaa_book.averaged import averaged
 from mccgaa_book.baselines.experiment import baselines, choose, missing, trained_with
+from mccgaa_book.baselines.plan import plan_of
 from mccgaa_book.checkout import checkout
 from mccgaa_book.probed import table3
 from mccgaa_book.robust import imbalance, robustness
@@ -89,9 +91,15 @@ def run(
         The CSV files written.
 
     Raises:
-        ConfigError: an unknown experiment, variant or seed, a part published, or what
-            the profile can make no rows of.
+        ConfigError: an unknown experiment, variant or seed, a part published, what
+            the profile can make no rows of, or several processes.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "`mccgaa run` works in one process. In several train by `mccgaa pretrain`, "
+            "or a baseline by `mccgaa_book.baselines.trainer.train`; a run of the same "
+            "batch over all processes is then found."
+        )
     names = expand(names, lab)
     if publish and (variants or lab.overrides):
         raise ConfigError(
@@ -283,7 +291,10 @@ def _stamp(
     """How the results were made; see `results.STAMP`."""
     device = pick_device()
     made_on = facts(device)
-    precision = lab.config().pretrain.precision
+    loop = (
+        plan_of(lab.profile, lab.overrides) if name == OTHERS else lab.config().pretrain
+    )
+    precision = loop.precision
     if precision == "bf16" and not has_bf16(device):
         precision = "fp32, the device has no bf16"
     stores = ["pretrain"] if name == "pretraining" else [*lab.profile.stores]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from torch import Tensor
 
+from mccgaa.errors import RunError
 from mccgaa.files import write_json
 from mccgaa.metrics import TaskResult
 from mccgaa.model import MCCGAA
@@ -119,10 +120,24 @@ def probes(
                 probed = probe_tasks(x, store, [there], bootstrap=drawn, **options)
                 kept = [row.to_dict() for row in probed]
                 write_json(path, [_named(row, recipe) for row in kept])
-            for row in json.loads(path.read_text(encoding="utf-8")):
-                result = TaskResult.from_dict(row["result"])
-                found.append((task, row["metric"], result))
+            found += [(task, metric, result) for metric, result in _kept(path)]
     return found
+
+
+def _kept(path: Path) -> list[tuple[str, TaskResult]]:
+    """Read metric and result of the probes that a file keeps.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [(row["metric"], TaskResult.from_dict(row["result"])) for row in rows]
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path} holds no probes that can be read ({type(error).__name__}: "
+            f"{error}); delete the file and start the same command again."
+        ) from error
 
 
 def _named(row: dict[str, Any], recipe: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ from mccgaa.config import Augmentation
 from mccgaa.gather import gather
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
-from mccgaa_book.baselines.moments import HEADS, Past, moments
+from mccgaa_book.baselines.moments import HEADS, Past, check_count, moments
 from mccgaa_book.baselines.views import denoised, fewer_leads
 
 
@@ -116,8 +116,7 @@ def patient_similarity(predicted: Tensor, target: Tensor, patients: Tensor) -> T
     """Mean cosine of all pairs of one patient; the target gets no gradient.
 
     Args:
-        predicted: (B, D), q of one view.
-        target: (B, D), of the other view.
+        predicted, target: (B, D), q of one view, and the other view.
         patients: (B,) numbers; equal ones are one patient.
     """
     cosine = F.normalize(predicted, dim=1) @ F.normalize(target.detach(), dim=1).T
@@ -139,6 +138,7 @@ class ASTCL(Method):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
+        check_count(config)
         width, hidden = self.encoder.width, self.settings.hidden
         bottleneck = self.settings.bottleneck
         self.project = mlp(width, hidden, hidden, norm_last=True, affine_last=False)

@@ -22,8 +22,8 @@ layer instead of 8,192 (the paper varies them in its figure 4), twice the
 encoder's 512 features. AdamW instead of LARS; since AdamW does not see a loss's scale,
 the paper's scaling of the loss is left out.
 
-Hyper-parameters: lambda = 0.0051, the paper's; its figure on lambda shows that the
-result depends on it little.
+Hyper-parameters: lambda = 0.0051, as in the published code; the paper's figure on
+lambda shows that the result depends on it little.
 """
 
 from __future__ import annotations

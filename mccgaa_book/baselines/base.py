@@ -181,7 +181,7 @@ class Method(nn.Module):
 
         Returns:
             Scalars: "loss", which is minimised, "spread" as `spread` measures it on
-            the embedding that the loss compares, and those of `terms`.
+            the embedding that the method watches, and those of `terms`.
         """
         raise NotImplementedError
 

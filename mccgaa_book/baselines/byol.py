@@ -61,7 +61,8 @@ class BYOLSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.within(0, 1, "decay")
-        self.at_least(1, "widen", "dim")
+        self.at_least(1, "widen")
+        self.at_least(2, "dim")  # on the sphere of one number nothing moves
 
 
 @in_float32

@@ -46,6 +46,7 @@ from mccgaa.gather import gather
 from mccgaa.settings import check_choices
 from mccgaa_book.baselines.base import Batch, Method, in_float32, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
+from mccgaa_book.baselines.views import fewer_leads
 
 Coding = Literal["cmsc", "cmlc", "cmsmlc"]
 
@@ -64,7 +65,7 @@ class CLOCSSettings(Settings):
         super().__post_init__()
         check_choices(self, "baselines.settings.clocs")
         self.positive("tau")
-        self.at_least(1, "dim")
+        self.at_least(2, "dim")  # on the sphere of one number nothing moves
 
 
 def segments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,13 +76,11 @@ def segments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def lead_halves(x: Tensor) -> tuple[Tensor, Tensor]:
     """Part the leads of (B, D, T) in two random halves, the other half zero."""
-    leads = x.shape[1]
-    order = torch.rand(*x.shape[:2], device=x.device).argsort(1)  # a permutation
-    first = (order < leads // 2)[..., None]  # (B, D, 1)
-    return x * first, x * ~first
+    first = fewer_leads(torch.ones_like(x[..., :1]), x.shape[1] // 2)  # (B, D, 1)
+    return x * first, x * (1 - first)
 
 
-def views(x: Tensor, coding: Coding) -> tuple[Tensor, Tensor]:
+def coded(x: Tensor, coding: Coding) -> tuple[Tensor, Tensor]:
     """Make the two views of records (B, D, T) that a coding contrasts."""
     if coding == "cmsc":
         return segments(x)
@@ -118,7 +117,7 @@ class CLOCS(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Contrast two views of each patient."""
-        parts = views(batch.signals, self.settings.coding)
+        parts = coded(batch.signals, self.settings.coding)
         a, b = (gather(self.project(self.features(part)), self.group) for part in parts)
         patients = gather(batch.subjects, self.group)
         return {

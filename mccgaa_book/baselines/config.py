@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from mccgaa.choices import Precision
 from mccgaa.config import (
     METHOD,
     SILENT,
@@ -88,9 +89,10 @@ class Settings:
         self.within(low, math.inf, *names)
 
     def positive(self, *names: str) -> None:
-        """Refuse a setting that is 0 or less."""
+        """Refuse a setting that is 0 or less, or infinite."""
         for name in names:
-            self.need(getattr(self, name) > 0, name, "more than 0")
+            fits = 0 < getattr(self, name) < math.inf
+            self.need(fits, name, "more than 0, and finite")
 
     def need(self, holds: bool, name: str, expected: str) -> None:
         """Refuse a setting that does not hold."""
@@ -159,7 +161,7 @@ class Plan:
 
     epochs: int = 100  # passes over the training records
     batch_size: int = 128  # records of a step, in one process
-    precision: str = "bf16"  # of a step, by autocast; a loss is always fp32
+    precision: Precision = "bf16"  # of a step, by autocast; a loss is always fp32
     seeds: tuple[int, ...] = (0, 1, 2)  # of each method's runs
     # Method -> settings that differ from its own, such as narrower heads.
     settings: dict[str, Any] = field(default_factory=dict)
@@ -167,7 +169,11 @@ class Plan:
     def __post_init__(self) -> None:
         check_range("baselines.epochs", self.epochs, 1)
         check_range("baselines.batch_size", self.batch_size, 2)
-        require(bool(self.seeds), "baselines.seeds", self.seeds, "one seed or more")
+        choose(Precision, self.precision, "baselines.precision")
+        once = len(self.seeds) == len(set(self.seeds))
+        good = once and min(self.seeds, default=-1) >= 0
+        expected = "one seed or more, each once and 0 or more"
+        require(good, "baselines.seeds", self.seeds, expected)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Plan:

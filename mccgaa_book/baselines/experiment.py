@@ -9,7 +9,6 @@ likewise; no cell is quoted from elsewhere.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa.errors import ConfigError, RunError
 from mccgaa.probe import Backbone
 from mccgaa.probing import CONVERGED
-from mccgaa.run_folder import RunFolder
+from mccgaa.run_folder import RunFolder, read_metrics
 from mccgaa.runtime import pick_device
 from mccgaa.settings import from_dict, merge
 from mccgaa_book.baselines import registry
@@ -70,7 +69,9 @@ def choose(
         for name, entry in registry.ENTRIES.items()
         if entry.trains or entry.variant in lab.variants
     ]
-    names, seeds = list(names or there), list(seeds or plan.seeds)
+    # What is named twice is meant once.
+    names = list(dict.fromkeys(names or there))
+    seeds = list(dict.fromkeys(seeds or plan.seeds))
     for name in names:
         entry = registry.entry(name)
         if entry.variant:
@@ -171,13 +172,14 @@ def training(folder: Path, name: str) -> dict[str, float]:
     """Numbers of what a row's training did; none of a profile's variant."""
     if registry.entry(name).variant or not registry.method(name).learns:
         return {}
+    metrics = read_metrics(folder)
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         history = pd.read_csv(folder / "history.csv")[["loss", "spread"]].astype(float)
-        found = {"seconds": metrics["seconds"], "steps": metrics["steps"]}
-        if len(history) != found["steps"]:
-            raise ValueError(f"{len(history)} of {found['steps']} steps")
-    except (OSError, ValueError, KeyError) as error:
+        found = {name: float(metrics[name]) for name in ("seconds", "steps")}
+        whole = len(history.dropna())
+        if not len(history) == whole == found["steps"]:
+            raise ValueError(f"{whole} of {found['steps']:.0f} steps")
+    except (OSError, TypeError, ValueError, KeyError) as error:
         raise RunError(
             f"metrics.json and history.csv of {folder} are not those of a whole run "
             f"({error}); delete the folder and start the same command again."
@@ -270,7 +272,6 @@ def trained_with(lab: Lab, names: Sequence[str], seeds: Sequence[int]) -> list[s
             if entry.variant
             else _place(lab, name, seed, fingerprint)
         )
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if facts := metrics.get("facts"):  # what takes no step has none
+        if facts := read_metrics(folder).get("facts"):  # what takes no step has none
             found.add(f"{facts['device']}, {facts['precision']}")
     return sorted(found)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from mccgaa.config import EncoderConfig, InputConfig
 from mccgaa_book.baselines.astcl import ASTCL
-from mccgaa_book.baselines.clocs import views
+from mccgaa_book.baselines.clocs import coded
 from mccgaa_book.baselines.config import BaselineConfig
-from mccgaa_book.baselines.patches import draw_kept, hidden
+from mccgaa_book.baselines.patches import draw_kept, hidden, patch_samples
 from mccgaa_book.baselines.st_mem import STMEMSettings
 from mccgaa_book.baselines.ts_tcc import TSTCC
 
@@ -56,14 +56,14 @@ def parts(leads: int, given: InputConfig, seed: int = 0) -> dict[str, Tensor]:
         torch.manual_seed(seed)
         whole = torch.ones(1, leads, 2)  # of which a view leaves out what is 0
         for coding in ("cmsc", "cmlc", "cmsmlc"):
-            one, other = (view[0] != 0 for view in views(whole, coding))
+            one, other = (view[0] != 0 for view in coded(whole, coding))
             one, other = one * 1, other * 2  # (D, 1) each, or (D, 2) of all the time
             halves = one.shape[1] == 1
             found[coding.upper()] = (
                 torch.cat([one, other], dim=1) if halves else one + other
             )
         settings = STMEMSettings()
-        count = int(given.duration / settings.patch)
+        count = given.length // patch_samples(given, settings.patch)
         kept = draw_kept(leads, count, settings.masked, torch.device("cpu"))
         found["ST-MEM"] = ~hidden(kept, count) * 1
     return found

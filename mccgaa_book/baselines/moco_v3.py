@@ -62,7 +62,8 @@ class MoCoV3Settings(Settings):
         super().__post_init__()
         self.positive("temperature")
         self.within(0, 1, "decay")
-        self.at_least(1, "widen", "dim")
+        self.at_least(1, "widen")
+        self.at_least(2, "dim")  # on the sphere of one number nothing moves
 
 
 @in_float32

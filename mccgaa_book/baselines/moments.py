@@ -1,7 +1,7 @@
-"""Moments of an ECG and transformers that sum them up: what TS-TCC and ASTCL share.
+"""Moments of an ECG and transformers that sum them up: of TS-TCC and ASTCL.
 
 A moment is a mean over an equal part of a record, so that a record has as many at any
-sampling rate.
+sampling rate. `Context` is TS-TCC's, `Past` ASTCL's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mccgaa.encoder import STRIDE
+from mccgaa_book.baselines.config import BaselineConfig
 from mccgaa_book.baselines.patches import learned, transformer
 
 HEADS = 4  # of the causal block
@@ -18,6 +20,17 @@ HEADS = 4  # of the causal block
 def moments(maps: Tensor, count: int) -> Tensor:
     """Average maps (B, C, T') over parts of the time: (B, count, C)."""
     return F.adaptive_avg_pool1d(maps, count).transpose(1, 2)
+
+
+def check_count(config: BaselineConfig) -> None:
+    """Refuse more moments than the encoder's map has, T', which would repeat some.
+
+    Raises:
+        ConfigError: `config.settings.moments` is above it.
+    """
+    most = -(-config.input.length // STRIDE)
+    expected = f"{most} or fewer: the encoder's map has no more at this length"
+    config.settings.need(config.settings.moments <= most, "moments", expected)
 
 
 class Context(nn.Module):

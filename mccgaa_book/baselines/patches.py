@@ -1,7 +1,8 @@
-"""Patches of an ECG and a transformer over them: what CRT and ST-MEM share.
+"""Patches of an ECG, which CRT and ST-MEM share, and blocks of transformers.
 
 A patch is given in seconds or hertz, so that a record has the same tokens at any
-sampling rate. Blocks are PyTorch's, normalised before each sublayer as in a ViT.
+sampling rate. Blocks are PyTorch's, normalised before each sublayer as in a ViT; the
+contexts of TS-TCC and ASTCL are made of them, too.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def draw_kept(rows: int, patches: int, ratio: float, device: torch.device) -> Te
         device: of the result.
 
     Returns:
-        (rows, k) ascending positions of the patches that stay, k = n - floor(n ratio).
+        (rows, k) ascending positions of the patches that stay, k = n - floor(n ratio)
+        or 1.
     """
     kept = max(1, patches - int(patches * ratio))
     order = torch.rand(rows, patches, device=device).argsort(1)

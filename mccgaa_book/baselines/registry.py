@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mccgaa.errors import ConfigError, RunError
@@ -190,26 +191,30 @@ def load(folder: Path | str) -> Method:
         )
     if lacks:
         raise RunError(f"{folder} lacks {', '.join(lacks)}; {AGAIN}")
-    with _damaged(folder):
+    with _reading(folder):
         data = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
-        name = data.get("method")
-    if name is None:
+        if not isinstance(data, dict):
+            raise ValueError(f"{FILES[0]} holds a {type(data).__name__}")
+    if "method" not in data:
         raise RunError(
             f"{folder} is a run of `mccgaa pretrain`; read it with `mccgaa.load`."
         )
-    with _damaged(folder):
-        made = settings(name, data.pop("settings"))
+    with _reading(folder):
+        made = settings(data["method"], data.get("settings"))
         found = build(from_dict(BaselineConfig, data | {"settings": made}))
         found.load_state_dict(load_file(folder / FILES[1]))
     return found.eval()
 
 
 @contextmanager
-def _damaged(folder: Path) -> Iterator[None]:
-    """Say of whatever cannot be read which folder it is in, and what to do."""
+def _reading(folder: Path) -> Iterator[None]:
+    """Say of what cannot be read which folder it is in, and what to do."""
     try:
         yield
-    except Exception as error:
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read ({error}).") from error
+    except (ConfigError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(
-            f"{folder} holds no baseline that can be read ({error}); {AGAIN}"
+            f"{folder} holds no baseline that can be read ({error}): unless another "
+            f"version of this package made it, {AGAIN}"
         ) from error

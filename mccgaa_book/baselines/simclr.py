@@ -49,7 +49,7 @@ class SimCLRSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.positive("temperature")
-        self.at_least(1, "dim")
+        self.at_least(2, "dim")  # on the sphere of one number nothing moves
 
 
 @in_float32

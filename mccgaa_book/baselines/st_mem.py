@@ -99,6 +99,10 @@ class STMEM(Method):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
+        given, count = self.settings, self.encoder.count
+        given.need(count > 1, "patch", "half of a record or less: one patch stays")
+        some = f"1/{count} or more: a lead has {count} patches, of which one is hidden"
+        given.need(int(count * given.masked) > 0, "masked", some)
         depth, heads = self.settings.decoder_depth, self.settings.heads
         self.decoder = Reconstruction(self.encoder, depth, heads)
 

@@ -135,6 +135,16 @@ class BaselineTrainer(Trainer):
     learner: BaselineLearner
 
     @property
+    def remedy(self) -> str:
+        """What to do about a loss that is not finite."""
+        return f"lower {self.lr} or use baselines.precision: fp32"
+
+    @property
+    def lr(self) -> str:
+        """Where a profile has the learning rate."""
+        return f"baselines.settings.{self.config.method}.lr"  # type: ignore[attr-defined]
+
+    @property
     def worth_compiling(self) -> bool:
         """No: it is the encoder of MCCGAA that can be."""
         return False
@@ -165,7 +175,7 @@ class BaselineTrainer(Trainer):
     def end_epoch(self, epoch: int) -> None:
         """Refuse to go on with embeddings that have all become the same.
 
-        Both what the loss compares is watched and what is probed: the batch
+        Both what the loss is made from is watched and what is probed: the batch
         normalisation of a head would spread features that lie next to one point.
 
         Raises:
@@ -182,8 +192,7 @@ class BaselineTrainer(Trainer):
                 raise RunError(
                     f"{self.folder.path}: the {name} have collapsed, their spread is "
                     f"{found:.1e} in epoch {epoch} (1 is the sphere, see history.csv "
-                    "and epochs.csv): lower "
-                    f"baselines.settings.{self.config.method}.lr, or give a larger "
+                    f"and epochs.csv): lower {self.lr}, or give a larger "
                     "baselines.batch_size."
                 )
 

@@ -36,7 +36,8 @@ segments.
 
 Hyper-parameters: K is 40 % of the moments, lambda 1 and 0.7, tau 0.2 (the paper,
 section 4); width 100, up to 8 segments (its published configuration for human activity,
-whose records also have several channels).
+whose records also have several channels; its code draws 1 to 7 of them, and here it is
+1 to 8).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from mccgaa.gather import gather
 from mccgaa.plus.augment import added
 from mccgaa_book.baselines.base import Batch, Method, in_float32, mlp, spread
 from mccgaa_book.baselines.config import BaselineConfig, Settings
-from mccgaa_book.baselines.moments import Context, moments
+from mccgaa_book.baselines.moments import Context, check_count, moments
 from mccgaa_book.baselines.simclr import nt_xent
 from mccgaa_book.baselines.views import reordered
 
@@ -109,10 +110,11 @@ class TSTCC(Method):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
+        check_count(config)
         given, channels, width = self.settings, self.encoder.width, self.settings.width
         self.context = Context(channels, given.moments, width, given.depth, given.heads)
         self.predict = nn.Linear(width, channels * given.ahead)  # all W_k
-        self.project = mlp(width, channels // 2, channels // 4)
+        self.project = mlp(width, channels // 2, max(1, channels // 4))
 
     def weak_view(self, x: Tensor) -> Tensor:
         """Scale each lead of (B, D, T), and add little noise."""

@@ -1,4 +1,4 @@
-"""Views of an ECG that only one method has: TS-TCC's order, ASTCL's denoising."""
+"""Views of an ECG beside the augmentations: another order, a band, fewer leads."""
 
 from __future__ import annotations
 

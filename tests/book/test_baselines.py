@@ -62,6 +62,13 @@ def test_a_plan_gives_a_methods_settings_to_the_loop():
         Plan.of({"epoch": 3})
     with pytest.raises(ConfigError, match="batch_size is 1; expected 2"):
         Plan.of({"batch_size": 1})
+    for seeds in ([], [0, 0], [-1]):
+        with pytest.raises(
+            ConfigError, match=r"baselines\.seeds is .* each once and 0"
+        ):
+            Plan.of({"seeds": seeds})
+    with pytest.raises(ConfigError, match=r"baselines\.precision is 'fp16'; expected"):
+        Plan.of({"precision": "fp16"})
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from mccgaa.errors import ConfigError
 from mccgaa.plus.augment import augment
 from mccgaa_book.baselines import registry
 from mccgaa_book.baselines.base import (
+    Batch,
     Method,
     Target,
     in_float32,
@@ -146,6 +147,20 @@ def test_a_probe_sees_signals_scaled_as_the_input_says():
         found, known = method.features(x), method.encoder(method.scaled(x))
         assert torch.equal(found, known)
         assert not torch.allclose(found, method.encoder(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in registry.trained_here() if n != "random"])
+def test_a_loss_sees_signals_scaled_as_a_probe_does(name, monkeypatch):
+    def replaced(x):  # by noise that does not depend on what is scaled
+        return torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+    method = make(name).train()
+    monkeypatch.setattr(method, "scaled", replaced)
+    losses = []
+    for given in (signals(seed=1), signals(seed=2)):
+        torch.manual_seed(0)
+        losses.append(method.loss(Batch(given, torch.arange(4), 0.0))["loss"].item())
+    assert losses[0] == losses[1] and math.isfinite(losses[0])
 
 
 def test_every_method_learns_but_random_weights():

@@ -10,10 +10,10 @@ from mccgaa.errors import ConfigError
 from mccgaa_book.baselines.base import Batch
 from mccgaa_book.baselines.clocs import (
     CLOCSSettings,
+    coded,
     lead_halves,
     patient_loss,
     segments,
-    views,
 )
 
 TAU = 0.1
@@ -102,7 +102,7 @@ def test_lead_views_share_no_lead_and_miss_none():
 def test_the_third_coding_differs_in_both():
     torch.manual_seed(0)
     x = signals()
-    now, later = views(x, "cmsmlc")
+    now, later = coded(x, "cmsmlc")
     shown, hidden = (now != 0).any(-1), (later != 0).any(-1)
     assert now.shape == later.shape == (4, 12, 50)
     assert (shown ^ hidden).all() and (shown.sum(1) == 6).all()
@@ -134,7 +134,7 @@ def test_a_step_compares_the_views_of_its_coding(coding):
     method = make("clocs", coding=coding, tau=0.002).eval()
     x, patients = signals(), torch.tensor([0, 1, 1, 2])
     torch.manual_seed(5)
-    made = [method.project(method.features(part)) for part in views(x, coding)]
+    made = [method.project(method.features(part)) for part in coded(x, coding)]
     assert made[0].shape == (4, 256) and (made[0] < 0).any()
     known = patient_loss(*made, patients, 0.002)
     torch.manual_seed(5)
@@ -150,11 +150,11 @@ def test_views_and_patients_of_all_processes_are_compared(monkeypatch):
 
 def test_which_views_a_coding_has():
     x = signals()
-    assert all(map(torch.equal, views(x, "cmsc"), segments(x)))
+    assert all(map(torch.equal, coded(x, "cmsc"), segments(x)))
     torch.manual_seed(3)
     known = lead_halves(x)
     torch.manual_seed(3)
-    assert all(map(torch.equal, views(x, "cmlc"), known))
+    assert all(map(torch.equal, coded(x, "cmlc"), known))
 
 
 def test_the_smaller_half_of_an_odd_number_of_leads_comes_first():

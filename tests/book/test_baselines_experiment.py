@@ -93,6 +93,7 @@ def test_rows_and_seeds_are_the_plans_unless_they_are_named(lab):
     assert seeds == [0, 1]
     assert names == [n for n in registry.ENTRIES if n != "merl"], "no such variant here"
     assert choose(lab, ["byol"], [1]) == (["byol"], [1])
+    assert choose(lab, ["byol", "byol"], [1, 1]) == (["byol"], [1])
     with pytest.raises(ConfigError, match="no baseline 'dino'"):
         choose(lab, ["dino"], None)
     with pytest.raises(ConfigError, match="no variant 'merl'"):
@@ -149,6 +150,12 @@ def test_runs_are_trained_probed_and_then_kept(lab, monkeypatch):
     )  # whoever encodes again fails
     again = baselines(lab, ["random", "simsiam", "mccgaa"], [0])
     pd.testing.assert_frame_equal(again, frame)
+    kept = next(lab.runs.glob("simsiam-*/probe/*.json"))
+    kept.write_text(kept.read_text()[:-3])
+    with pytest.raises(
+        RunError, match=r"holds no probes that can be .*delete the file"
+    ):
+        baselines(lab, ["simsiam"], [0])
 
 
 def test_what_runs_were_trained_with_is_read_from_each_of_them(lab):
@@ -379,6 +386,9 @@ def test_a_method_that_the_paper_lacks_has_no_printed_numbers(monkeypatch):
         ("metrics.json", None),
         ("metrics.json", "{}"),
         ("metrics.json", "seconds"),
+        ("metrics.json", "[]"),
+        ("metrics.json", '{"seconds": null, "steps": 2}'),
+        ("history.csv", "loss,spread\n2.0,1.0\n,\n"),
         ("history.csv", None),
         ("history.csv", "a\n"),
         ("history.csv", "loss,spread\n1.0,1.0\n"),
@@ -394,7 +404,7 @@ def test_a_run_whose_files_are_damaged_is_refused_with_what_to_do(
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_text(content)
-    with pytest.raises(RunError, match=r"not those of a whole run \(.*delete the fol"):
+    with pytest.raises(RunError, match=r"(whole run|can be read) \(.*delete the fold"):
         experiment.training(tmp_path, "simclr")
 
 

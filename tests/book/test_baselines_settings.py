@@ -1,5 +1,6 @@
 """The hyper-parameters of each baseline, told a second time."""
 
+import math
 from dataclasses import asdict
 
 import pytest
@@ -86,10 +87,12 @@ def test_hyper_parameters_are_those_that_are_told_and_the_rest_all_methods_share
         ("astcl", {"warm_up": 1.1}),
         ("astcl", {"hidden": 0}),
         ("astcl", {"bottleneck": 0}),
-        ("simclr", {"dim": 0}),
-        ("byol", {"dim": 0}),
-        ("moco-v3", {"dim": 0}),
+        ("simclr", {"dim": 1}),
+        ("byol", {"dim": 1}),
+        ("moco-v3", {"dim": 1}),
         ("st-mem", {"patch": 0.0}),
+        ("st-mem", {"patch": math.inf}),
+        ("simclr", {"temperature": math.inf}),
         *(("crt", {key: 0.0}) for key in ("patch", "band", "highest")),
         *(("ts-tcc", {key: -1.0}) for key in ("scale", "weak_noise", "strong_noise")),
         *(("st-mem", {key: 0}) for key in ("width", "depth", "heads", "decoder_depth")),
@@ -110,21 +113,54 @@ def test_a_setting_out_of_its_range_is_refused_by_its_name(name, given):
         ("moco-v3", {"widen": 1, "decay": 1.0}),
         ("barlow-twins", {"widen": 1, "off_diagonal": 0.0}),
         ("st-mem", {"masked": 1.0, "width": 4, "depth": 1, "heads": 1}),
-        ("st-mem", {"decoder_depth": 1, "masked": 1e-9}),
+        ("st-mem", {"decoder_depth": 1, "masked": 1 / 6}),  # one of six patches
+        ("st-mem", {"patch": 1.0, "masked": 0.5}),  # one of two
         ("crt", {"constraint": 0.0, "dropped": (0.0, 0.0), "decoder_depth": 1}),
         ("crt", {"width": 1, "depth": 1, "heads": 1}),
         ("ts-tcc", {"ahead": 1, "moments": 2, "width": 1, "depth": 1, "heads": 1}),
         ("ts-tcc", {"segments": 1, "scale": 0, "weak_noise": 0, "strong_noise": 0}),
         ("astcl", {"leads": 1, "moments": 2, "reversal": 0.0, "warm_up": 0.0}),
         ("astcl", {"leads": 12, "hidden": 1, "bottleneck": 4, "warm_up": 1.0}),
-        *((name, {"dim": 1}) for name in ("clocs", "simclr", "byol", "moco-v3")),
+        *((name, {"dim": 2}) for name in ("clocs", "simclr", "byol", "moco-v3")),
         ("simsiam", {"narrow": 1}),
     ],
 )
 def test_the_ends_of_a_range_belong_to_it(name, given):
     made = asdict(registry.settings(name, given))
     assert {key: made[key] for key in given} == given
-    assert make(name, **given).train().loss(batch())["loss"].isfinite()
+    learner = make(name, **given).train()
+    loss = learner.loss(batch())["loss"]
+    loss.backward()
+    steepest = max(
+        p.grad.abs().max() for p in learner.parameters() if p.grad is not None
+    )
+    assert loss.isfinite() and steepest > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        (
+            "st-mem",
+            {"masked": 0.16},
+            r"masked is 0\.16; expected 1/6 or more: a lead has",
+        ),
+        ("st-mem", {"patch": 1.1}, r"patch is 1\.1; expected half of a record or less"),
+        (
+            "ts-tcc",
+            {"moments": 8, "ahead": 3},
+            r"moments is 8; expected 7 or fewer: the",
+        ),
+        (
+            "astcl",
+            {"moments": 8},
+            r"moments is 8; expected 7 or fewer: the encoder's map",
+        ),
+    ],
+)
+def test_a_setting_with_which_a_record_teaches_nothing_is_refused(name, given, said):
+    with pytest.raises(ConfigError, match=rf"^baselines\.settings\.{name}\.{said}"):
+        make(name, **given)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +18,20 @@ from mccgaa.config import EncoderConfig
 from mccgaa.data.store import SignalStore
 from mccgaa.errors import RunError, StoreError
 from mccgaa.pretrain import Trainer
+from mccgaa.run_folder import read_metrics
 from mccgaa_book.baselines import registry, trainer
 from mccgaa_book.baselines.base import Batch, Method, spread
 from mccgaa_book.baselines.config import BaselineConfig, Plan
 from mccgaa_book.baselines.trainer import Signals, train
 
 NARROW = {"width": 16, "depth": 1, "heads": 2}
-SMALL = {"st-mem": NARROW, "crt": NARROW, "ts-tcc": NARROW}
+FEW = {"moments": 4}  # as many as the map of a toy's record has
+SMALL = {
+    **dict.fromkeys(("st-mem", "crt"), NARROW),
+    "ts-tcc": {**NARROW, **FEW, "ahead": 2},
+    "astcl": FEW,
+}
+
 PLAN = Plan(epochs=2, batch_size=8, precision="fp32", seeds=(0,), settings=SMALL)
 # Those whose module is here.
 TRAINED = registry.trained_here()
@@ -162,7 +172,11 @@ def test_subjects_are_numbered_and_unknown_ones_differ(store):
 @pytest.mark.parametrize(
     ("value", "spread", "probed", "message"),
     [
-        (float("nan"), 1.0, 1.0, "the loss is nan at step 0"),
+        (
+            *(float("nan"), 1.0, 1.0),
+            r"the loss is nan at step 0 .* lower baselines\.settings\.simclr\.lr or "
+            r"use baselines\.precision: fp32\.",
+        ),
         (1.0, 1e-3, 1.0, r"the embeddings have collapsed, .* 1.0e-03 in epoch 0"),
         (1.0, 1.0, 1e-4, r"the features have collapsed, .*e-0[3-9] in epoch 0"),
     ],
@@ -224,8 +238,24 @@ def test_what_is_no_baseline_is_not_read(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RunError, match=r"run of `mccgaa pretrain`; .* `mccgaa\.load`"):
         registry.load(tmp_path)
-    (tmp_path / "config.json").write_text('{"method": 3}')
-    with pytest.raises(RunError, match=r"no baseline that can be .*delete the fold"):
+    for damaged in ('{"method": 3}', "[]", '{"method"', '{"method": "byol"}'):
+        (tmp_path / "config.json").write_text(damaged)
+        said = r"no baseline that can be read .*: unless another .*, delete the folder"
+        with pytest.raises(RunError, match=said):
+            registry.load(tmp_path)
+
+
+def test_a_run_that_the_system_does_not_give_is_not_to_be_deleted(
+    tmp_path, monkeypatch
+):
+    for name in registry.FILES:
+        (tmp_path / name).touch()
+
+    def refused(self, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(RunError, match=r"cannot be read \(.*Permission denied\)\.$"):
         registry.load(tmp_path)
 
 
@@ -234,6 +264,37 @@ def test_a_finished_run_that_lacks_a_file_is_not_said_to_be_missing(store, tmp_p
     (folder / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"lacks model\.safetensors; delete the folder"):
         registry.load(folder)
+
+
+HALF = """
+import sys
+from test_baselines_training import PLAN, SignalStore, config, replace, train
+plan = replace(PLAN, batch_size=PLAN.batch_size // 2)
+store = SignalStore.open(sys.argv[1])
+train(config("simclr", plan), store, sys.argv[2], device="cpu", progress=False)
+"""
+
+
+def test_two_processes_train_the_run_that_one_has_with_the_whole_batch(store, tmp_path):
+    (tmp_path / "half.py").write_text(HALF)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", str(tmp_path / "half.py"), str(store.path)]
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [*command, str(tmp_path / "runs")],
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder,) = (tmp_path / "runs").iterdir()
+    whole = replace(config("simclr"), store=store.meta["fingerprint"])
+    assert folder.name == whole.folder
+    assert read_metrics(folder)["facts"]["processes"] == 2
+    history = pd.read_csv(folder / "history.csv")
+    assert len(history) == PLAN.epochs * (len(TRAIN) // PLAN.batch_size)
+    assert registry.load(folder).config.method == "simclr"
 
 
 def test_each_step_lets_the_method_follow(store, tmp_path, monkeypatch):

@@ -270,6 +270,12 @@ def test_a_variant_that_no_profile_has_is_refused(lab):
     assert lab.label("no-cam") == lab.label("params/more.yaml:no-cam") == "w/o CAM"
 
 
+def test_several_processes_are_sent_to_what_trains_in_them(lab, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"works in one process\. .*mccgaa pretrain`"):
+        experiments.run(["table1"], lab)
+
+
 def test_what_is_published_has_every_row_of_a_profile_as_it_stands(lab, capsys):
     with pytest.raises(ConfigError, match="without --variants and --set"):
         experiments.run(["zeroshot"], lab, variants=["bipartite"], publish=True)
