@@ -25,9 +25,11 @@ def own_views(ecg: Tensor, given: InputConfig, seed: int = 2) -> dict[str, Tenso
     Returns:
         Title -> (12, T).
     """
-    narrow = EncoderConfig(cam="none", widths=(4, 4, 4, 4))  # which no view asks
-    ts_tcc = TSTCC(BaselineConfig("ts-tcc", TSTCC.Settings(), given, narrow))
-    astcl = ASTCL(BaselineConfig("astcl", ASTCL.Settings(), given, narrow))
+    # No view asks the network, nor how many moments are made of its map.
+    narrow = EncoderConfig(cam="none", widths=(4, 4, 4, 4))
+    few = TSTCC.Settings(moments=2, ahead=1)
+    ts_tcc = TSTCC(BaselineConfig("ts-tcc", few, given, narrow))
+    astcl = ASTCL(BaselineConfig("astcl", ASTCL.Settings(moments=2), given, narrow))
     makers = {
         "TS-TCC, weak": ts_tcc.weak_view,
         "TS-TCC, strong": ts_tcc.strong_view,
